@@ -1,0 +1,215 @@
+"""Every option once: its type, unit, default and one line of meaning.
+
+Each component gets its own frozen section by constructor and never sees the rest. Sizes are bytes,
+durations seconds; in TOML, environment and --set they are written with units ("64MiB", "10s")."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "duration"})]
+Bytes = Annotated[int, msgspec.Meta(ge=0, extra={"unit": "size"})]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def _doc(text: str) -> Any:
+    return msgspec.Meta(description=text)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration."""
+
+
+class Listen(Section, frozen=True, kw_only=True):
+    """Where clients are accepted. Addresses: "host:port", "[v6]:port", "unix:/path"."""
+
+    http: Annotated[list[str], _doc("HTTP/1.1 addresses")] = ["127.0.0.1:8080"]
+    backlog: Annotated[Count, _doc("connections the kernel queues before accept")] = 4096
+    reuse_port: Annotated[bool, _doc("SO_REUSEPORT: several processes on one address")] = False
+    proxy_protocol: Annotated[
+        list[str], _doc("networks whose connections start with a PROXY v1 or v2 header")
+    ] = []
+    trusted_clients: Annotated[
+        list[str], _doc("networks whose X-Forwarded-* and Forwarded fields are believed")
+    ] = []
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """Bounds on what clients may send and hold."""
+
+    head: Annotated[Bytes, _doc("request line and fields together")] = 32 << 10
+    uri: Annotated[Bytes, _doc("request target")] = 16 << 10
+    fields: Annotated[Count, _doc("fields of a request")] = 128
+    body: Annotated[Bytes, _doc("content of a request")] = 1 << 30
+    chunk_overhead: Annotated[Bytes, _doc("chunk extensions and trailers of a request")] = 4 << 10
+    pipelined: Annotated[Bytes, _doc("unread bytes of pipelined requests kept per connection")] = 64 << 10
+    connections: Annotated[Count, _doc("open client connections")] = 10_000
+    connections_per_client: Annotated[Count, _doc("of one address; 0 for no limit; loopback is exempt")] = (
+        1024
+    )
+    requests_per_connection: Annotated[Count, _doc("then the connection ends; 0 for no limit")] = 0
+    write_buffer: Annotated[Bytes, _doc("bytes waiting for a slow reader, per connection")] = 256 << 10
+    ranges: Annotated[Count, _doc("ranges in one request; more are answered whole")] = 16
+    head_timeout: Annotated[Seconds, _doc("from the first byte of a request to the end of its head")] = 10.0
+    body_timeout: Annotated[Seconds, _doc("between two pieces of a request body")] = 30.0
+    idle_timeout: Annotated[Seconds, _doc("of a keep-alive connection between requests")] = 75.0
+    write_timeout: Annotated[Seconds, _doc("without a reader taking a byte")] = 30.0
+    drain_timeout: Annotated[Seconds, _doc("for running answers after SIGTERM")] = 30.0
+    memo: Annotated[Count, _doc("request heads answered without parsing; 0 switches the memo off")] = 4096
+    memo_head: Annotated[Bytes, _doc("longest request head remembered")] = 4 << 10
+
+
+class Admin(Section, frozen=True, kw_only=True):
+    """Control plane: /healthz /readyz /metrics /api/v1/..."""
+
+    listen: Annotated[str, _doc('address; "" switches the admin listener off')] = "127.0.0.1:8081"
+    token: Annotated[str, _doc("bearer token; required to listen off loopback")] = ""
+
+
+class Cache(Section, frozen=True, kw_only=True):
+    """What is kept, and where."""
+
+    directory: Annotated[str, _doc('"" for edgeproxy in the user\'s cache directory')] = ""
+    disk: Annotated[Bytes, _doc("disk tier; 0 for 20 % of what is free, at most 100GiB")] = 0
+    memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
+    memory_body: Annotated[Bytes, _doc("largest body in the RAM tier")] = 1 << 20
+    memory_eviction: Annotated[Literal["lru", "s3-fifo"], _doc("which responses leave the RAM tier")] = (
+        "s3-fifo"
+    )
+    small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
+    free_space: Annotated[Bytes, _doc("never fill the file system beyond this much free space")] = 1 << 30
+    sync: Annotated[bool, _doc("fsync each body before it is indexed")] = False
+    variants: Annotated[Count, _doc("variants kept under one URL")] = 64
+    errors: Annotated[Count, _doc("disk errors in a minute that take the disk out of use")] = 10
+    retry_disk: Annotated[Seconds, _doc("until a disk out of use is tried again")] = 30.0
+
+
+class Node(Section, frozen=True, kw_only=True):
+    """This process."""
+
+    name: Annotated[str, _doc('name in Cache-Status and Via; "" for edgeproxy')] = ""
+    workers: Annotated[int | Literal["auto"], _doc("server processes; only 1 so far")] = 1
+    offline: Annotated[bool, _doc("never ask an upstream: serve what is stored")] = False
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """What is written where."""
+
+    access: Annotated[Literal["json", "combined", "off"], _doc("access log format")] = "json"
+    access_file: Annotated[str, _doc('"" for standard error, "-" for standard output, else a file')] = ""
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], _doc("least level of the node's own log")
+    ] = "info"
+    queue: Annotated[Count, _doc("access log lines waiting to be written; more are dropped and counted")] = (
+        10_000
+    )
+
+
+class UpstreamSection(Section, frozen=True, kw_only=True):
+    """How upstreams are reached, where a site does not say otherwise."""
+
+    connect_timeout: Annotated[Seconds, _doc("to open a connection, TLS included")] = 3.0
+    head_timeout: Annotated[Seconds, _doc("from the request to the response head")] = 15.0
+    progress_timeout: Annotated[Seconds, _doc("between two pieces of a body")] = 15.0
+    connections_per_host: Annotated[Count, _doc("open connections to one upstream host")] = 64
+    connections: Annotated[Count, _doc("open connections to all upstreams")] = 512
+    head: Annotated[Bytes, _doc("status line and fields of a response together")] = 64 << 10
+    fields: Annotated[Count, _doc("fields of a response")] = 128
+    http2: Annotated[bool, _doc("offer HTTP/2 over TLS")] = True
+    ca_file: Annotated[str, _doc('trusted roots, PEM; "" for the system\'s')] = ""
+    nameservers: Annotated[list[str], _doc("[] for those of the system")] = []
+    dns_ttl_max: Annotated[Seconds, _doc("longest use of a DNS answer")] = 300.0
+    dns_stale: Annotated[Seconds, _doc("use of an expired DNS answer while the resolver fails")] = 86400.0
+
+
+class Fill(Section, frozen=True, kw_only=True):
+    """How answers are fetched into the store."""
+
+    window: Annotated[Bytes, _doc("received but not yet stored, per fill; then upstream pauses")] = 4 << 20
+    finish_share: Annotated[
+        float, _doc("a fill nobody reads goes on when this share is there"), msgspec.Meta(ge=0, le=1)
+    ] = 0.25
+    waiters: Annotated[Count, _doc("requests waiting on one fill; more are answered 503")] = 10_000
+    background: Annotated[Count, _doc("background revalidations at a time")] = 64
+
+
+class Site(Section, frozen=True, kw_only=True):
+    """What is served. `kind` decides which of the options below are used."""
+
+    name: Annotated[str, _doc("for logs, metrics and purges")]
+    kind: Annotated[str, _doc("generic | python-index | an installed entry point")] = "generic"
+    mount: Annotated[str, _doc('path prefix; the longest wins; "" with hosts means any path')] = ""
+    hosts: Annotated[list[str], _doc("Host values this site answers; [] for any")] = []
+    origin: Annotated[str, _doc("generic: URL requests go to, with an optional path prefix")] = ""
+    index: Annotated[str, _doc('python-index: URL of the simple index; "" as pip is configured')] = ""
+    offline: Annotated[bool, _doc("never ask upstream")] = False
+    verify_tls: Annotated[bool, _doc("verify upstream certificates")] = True
+    ca_file: Annotated[str, _doc("trusted roots for this upstream, PEM")] = ""
+    private_addresses: Annotated[
+        bool | None, _doc("upstream may be at a private address; unset: as configured URLs say")
+    ] = None
+    rewrite: Annotated[
+        list[list[str]], _doc("generic: [prefix, replacement] pairs for the path; the first that fits")
+    ] = []
+    host_header: Annotated[
+        str, _doc('Host sent upstream; "" for the origin\'s, "client" for the client\'s')
+    ] = ""
+    ttl: Annotated[Seconds | None, _doc("lifetime of storable answers, whatever they say")] = None
+    ttl_default: Annotated[Seconds | None, _doc("lifetime of answers that say nothing")] = None
+    ttl_max: Annotated[Seconds | None, _doc("longest lifetime believed")] = None
+    negative_ttl: Annotated[Seconds | None, _doc("lifetime of 404 and 410 that say nothing")] = None
+    stale_while_revalidate: Annotated[Seconds, _doc("where the answer says nothing")] = 0.0
+    stale_if_error: Annotated[Seconds, _doc("where the answer says nothing")] = 0.0
+    max_stale: Annotated[Seconds | None, _doc("age limit of stale answers while disconnected")] = None
+    force_cache: Annotated[bool, _doc("generic: store 200 that do not say whether they may be")] = False
+    query: Annotated[Literal["keep", "sort", "drop"], _doc("generic: query in key and request")] = "keep"
+    query_ignore: Annotated[list[str], _doc("generic: parameters removed from key and request")] = []
+    cookies: Annotated[
+        Literal["pass", "strip"], _doc("generic: strip removes Cookie and Set-Cookie and stores anyway")
+    ] = "pass"
+    vary_ignore: Annotated[list[str], _doc("request fields that never select a variant")] = []
+    targeted: Annotated[list[str], _doc("targeted cache-control fields, first present wins (RFC 9213)")] = [
+        "CDN-Cache-Control"
+    ]
+    body: Annotated[Bytes, _doc("largest body stored")] = 1 << 40
+    prefetch: Annotated[Bytes, _doc("a cold range starts a whole fill behind it up to this size")] = 64 << 20
+    page_ttl: Annotated[Seconds, _doc("python-index: longest freshness of a page")] = 600.0
+    page_timeout: Annotated[Seconds, _doc("python-index: wait for a page when a stale one exists")] = 5.0
+    revalidate_floor: Annotated[
+        Seconds, _doc("python-index: least time between forced revalidations of a page")
+    ] = 2.0
+    link_hosts: Annotated[list[str], _doc("python-index: further hosts whose files are served")] = []
+    foreign: Annotated[Literal["pass", "drop"], _doc("python-index: links to hosts not served")] = "pass"
+    offline_filter: Annotated[bool, _doc("python-index: offline pages list stored files only")] = True
+    keep_deleted: Annotated[bool, _doc("python-index: serve what upstream removed")] = False
+    serial_guard: Annotated[Literal["auto", "off"], _doc("python-index: refuse pages older than ours")] = (
+        "auto"
+    )
+    root_list: Annotated[bool, _doc("python-index: pass the list of all projects through")] = True
+    private: Annotated[list[str], _doc("python-index: project patterns never asked of later upstreams")] = []
+    upstreams: Annotated[
+        list[str], _doc("python-index: further indexes; a name belongs to the first that has it")
+    ] = []
+    min_release_age: Annotated[Seconds, _doc("python-index: hide files younger than this")] = 0.0
+    blocked: Annotated[list[str], _doc("python-index: project patterns answered 403")] = []
+    credentials: Annotated[
+        Literal["none", "static", "pass"], _doc("python-index: Authorization towards upstream")
+    ] = "none"
+    credentials_file: Annotated[str, _doc("python-index: file holding user:password for static")] = ""
+    options: Annotated[dict[str, Any], _doc("options of an entry point's own kind")] = {}
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """A whole configuration."""
+
+    listen: Listen = Listen()
+    admin: Admin = Admin()
+    cache: Cache = Cache()
+    node: Node = Node()
+    log: Log = Log()
+    limits: Limits = Limits()
+    upstream: UpstreamSection = UpstreamSection()
+    fill: Fill = Fill()
+    site: list[Site] = []

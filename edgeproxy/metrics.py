@@ -1,0 +1,97 @@
+"""Counting. Plain integers that cost a dictionary look-up; the admin listener turns them into
+Prometheus text when it is asked.
+
+Label values come from configuration and closed sets, never from bytes of a client or an upstream:
+otherwise anybody could grow the table."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+
+SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a name means: one line of help, and the names of its labels."""
+
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+COUNTERS: dict[str, Metric] = {
+    "requests_total": Metric("Answered requests", ("site", "cache", "status")),
+    "client_bytes_total": Metric("Content bytes sent to clients", ("site",)),
+    "client_aborts_total": Metric("Clients that left before the end of their answer"),
+    "bad_requests_total": Metric("Requests refused for their form", ("status",)),
+    "connections_total": Metric("Accepted connections"),
+    "connections_refused_total": Metric("Connections closed at a limit", ("limit",)),
+    "timeouts_total": Metric("Connections ended for lack of progress", ("phase",)),
+    "log_lines_dropped_total": Metric("Access log lines dropped because the log was too slow"),
+    "upstream_requests_total": Metric("Requests to upstreams", ("site", "status")),
+    "upstream_bytes_total": Metric("Content bytes received from upstreams", ("site",)),
+    "upstream_errors_total": Metric("Failed upstream exchanges", ("site", "error")),
+    "fills_total": Metric("Ended fills", ("site", "end")),
+    "collapsed_total": Metric("Requests that shared another's fill", ("site",)),
+    "digest_mismatch_total": Metric("Bodies that did not have the digest announced", ("site",)),
+    "storage_errors_total": Metric("Failures of the store", ("operation",)),
+    "corrupt_total": Metric("Stored responses dropped because they were damaged", ("what",)),
+    "evictions_total": Metric("Stored responses evicted", ("tier",)),
+    "purges_total": Metric("Purges", ("scope",)),
+    "task_errors_total": Metric("Background tasks that failed"),
+}
+
+HISTOGRAMS: dict[str, Metric] = {
+    "request_seconds": Metric("From the request to the last byte of its answer", ("site",)),
+    "upstream_head_seconds": Metric("From an upstream request to its response head", ("site",)),
+}
+
+GAUGES: dict[str, Metric] = {
+    "connections": Metric("Open client connections"),
+    "fills": Metric("Running fills"),
+    "memory_bytes": Metric("Bytes held by the RAM tier"),
+    "memory_responses": Metric("Stored responses held by the RAM tier"),
+    "disk_bytes": Metric("Bytes held by the disk tier"),
+    "disk_responses": Metric("Stored responses held by the disk tier"),
+    "memo_entries": Metric("Request heads answered without parsing"),
+}
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Observations in cumulative buckets of SECONDS_BUCKETS; `counts` has one more for the rest."""
+
+    counts: list[int]
+    sum: float = 0.0
+
+
+class Metrics:
+    """The node's counters. Names are those of the tables above; a wrong name is a KeyError."""
+
+    def __init__(self) -> None:
+        self.counters: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in COUNTERS}
+        self.histograms: dict[str, dict[tuple[str, ...], Histogram]] = {n: {} for n in HISTOGRAMS}
+        self.gauges: dict[str, Callable[[], float]] = {}
+
+    def count(self, name: str, *labels: str, by: int = 1) -> None:
+        values = self.counters[name]
+        values[labels] = values.get(labels, 0) + by
+
+    def observe(self, name: str, seconds: float, *labels: str) -> None:
+        histograms = self.histograms[name]
+        histogram = histograms.get(labels)
+        if histogram is None:
+            histogram = histograms[labels] = Histogram([0] * (len(SECONDS_BUCKETS) + 1))
+        histogram.counts[bisect_left(SECONDS_BUCKETS, seconds)] += 1
+        histogram.sum += seconds
+
+    def gauge(self, name: str, read: Callable[[], float]) -> None:
+        """Register where a gauge of the table is read when asked for."""
+        if name not in GAUGES:
+            raise KeyError(name)
+        self.gauges[name] = read
+
+    def value(self, name: str, *labels: str) -> int:
+        return self.counters[name].get(labels, 0)

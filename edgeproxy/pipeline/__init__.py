@@ -1,0 +1,1 @@
+"""The path of a request: plan, look up, decide, serve or fill, answer."""

@@ -1,0 +1,45 @@
+"""What a site adds to the RFCs: one frozen value, made from configuration, an argument of every
+policy function. The default is a plain RFC 9111 shared cache. Times in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    # Freshness. Precedence: ttl, then what the response says (capped), then ttl_default, then heuristic.
+    ttl: float | None = None  # replaces what a storable response says; never makes private shareable
+    ttl_default: float | None = None  # for a response without explicit freshness
+    ttl_max: float | None = None  # caps explicit freshness
+    negative_ttl: float | None = None  # 404 and 410 without explicit freshness; None: heuristic rules
+    negative_in_memory: bool = False  # negative answers never reach the disk
+    heuristic_fraction: float = 0.1  # RFC 9111 section 4.2.2
+    heuristic_max: float = 86400.0
+    targeted: tuple[str, ...] = ("CDN-Cache-Control",)  # RFC 9213, first present wins
+    immutable: bool = False  # bytes can never change under this key
+    force_store: bool = False  # store 200 even without a sign that it may be (not private/no-store)
+
+    # Stale answers.
+    stale_while_revalidate: float = 0.0  # used where the response says nothing
+    stale_if_error: float = 0.0  # likewise
+    stale_when_disconnected: float | None = None  # no answer from upstream at all; None: RFC (4.2.4)
+    second_look: float = 0.0  # a 404/410 for what is stored is believed when seen again this much later
+    offline: bool = False  # never ask upstream; everything stored is usable whatever its age
+
+    # Client's wishes.
+    honour_request_directives: bool = True  # Cache-Control and Pragma of requests
+    revalidate_floor: float = 0.0  # a client's no-cache/max-age=0 asks upstream at most this often
+
+    # Vary and cookies.
+    vary_ignore: frozenset[str] = frozenset()  # lower-case names that do not select
+    variants_max: int = 64
+    strip_set_cookie: bool = False  # store without Set-Cookie instead of not storing
+    strip_cookie: bool = False  # do not send Cookie upstream
+
+    # Bounds and failure.
+    body_bytes_max: int = 1 << 40
+    uncacheable_memory: float = 5.0  # for how long "this is not storable" is remembered (hit-for-miss)
+    unavailable_status: int | None = None  # instead of 502/504 when nothing can be served
+    retry_after: float | None = None
+    error_memory: float = 0.0  # a failed fetch is remembered this long for its URL

@@ -1,0 +1,1 @@
+"""Bytes to Request, Response to bytes. Knows only Handler."""

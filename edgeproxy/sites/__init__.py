@@ -1,0 +1,1 @@
+"""What the node knows about what it serves. A site does no I/O: it returns what it wants."""

@@ -1,0 +1,104 @@
+"""The interface between the pipeline and the knowledge of a kind of site.
+
+A site maps a request to a Plan: which upstream resource answers it, under which rules, what its
+bytes must be, and which view of it the client gets. The pipeline does what the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edgeproxy.errors import EdgeError
+from edgeproxy.message import Headers, Request, Response
+from edgeproxy.policy.rules import Rules
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.upstream.upstream import Origin, Reach
+
+
+class Unacceptable(EdgeError):
+    """A view's source is not what it claims to be: treated as a failure of the upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is known about a body before it arrives; the SHA-256 in lower-case hex."""
+
+    sha256: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A view of a stored body. `learned` is handed to Site.learn on the event loop."""
+
+    fields: Headers
+    data: bytes
+    learned: Any = None
+
+
+class View(Protocol):
+    """A pure function of a stored body, computed once for each body, in a thread, and stored.
+
+    `id` names kind, version and parameters: same id and same body give the same bytes."""
+
+    @property
+    def id(self) -> str: ...
+
+    def derive(self, stored: StoredResponse, body: bytes, previous: StoredResponse | None) -> Derived:
+        """Raises Unacceptable when `body` cannot be what was asked for. `previous` is the response
+        that `stored` would replace, if any (serial guards compare)."""
+        ...
+
+
+class Presentation(Protocol):
+    """Final touch on the fields a client gets; pure, called for each answer not from the memo."""
+
+    def __call__(self, headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one request is answered.
+
+    The cache key is `origin.url + key_target`, where key_target is what is sent upstream unless the
+    site says otherwise: key and request cannot differ. `fields` are set (or removed, for None) in the
+    request towards upstream. `prerequisite` is a resource of this site to be seen first, if this one
+    is not stored: its view teaches the site what to expect, then `Site.plan` is asked again.
+    `otherwise` answers instead if this resource fails or is missing upstream."""
+
+    origin: Origin
+    target: str
+    rules: Rules
+    reach: Reach = Reach()
+    key_suffix: str = ""  # e.g. keyed hash of a credential
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    expected: Expected = Expected()
+    view: View | None = None
+    present: Presentation | None = None
+    prerequisite: Plan | None = None
+    otherwise: Plan | None = None
+    tags: tuple[str, ...] = ()
+    name: str = ""
+    redirects: frozenset[str] = frozenset()  # host names to which upstream redirects are followed
+    keep_authorization: bool = False  # the client's Authorization goes upstream
+    prefetch_bytes_max: int = 0  # a cold range starts a whole fill behind it up to this size
+    finish_without_readers: bool = False  # the fill goes on when nobody reads any more
+
+    @property
+    def key(self) -> str:
+        return f"{self.origin.url}{self.target}{self.key_suffix}"
+
+
+class Site(Protocol):
+    """`plan` returns a Plan, or a Response when no upstream is needed (redirect, 404, 405). It raises
+    RequestError for requests that are wrong in themselves."""
+
+    @property
+    def name(self) -> str: ...
+
+    def plan(self, request: Request, path: str) -> Plan | Response:
+        """`path` is the raw target (with query) below the mount, starting with "/"."""
+        ...
+
+    def learn(self, learned: Any) -> None: ...
