@@ -5,19 +5,24 @@ bytes must be, and which view of it the client gets. The pipeline does what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edgeproxy.errors import EdgeError
-from edgeproxy.message import Headers, Request, Response
+from edgeproxy.message import Clock, Headers, Request, Response
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.upstream.upstream import Origin, Reach
 
 
 class Unacceptable(EdgeError):
-    """A view's source is not what it claims to be: treated as a failure of the upstream."""
+    """A view's source is not what it claims to be: treated as a failure of the upstream.
+    `learned`, if any, is handed to Site.learn all the same."""
+
+    def __init__(self, message: str, learned: Any = None) -> None:
+        super().__init__(message)
+        self.learned = learned
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +45,14 @@ class Derived:
 class View(Protocol):
     """A pure function of a stored body, computed once for each body, in a thread, and stored.
 
-    `id` names kind, version and parameters: same id and same body give the same bytes."""
+    `id` names kind, version and parameters: same id and same body give the same bytes. A `volatile`
+    view depends on more than that (what else is stored, say) and is computed for each answer."""
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def volatile(self) -> bool: ...
 
     def derive(self, stored: StoredResponse, body: bytes, previous: StoredResponse | None) -> Derived:
         """Raises Unacceptable when `body` cannot be what was asked for. `previous` is the response
@@ -88,6 +97,19 @@ class Plan:
     @property
     def key(self) -> str:
         return f"{self.origin.url}{self.target}{self.key_suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteContext:
+    """What a site may know of the node. `stored_keys` tells which cache keys are stored; it blocks
+    and may be called only from View.derive, which runs in a thread. `clock` is wall-clock seconds."""
+
+    node: str
+    offline: bool
+    targeted: tuple[str, ...]
+    reach: Reach
+    clock: Clock
+    stored_keys: Callable[[Sequence[str]], frozenset[str]]
 
 
 class Site(Protocol):

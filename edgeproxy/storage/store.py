@@ -129,6 +129,10 @@ class Store(Protocol):
 
     async def purge(self, purge: Purge) -> None: ...
 
+    def stored_keys(self, keys: Sequence[str]) -> frozenset[str]:
+        """Which of `keys` have a stored response. Blocks; safe in any thread; for threads only."""
+        ...
+
     def statistics(self) -> StoreStatistics: ...
 
 
