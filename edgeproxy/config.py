@@ -1,7 +1,8 @@
 """Every option once: its type, unit, default and one line of meaning.
 
 Each component gets its own frozen section by constructor and never sees the rest. Sizes are bytes,
-durations seconds; in TOML, environment and --set they are written with units ("64MiB", "10s")."""
+durations seconds; in TOML, environment and --set they are written with units ("64MiB", "10s").
+`edgeproxy.configuration` reads a Config from those three; `extra["unit"]` of a type tells it how."""
 
 from __future__ import annotations
 
@@ -12,6 +13,10 @@ import msgspec
 Seconds = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "duration"})]
 Bytes = Annotated[int, msgspec.Meta(ge=0, extra={"unit": "size"})]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+ListenAddress = Annotated[str, msgspec.Meta(extra={"unit": "address"})]
+Network = Annotated[str, msgspec.Meta(extra={"unit": "network"})]
+Url = Annotated[str, msgspec.Meta(extra={"unit": "url"})]
+FilePath = Annotated[str, msgspec.Meta(extra={"unit": "path"})]
 
 
 def _doc(text: str) -> Any:
@@ -25,14 +30,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Listen(Section, frozen=True, kw_only=True):
     """Where clients are accepted. Addresses: "host:port", "[v6]:port", "unix:/path"."""
 
-    http: Annotated[list[str], _doc("HTTP/1.1 addresses")] = ["127.0.0.1:8080"]
+    http: Annotated[list[ListenAddress], _doc("HTTP/1.1 addresses")] = msgspec.field(
+        default_factory=lambda: ["127.0.0.1:8080"]
+    )
     backlog: Annotated[Count, _doc("connections the kernel queues before accept")] = 4096
     reuse_port: Annotated[bool, _doc("SO_REUSEPORT: several processes on one address")] = False
     proxy_protocol: Annotated[
-        list[str], _doc("networks whose connections start with a PROXY v1 or v2 header")
+        list[Network], _doc("networks whose connections start with a PROXY v1 or v2 header")
     ] = []
     trusted_clients: Annotated[
-        list[str], _doc("networks whose X-Forwarded-* and Forwarded fields are believed")
+        list[Network], _doc("networks whose X-Forwarded-* and Forwarded fields are believed")
     ] = []
 
 
@@ -64,14 +71,17 @@ class Limits(Section, frozen=True, kw_only=True):
 class Admin(Section, frozen=True, kw_only=True):
     """Control plane: /healthz /readyz /metrics /api/v1/..."""
 
-    listen: Annotated[str, _doc('address; "" switches the admin listener off')] = "127.0.0.1:8081"
+    listen: Annotated[ListenAddress, _doc('address; "" switches the admin listener off')] = "127.0.0.1:8081"
     token: Annotated[str, _doc("bearer token; required to listen off loopback")] = ""
+    hosts: Annotated[
+        list[str], _doc("further Host names requests may bear; loopback and listen are always known")
+    ] = []
 
 
 class Cache(Section, frozen=True, kw_only=True):
     """What is kept, and where."""
 
-    directory: Annotated[str, _doc('"" for edgeproxy in the user\'s cache directory')] = ""
+    directory: Annotated[FilePath, _doc('"" for edgeproxy in the user\'s cache directory')] = ""
     disk: Annotated[Bytes, _doc("disk tier; 0 for 20 % of what is free, at most 100GiB")] = 0
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
     memory_body: Annotated[Bytes, _doc("largest body in the RAM tier")] = 1 << 20
@@ -98,7 +108,7 @@ class Log(Section, frozen=True, kw_only=True):
     """What is written where."""
 
     access: Annotated[Literal["json", "combined", "off"], _doc("access log format")] = "json"
-    access_file: Annotated[str, _doc('"" for standard error, "-" for standard output, else a file')] = ""
+    access_file: Annotated[FilePath, _doc('"" for standard error, "-" for standard output, else a file')] = ""
     level: Annotated[
         Literal["debug", "info", "warning", "error"], _doc("least level of the node's own log")
     ] = "info"
@@ -118,7 +128,7 @@ class UpstreamSection(Section, frozen=True, kw_only=True):
     head: Annotated[Bytes, _doc("status line and fields of a response together")] = 64 << 10
     fields: Annotated[Count, _doc("fields of a response")] = 128
     http2: Annotated[bool, _doc("offer HTTP/2 over TLS")] = True
-    ca_file: Annotated[str, _doc('trusted roots, PEM; "" for the system\'s')] = ""
+    ca_file: Annotated[FilePath, _doc('trusted roots, PEM; "" for the system\'s')] = ""
     nameservers: Annotated[list[str], _doc("[] for those of the system")] = []
     dns_ttl_max: Annotated[Seconds, _doc("longest use of a DNS answer")] = 300.0
     dns_stale: Annotated[Seconds, _doc("use of an expired DNS answer while the resolver fails")] = 86400.0
@@ -142,11 +152,11 @@ class Site(Section, frozen=True, kw_only=True):
     kind: Annotated[str, _doc("generic | python-index | an installed entry point")] = "generic"
     mount: Annotated[str, _doc('path prefix; the longest wins; "" with hosts means any path')] = ""
     hosts: Annotated[list[str], _doc("Host values this site answers; [] for any")] = []
-    origin: Annotated[str, _doc("generic: URL requests go to, with an optional path prefix")] = ""
-    index: Annotated[str, _doc('python-index: URL of the simple index; "" as pip is configured')] = ""
+    origin: Annotated[Url, _doc("generic: URL requests go to, with an optional path prefix")] = ""
+    index: Annotated[Url, _doc('python-index: URL of the simple index; "" as pip is configured')] = ""
     offline: Annotated[bool, _doc("never ask upstream")] = False
     verify_tls: Annotated[bool, _doc("verify upstream certificates")] = True
-    ca_file: Annotated[str, _doc("trusted roots for this upstream, PEM")] = ""
+    ca_file: Annotated[FilePath, _doc("trusted roots for this upstream, PEM")] = ""
     private_addresses: Annotated[
         bool | None, _doc("upstream may be at a private address; unset: as configured URLs say")
     ] = None
@@ -170,9 +180,9 @@ class Site(Section, frozen=True, kw_only=True):
         Literal["pass", "strip"], _doc("generic: strip removes Cookie and Set-Cookie and stores anyway")
     ] = "pass"
     vary_ignore: Annotated[list[str], _doc("request fields that never select a variant")] = []
-    targeted: Annotated[list[str], _doc("targeted cache-control fields, first present wins (RFC 9213)")] = [
-        "CDN-Cache-Control"
-    ]
+    targeted: Annotated[list[str], _doc("targeted cache-control fields, first present wins (RFC 9213)")] = (
+        msgspec.field(default_factory=lambda: ["CDN-Cache-Control"])
+    )
     body: Annotated[Bytes, _doc("largest body stored")] = 1 << 40
     prefetch: Annotated[Bytes, _doc("a cold range starts a whole fill behind it up to this size")] = 64 << 20
     page_ttl: Annotated[Seconds, _doc("python-index: longest freshness of a page")] = 600.0
@@ -190,14 +200,14 @@ class Site(Section, frozen=True, kw_only=True):
     root_list: Annotated[bool, _doc("python-index: pass the list of all projects through")] = True
     private: Annotated[list[str], _doc("python-index: project patterns never asked of later upstreams")] = []
     upstreams: Annotated[
-        list[str], _doc("python-index: further indexes; a name belongs to the first that has it")
+        list[Url], _doc("python-index: further indexes; a name belongs to the first that has it")
     ] = []
     min_release_age: Annotated[Seconds, _doc("python-index: hide files younger than this")] = 0.0
     blocked: Annotated[list[str], _doc("python-index: project patterns answered 403")] = []
     credentials: Annotated[
         Literal["none", "static", "pass"], _doc("python-index: Authorization towards upstream")
     ] = "none"
-    credentials_file: Annotated[str, _doc("python-index: file holding user:password for static")] = ""
+    credentials_file: Annotated[FilePath, _doc("python-index: file holding user:password for static")] = ""
     options: Annotated[dict[str, Any], _doc("options of an entry point's own kind")] = {}
 
 
@@ -213,3 +223,8 @@ class Config(Section, frozen=True, kw_only=True):
     upstream: UpstreamSection = UpstreamSection()
     fill: Fill = Fill()
     site: list[Site] = []
+
+
+def default_site() -> Site:
+    """What is served when a configuration names no site: the package index this machine's pip uses."""
+    return Site(name="pypi", kind="python-index", mount="/pypi")

@@ -244,8 +244,11 @@ class Reuse(Protocol):
     fresh_until to 0. `fields(now)` gives the fields of the answer as of now (Age and the like),
     `data` the content."""
 
-    fresh_until: float
-    sequence: int
+    @property
+    def fresh_until(self) -> float: ...
+
+    @property
+    def sequence(self) -> int: ...
 
     @property
     def data(self) -> bytes: ...

@@ -1,1 +1,10 @@
-"""The control plane: status, metrics, purge."""
+"""The control plane, on a listener of its own.
+
+views     what the API needs of the node: NodeViews
+server    AdminServer: starts, stops, routes
+guard     who may ask: token, Host, Origin
+api       the routes under /api/v1, /healthz, /readyz
+metrics   Prometheus text from edgeproxy.metrics
+explain   an explanation of one exchange as a dictionary
+status    the store and the traffic as dictionaries
+versions  which libraries this process runs"""

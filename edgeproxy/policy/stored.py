@@ -40,6 +40,8 @@ class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
     body: str = ""  # identity of the body in the store; "" for no content
     body_bytes: int = 0
     digest: str = ""  # SHA-256 of the body, lower-case hex; "" while unknown
+    url: str = ""  # where the upstream's redirects ended, if there were any: relative links start here
+    source: str = ""  # of a view: identity of the body it was derived from
     name: str = ""  # file or project name for people, never used to decide
 
     @property

@@ -1,0 +1,74 @@
+"""Addresses to listen at, as they are written: "host:port", "[v6]:port", "unix:/path"."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+_TCP = re.compile(r"(?:\[([0-9A-Za-z:.%]{2,64})\]|([A-Za-z0-9_.-]{1,253})):([0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A TCP address (IPv6 without brackets; port 0 lets the kernel choose), or the path of a unix socket."""
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can connect: a loopback address, or a unix socket."""
+        return bool(self.path) or is_loopback(self.host)
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for every address of the machine."""
+        address = _ip(self.host)
+        return address is not None and address.is_unspecified
+
+
+def parse_address(text: str) -> Address:
+    """Raises ValueError with one line that says what is wrong."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path or "\0" in path:
+            raise ValueError('a unix socket is written "unix:/path"')
+        return Address(path=path)
+    matched = _TCP.fullmatch(text)
+    if matched is None:
+        raise ValueError(f'{text!r} is not "host:port", "[v6]:port" or "unix:/path"')
+    v6, name, digits = matched.groups()
+    port = int(digits)
+    if port > 65535:
+        raise ValueError(f"port {port} is above 65535")
+    if v6 is not None and not isinstance(_ip(v6), ipaddress.IPv6Address):
+        raise ValueError(f"[{v6}] is not an IPv6 address")
+    return Address(host=v6 or name, port=port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, a name or an address without brackets, means this machine and no other."""
+    if host.lower() == "localhost":
+        return True
+    address = _ip(host)
+    return address is not None and address.is_loopback
+
+
+def is_ip(host: str) -> bool:
+    """Whether `host` (without brackets) is a literal address rather than a name."""
+    return _ip(host) is not None
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None

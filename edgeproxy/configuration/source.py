@@ -1,0 +1,203 @@
+"""A Config from its three sources, the later one winning: a TOML file, the environment, settings.
+
+A key is `section.key`, or `site.NAME.key` for one of the sites. In the environment it is written
+EDGEPROXY_SECTION_KEY and EDGEPROXY_SITE_NAME_KEY (signs other than letters and digits as "_")."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgeproxy.config import Config, Section, Site, default_site
+from edgeproxy.configuration.checks import check
+from edgeproxy.configuration.values import Option, from_text, from_toml, options
+from edgeproxy.errors import ConfigurationError
+
+FILE_BYTES_MAX = 1 << 20
+PREFIX = "EDGEPROXY_"
+
+# EDGEPROXY_CONFIG names the file; the others are what Kubernetes puts into the environment of every
+# container beside a service called "edgeproxy". None of them collides with a section.
+_NOT_OPTIONS = re.compile(r"EDGEPROXY_(?:CONFIG|SERVICE_(?:HOST|PORT)(?:_.*)?|PORT(?:_.*)?)")
+
+
+def load(path: Path | None, settings: Sequence[str], environ: Mapping[str, str]) -> Config:
+    """The configuration of `path` (None for defaults only), changed by the EDGEPROXY_* variables of
+    `environ` and then by `settings` ("section.key=value", in order).
+
+    Relative file names start at the folder of the file that holds them, otherwise at the working
+    directory. Raises ConfigurationError, with the path of the key, for anything not understood."""
+    draft = _Draft()
+    if path is not None:
+        draft.read_file(path)
+    draft.read_environment(environ)
+    for setting in settings:
+        draft.read_setting(setting)
+    config = draft.config()
+    check(config)
+    return config
+
+
+def sections() -> dict[str, type[Section]]:
+    """The sections of a configuration that are there once, by name, in the order of the schema."""
+    return {
+        field.name: field.type
+        for field in msgspec.structs.fields(Config)
+        if isinstance(field.type, type) and issubclass(field.type, Section)
+    }
+
+
+class _Draft:
+    """Values gathered so far, each already of its option's type."""
+
+    def __init__(self) -> None:
+        self._schema = {name: options(section) for name, section in sections().items()}
+        self._site_schema = options(Site)
+        self._values: dict[str, dict[str, Any]] = {name: {} for name in self._schema}
+        default = default_site()
+        self._sites: dict[str, dict[str, Any]] = {
+            default.name: {"kind": default.kind, "mount": default.mount},
+        }
+        self._declared: frozenset[str] = frozenset(self._sites)
+
+    def config(self) -> Config:
+        for name, values in self._sites.items():
+            if name not in self._declared and "kind" not in values:
+                raise ConfigurationError(
+                    f"site.{name}",
+                    f"no such site{_nearest(name, self._declared)} (to add it, set site.{name}.kind as well)",
+                )
+        built: dict[str, Any] = {name: section(**self._values[name]) for name, section in sections().items()}
+        return Config(site=[Site(name=name, **values) for name, values in self._sites.items()], **built)
+
+    # The file.
+
+    def read_file(self, path: Path) -> None:
+        directory = path.absolute().parent
+        for key, table in _document(path).items():
+            if key == "site":
+                self._read_sites(table, directory)
+            elif key not in self._schema:
+                raise _unknown(key, [*self._schema, "site"])
+            elif not isinstance(table, dict):
+                raise ConfigurationError(key, f"is a section: write [{key}] and its keys below")
+            else:
+                for name, written in table.items():
+                    option = _option(self._schema[key], key, name, self._all_keys())
+                    self._values[key][name] = from_toml(option, f"{key}.{name}", written, directory)
+
+    def _read_sites(self, tables: Any, directory: Path) -> None:
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            raise ConfigurationError("site", "each site is a table of its own: write [[site]]")
+        self._sites = {}
+        for position, table in enumerate(tables, 1):
+            name = table.get("name")
+            if not isinstance(name, str):
+                raise ConfigurationError("site", f"the site at place {position} needs a name")
+            if name in self._sites:
+                raise ConfigurationError(f"site.{name}", "two sites have this name")
+            values = self._sites[name] = {}
+            for key, written in table.items():
+                option = _option(self._site_schema, f"site.{name}", key, self._all_keys())
+                if key != "name":
+                    values[key] = from_toml(option, f"site.{name}.{key}", written, directory)
+        self._declared = frozenset(self._sites)
+
+    # Environment and settings.
+
+    def read_environment(self, environ: Mapping[str, str]) -> None:
+        for variable in sorted(environ):
+            if not variable.startswith(PREFIX) or _NOT_OPTIONS.fullmatch(variable):
+                continue
+            name, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+            if name == "site":
+                self._set_site(*self._site_variable(variable, key), environ[variable])
+            elif name in self._schema and key in self._schema[name]:
+                self._set(name, key, environ[variable])
+            else:
+                known = [f"{PREFIX}{s}_{k}".upper() for s, keys in self._schema.items() for k in keys]
+                raise _unknown(variable, known, what="variable")
+
+    def _site_variable(self, variable: str, rest: str) -> tuple[str, str]:
+        """Site and key meant by a variable. "_" parts words as well as site and key, so a site that
+        is declared is preferred, then the longest key."""
+        found = [
+            (rest[: -len(key) - 1], key)
+            for key in sorted(self._site_schema, key=len, reverse=True)
+            if rest.endswith(f"_{key}") and len(rest) > len(key) + 1 and key != "name"
+        ]
+        for words, key in found:
+            for name in self._sites:
+                if re.sub("[^a-z0-9]", "_", name.lower()) == words:
+                    return name, key
+        if found:
+            return found[0]
+        known = [f"{PREFIX}SITE_{name}_{key}".upper() for name in self._sites for key in self._site_schema]
+        raise _unknown(variable, known, what="variable")
+
+    def read_setting(self, setting: str) -> None:
+        path, equals, text = setting.partition("=")
+        parts = path.strip(" ").split(".")
+        if not equals or len(parts) != (3 if parts[0] == "site" else 2):
+            raise ConfigurationError(
+                path, "a setting is written section.key=value, or site.NAME.key=value for a site"
+            )
+        if parts[0] == "site":
+            self._set_site(parts[1], parts[2], text)
+        elif parts[0] not in self._schema:
+            raise _unknown(path, self._all_keys())
+        else:
+            self._set(parts[0], parts[1], text)
+
+    def _set(self, section: str, key: str, text: str) -> None:
+        option = _option(self._schema[section], section, key, self._all_keys())
+        self._values[section][key] = from_text(option, f"{section}.{key}", text, Path.cwd())
+
+    def _set_site(self, name: str, key: str, text: str) -> None:
+        option = _option(self._site_schema, f"site.{name}", key, self._all_keys())
+        if key == "name":
+            raise ConfigurationError(f"site.{name}.name", "the name of a site is that in its path")
+        value = from_text(option, f"site.{name}.{key}", text, Path.cwd())
+        self._sites.setdefault(name, {})[key] = value
+
+    def _all_keys(self) -> list[str]:
+        return [f"{section}.{key}" for section, keys in self._schema.items() for key in keys]
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+        if len(data) > FILE_BYTES_MAX:
+            raise ConfigurationError("", f"{path}: larger than {FILE_BYTES_MAX} bytes")
+        return tomllib.loads(data.decode())
+    except OSError as error:
+        raise ConfigurationError("", f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("", f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError("", f"{path}: is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigurationError("", f"{path}: is nested too deeply") from None
+
+
+def _option(schema: Mapping[str, Option], section: str, key: str, all_keys: Iterable[str]) -> Option:
+    if key in schema:
+        return schema[key]
+    elsewhere = [other for other in all_keys if other.partition(".")[2] == key]
+    raise _unknown(f"{section}.{key}", elsewhere or [f"{section}.{known}" for known in schema])
+
+
+def _unknown(path: str, known: Iterable[str], what: str = "key") -> ConfigurationError:
+    return ConfigurationError(path, f"unknown {what}{_nearest(path, known)}")
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""

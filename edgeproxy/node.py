@@ -1,0 +1,250 @@
+"""Builds a node from a Config, starts it, drains it, stops it. Only here are concrete classes named."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import aiofastnet
+import structlog
+import uvloop
+
+from edgeproxy import __version__
+from edgeproxy.admin.server import AdminServer
+from edgeproxy.config import Config
+from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.exchange import Exchange
+from edgeproxy.pipeline.explain import Explain
+from edgeproxy.pipeline.fill import FillParts
+from edgeproxy.pipeline.fills import Fills
+from edgeproxy.pipeline.from_store import FromStore
+from edgeproxy.pipeline.from_upstream import FromUpstream
+from edgeproxy.pipeline.handler import Pipeline
+from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.views import Views
+from edgeproxy.serving.access_log import AccessLog
+from edgeproxy.serving.listener import Listeners
+from edgeproxy.sites.registry import build_sites
+from edgeproxy.sites.site import SiteContext
+from edgeproxy.storage.store import Purge
+from edgeproxy.storage.tiered import open_store
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.client import CurlUpstream
+from edgeproxy.upstream.health import Breaker
+from edgeproxy.upstream.resolver import Resolver
+from edgeproxy.upstream.upstream import Reach
+
+THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
+
+
+class Node:
+    """One edge node. `start` raises StartError or ConfigurationError; `stop` drains."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._name = config.node.name or "edgeproxy"
+        self._log = structlog.get_logger("edgeproxy")
+        self._started_at = time.time()
+        self._clock = time.time
+        self.metrics = Metrics()
+        self._tasks = Tasks(self._report_task)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
+        self._access_log = AccessLog(config.log, self.metrics)
+        self._store = open_store(
+            config.cache,
+            clock=self._clock,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            report=self._warn,
+        )
+        self._upstream = self._build_upstream()
+        self._sites = build_sites(config.site, self._site_context())
+        self._build_pipeline()
+        self._is_ready = False
+
+    def _build_upstream(self) -> Breaker:
+        settings = self._config.upstream
+        self._resolver = Resolver(settings, clock=self._clock)
+        client = CurlUpstream(settings, self._resolver, metrics=self.metrics, clock=self._clock)
+        return Breaker(client, clock=self._clock)
+
+    def _site_context(self) -> SiteContext:
+        settings = self._config.upstream
+        return SiteContext(
+            node=self._name,
+            offline=self._config.node.offline,
+            targeted=("CDN-Cache-Control",),
+            reach=Reach(
+                connect_timeout=settings.connect_timeout,
+                head_timeout=settings.head_timeout,
+                progress_timeout=settings.progress_timeout,
+                ca_file=settings.ca_file or None,
+                http2=settings.http2,
+            ),
+            clock=self._clock,
+            stored_keys=self._store.stored_keys,
+        )
+
+    def _build_pipeline(self) -> None:
+        config, clock, store = self._config, self._clock, self._store
+        exchange = Exchange(self._upstream, self.metrics)
+        self._fills = Fills(
+            FillParts(exchange, store, config.fill, self.metrics, clock, self._threads, self._tasks)
+        )
+        views = Views(store, self._tasks, self._threads)
+        answers = Answers(node=self._name, ranges_max=config.limits.ranges, store=store, clock=clock)
+        passing = Passing(
+            node=self._name,
+            exchange=exchange,
+            store=store,
+            fills=self._fills,
+            answers=answers,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        from_store = FromStore(store, views, answers)
+        from_upstream = FromUpstream(
+            node=self._name,
+            fills=self._fills,
+            views=views,
+            passing=passing,
+            from_store=from_store,
+            answers=answers,
+            clock=clock,
+        )
+        pipeline = Pipeline(
+            node=self._name,
+            sites=self._sites,
+            store=store,
+            fills=self._fills,
+            views=views,
+            passing=passing,
+            from_store=from_store,
+            from_upstream=from_upstream,
+            answers=answers,
+            clock=clock,
+        )
+        self._explain = Explain(self._sites, store, self._fills, clock)
+        self._listeners = Listeners(
+            pipeline,
+            config.listen,
+            config.limits,
+            clock=clock,
+            sequence=lambda: store.sequence,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            access_log=self._access_log,
+            report=self._warn,
+        )
+        self._admin = AdminServer(config.admin, self, self.metrics, report=self._warn)
+        self._register_gauges()
+
+    def _register_gauges(self) -> None:
+        statistics = self._store.statistics
+        for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
+            self.metrics.gauge(name, lambda name=name: float(getattr(statistics(), name)))
+        self.metrics.gauge("fills", lambda: float(len(self._fills)))
+        self.metrics.gauge("connections", lambda: float(self._listeners.connections))
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def start(self) -> tuple[list[str], str]:
+        """Accept connections. Gives the bound addresses: those for clients, that of the admin
+        listener ("" if it is switched off)."""
+        self._access_log.start()
+        await self._store.start()
+        addresses = await self._listeners.start()
+        admin = await self._admin.start() if self._config.admin.listen else ""
+        self._is_ready = True
+        return addresses, admin
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what runs (at most limits.drain_timeout), close everything."""
+        self._is_ready = False
+        await self._listeners.drain()
+        await self._admin.aclose()
+        await self._tasks.aclose()
+        await self._upstream.aclose()
+        await self._store.aclose()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._access_log.close()
+
+    # -- what the admin listener sees ----------------------------------------------------------
+
+    def is_ready(self) -> tuple[bool, str]:
+        return (True, "ready") if self._is_ready else (False, "starting or draining")
+
+    def status(self) -> Mapping[str, Any]:
+        statistics = self._store.statistics()
+        return {
+            "name": self._name,
+            "version": __version__,
+            "uptime_seconds": round(time.time() - self._started_at, 1),
+            "ready": self._is_ready,
+            "offline": self._config.node.offline,
+            "connections": self._listeners.connections,
+            "fills": len(self._fills),
+            "store": {field: getattr(statistics, field) for field in statistics.__slots__},
+            "sites": [
+                {"name": site.name, "kind": site.kind, "mount": site.mount, "hosts": list(site.hosts)}
+                for site in self._config.site
+            ],
+            "upstreams": self._upstream.states(),
+        }
+
+    async def purge(self, purge: Purge) -> None:
+        self.metrics.count("purges_total", purge.scope.value)
+        await self._store.purge(purge)
+
+    async def explain(self, url: str, method: str, headers: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
+        return await self._explain.explain(url, "", method, headers)
+
+    # -- trouble -------------------------------------------------------------------------------
+
+    def _report_task(self, name: str, error: BaseException) -> None:
+        self.metrics.count("task_errors_total")
+        self._log.error("a background task failed", task=name, error=repr(error))
+
+    def _warn(self, line: str) -> None:
+        self._log.warning(line)
+
+
+async def _serve(config: Config) -> int:
+    node = Node(config)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = 0
+
+    def on_signal() -> None:
+        nonlocal signals
+        signals += 1
+        stopping.set()
+        if signals > 1:  # a second signal means now
+            sys.exit(1)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    try:
+        addresses, admin = await node.start()
+        listed = ",".join(addresses)
+        print(f"edgeproxy: ready http={listed}" + (f" admin={admin}" if admin else ""), flush=True)  # noqa: T201
+        await stopping.wait()
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await node.stop()
+    return 0
+
+
+def serve(config: Config) -> int:
+    """Run a node until SIGTERM or SIGINT. Raises StartError or ConfigurationError when it cannot
+    start; gives the exit status."""
+    factory = aiofastnet.loop_factory(uvloop.new_event_loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(_serve(config))

@@ -1,0 +1,223 @@
+"""Makes answers: the fields a client gets, conditionals, ranges, and the reason for everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgeproxy.errors import UpstreamError
+from edgeproxy.message import (
+    EMPTY,
+    BytesBody,
+    CacheOutcome,
+    Clock,
+    Headers,
+    HeadOnly,
+    Outcome,
+    Request,
+    Response,
+)
+from edgeproxy.pipeline.content import Content, DataContent, GrowingContent, Piece, stored_content
+from edgeproxy.pipeline.fill import Streaming
+from edgeproxy.policy import cache_status, conditionals, forwarding, ranges
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.site import Derived, Plan
+from edgeproxy.storage.store import Reusable, Store, StoredBody
+
+
+@dataclass(slots=True)
+class HitReuse:
+    """A hit as the request memo may repeat it. A view is good only while its source is, too."""
+
+    answers: Answers
+    plan: Plan
+    site: str
+    source: StoredResponse
+    stored: StoredResponse
+    handle: Reusable
+    source_handle: Reusable
+
+    @property
+    def fresh_until(self) -> float:
+        if self.handle.fresh_until <= 0:
+            return 0.0
+        return self.source_handle.fresh_until
+
+    @property
+    def sequence(self) -> int:
+        return min(self.handle.sequence, self.source_handle.sequence)
+
+    @property
+    def data(self) -> bytes:
+        return self.handle.data
+
+    def fields(self, now: float) -> Headers:
+        outcome = Outcome(CacheOutcome.HIT, self.site, lifetime=self.source.fresh_until - now)
+        return self.answers.fields(self.plan, self.source, self.stored.headers, outcome, now)
+
+    def used(self) -> None:
+        self.handle.used()
+
+
+class Answers:
+    """Builds every Response of the data plane."""
+
+    def __init__(self, *, node: str, ranges_max: int, store: Store, clock: Clock) -> None:
+        self._node = node
+        self._ranges_max = ranges_max
+        self._store = store
+        self._clock = clock
+
+    # -- fields --------------------------------------------------------------------------------
+
+    def fields(
+        self, plan: Plan, source: StoredResponse, headers: Headers, outcome: Outcome, now: float
+    ) -> Headers:
+        """The fields of a stored response (or a view of it) as of `now`."""
+        sent = forwarding.client_headers(headers, self._node)
+        changes = {"Age": str(int(source.age(now))), "Cache-Status": None}
+        if source.status in (200, 206) and "Accept-Ranges" not in sent:
+            changes["Accept-Ranges"] = "bytes"
+        sent = sent.replacing(changes)
+        if plan.present is not None:
+            sent = plan.present(sent, source, now, source.fresh_until <= now)
+        return sent.adding((("Cache-Status", self._cache_status(headers, outcome)),))
+
+    def passing_headers(self, headers: Headers, outcome: Outcome) -> Headers:
+        """The fields of an upstream's response on its way to one client."""
+        sent = forwarding.client_headers(headers, self._node).without(("Cache-Status",))
+        return sent.adding((("Cache-Status", self._cache_status(headers, outcome)),))
+
+    def _cache_status(self, headers: Headers, outcome: Outcome) -> str:
+        """Ours comes after those of the caches before us (RFC 9211 section 2)."""
+        before = headers.get("Cache-Status")
+        mine = cache_status.render(outcome, self._node)
+        return f"{before}, {mine}" if before else mine
+
+    # -- answers with content ------------------------------------------------------------------
+
+    def stored(
+        self,
+        request: Request,
+        plan: Plan,
+        source: StoredResponse,
+        stored: StoredResponse,
+        body: StoredBody,
+        outcome: Outcome,
+    ) -> Response:
+        """A complete stored response; `source` is what a view was made from, else `stored` itself."""
+        now = self._clock()
+        headers = self.fields(plan, source, stored.headers, outcome, now)
+        response = self._select(request, stored.status, headers, stored_content(body), outcome)
+        if response.status != 200 or outcome.cache is not CacheOutcome.HIT or body.data is None:
+            return response
+        handle = self._store.reusable(stored)
+        source_handle = handle if source is stored else self._store.reusable(source)
+        if handle is None or source_handle is None:
+            return response
+        reuse = HitReuse(self, plan, outcome.site, source, stored, handle, source_handle)
+        return replace(response, reuse=reuse)
+
+    def streaming(self, request: Request, plan: Plan, head: Streaming, outcome: Outcome) -> Response:
+        """A response whose body is still arriving."""
+        headers = self.fields(plan, head.stored, head.stored.headers, outcome, self._clock())
+        return self._select(request, head.stored.status, headers, GrowingContent(head.body), outcome)
+
+    def derived(
+        self, request: Request, plan: Plan, source: StoredResponse, derived: Derived, outcome: Outcome
+    ) -> Response:
+        """A view that has just been made."""
+        headers = self.fields(plan, source, derived.fields, outcome, self._clock())
+        return self._select(request, 200, headers, DataContent(derived.data), outcome)
+
+    def _select(
+        self, request: Request, status: int, headers: Headers, content: Content, outcome: Outcome
+    ) -> Response:
+        """Conditionals first, then ranges (RFC 9110 section 13.2.2)."""
+        verdict = conditionals.evaluate(request, status, headers)
+        if verdict in (304, 412):
+            content.close()
+            kept = forwarding.not_modified_headers(headers) if verdict == 304 else headers
+            return Response(verdict, kept, EMPTY, outcome)
+        selected = ranges.select(request, status, headers, content.size, self._ranges_max)
+        if isinstance(selected, ranges.Unsatisfiable):
+            content.close()
+            failed = headers.replacing(
+                {"Content-Range": selected.content_range, "Content-Type": None, "ETag": None}
+            )
+            return Response(416, failed, EMPTY, outcome)
+        pieces: tuple[Piece, ...] | None = None
+        if isinstance(selected, ranges.Slices):
+            status, headers, pieces = _partial(selected, headers, content)
+        if request.method == "HEAD":
+            length = content.size
+            content.close()
+            return Response(status, headers, HeadOnly(length), outcome)
+        return Response(status, headers, content.body(pieces), outcome)
+
+    # -- answers without -----------------------------------------------------------------------
+
+    def failed(self, plan: Plan, site: str, error: UpstreamError, *, collapsed: bool = False) -> Response:
+        """No answer can be had: whose fault it is, and whether to try again."""
+        rules = plan.rules
+        outcome = Outcome(CacheOutcome.ERROR, site, collapsed=collapsed, detail=error.error.value)
+        pairs = [
+            ("X-Edge-Error", _one_line(f"{plan.origin.authority}: {error}")),
+            ("Proxy-Status", cache_status.proxy_status(error, self._node)),
+            ("Cache-Status", cache_status.render(outcome, self._node)),
+        ]
+        if rules.retry_after is not None:
+            pairs.append(("Retry-After", str(int(rules.retry_after))))
+        status = rules.unavailable_status or error.status
+        return self._text(status, f"upstream {plan.origin.authority} failed: {error}", outcome, pairs)
+
+    def refused(self, plan: Plan, site: str, status: int, detail: str) -> Response:
+        """Upstream may not be asked, and there is nothing to serve."""
+        outcome = Outcome(CacheOutcome.REFUSED, site, detail=detail)
+        pairs = [("Cache-Status", cache_status.render(outcome, self._node))]
+        if plan.rules.offline and plan.rules.unavailable_status is not None:
+            status = plan.rules.unavailable_status
+        if status == 503:
+            pairs.append(("Retry-After", str(int(plan.rules.retry_after or 1))))
+        return self._text(status, detail, outcome, pairs)
+
+    def local(self, response: Response, site: str) -> Response:
+        """An answer a site gave by itself."""
+        outcome = replace(response.outcome, site=site)
+        status = cache_status.render(outcome, self._node)
+        return replace(
+            response, headers=response.headers.adding((("Cache-Status", status),)), outcome=outcome
+        )
+
+    def not_mounted(self, request: Request, mounts: tuple[str, ...]) -> Response:
+        served = ", ".join(mounts) or "nothing"
+        outcome = Outcome(CacheOutcome.LOCAL, detail="no site")
+        return self._text(404, f"no site is mounted here; this node serves {served}", outcome, [])
+
+    def _text(self, status: int, line: str, outcome: Outcome, pairs: list[tuple[str, str]]) -> Response:
+        headers = Headers(
+            (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), *pairs)
+        )
+        return Response(status, headers, BytesBody(f"{_one_line(line)}\n".encode()), outcome)
+
+
+def stale_outcome(stored: StoredResponse, site: str, now: float, detail: str) -> Outcome:
+    return Outcome(CacheOutcome.STALE, site, lifetime=stored.fresh_until - now, detail=detail)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if " " <= char < "\x7f" else "?" for char in text[:500])
+
+
+def _partial(
+    selected: ranges.Slices, headers: Headers, content: Content
+) -> tuple[int, Headers, tuple[Piece, ...] | None]:
+    """Status, fields and pieces of a 206; as a whole if `content` cannot be cut that often."""
+    size = content.size
+    assert size is not None
+    if len(selected.slices) == 1:
+        start, end = selected.slices[0]
+        return 206, headers.replacing({"Content-Range": f"bytes {start}-{end - 1}/{size}"}), ((start, end),)
+    if not content.is_seekable:
+        return 200, headers, None
+    content_type, pieces = ranges.multipart(selected.slices, headers.get("Content-Type"), size)
+    return 206, headers.replacing({"Content-Type": content_type}), pieces

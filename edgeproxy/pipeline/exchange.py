@@ -1,0 +1,115 @@
+"""One exchange with an upstream on behalf of a plan: fields, redirects the plan allows, counting."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from urllib.parse import urljoin
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import Headers, RequestBody
+from edgeproxy.metrics import Metrics
+from edgeproxy.sites.site import Plan
+from edgeproxy.upstream.upstream import Origin, Upstream, UpstreamRequest, UpstreamResponse
+
+REDIRECTS_MAX = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An upstream's response; `url` is where redirects ended ("" if there were none), `seconds` the
+    time until its head was here."""
+
+    response: UpstreamResponse
+    url: str
+    seconds: float
+
+
+class Exchange:
+    """Asks upstream for plans of one site after another and counts what came of it."""
+
+    def __init__(self, upstream: Upstream, metrics: Metrics) -> None:
+        self._upstream = upstream
+        self._metrics = metrics
+
+    async def ask(
+        self, plan: Plan, site: str, method: str, headers: Headers, body: RequestBody | None = None
+    ) -> Answer:
+        """Raises UpstreamError when no acceptable response head arrives."""
+        started = time.monotonic()
+        request = UpstreamRequest(
+            method=method,
+            origin=plan.origin,
+            target=plan.target,
+            headers=headers.replacing(plan.fields) if plan.fields else headers,
+            body=body,
+            reach=plan.reach,
+            host=plan.fields.get("Host"),
+        )
+        url = ""
+        for _ in range(REDIRECTS_MAX + 1):
+            response = await self._fetch(request, site)
+            following = _redirect(request, response, plan) if plan.redirects else None
+            if following is None:
+                seconds = time.monotonic() - started
+                self._metrics.observe("upstream_head_seconds", seconds, site)
+                return Answer(response, url, seconds)
+            await response.aclose()
+            request = following
+            url = request.origin.url + request.target
+        raise UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, f"more than {REDIRECTS_MAX} redirects")
+
+    async def _fetch(self, request: UpstreamRequest, site: str) -> UpstreamResponse:
+        try:
+            response = await self._upstream.fetch(request)
+        except UpstreamError as error:
+            self._metrics.count("upstream_errors_total", site, error.error.value)
+            raise
+        self._metrics.count("upstream_requests_total", site, f"{response.status // 100}xx")
+        return response
+
+
+def _redirect(request: UpstreamRequest, response: UpstreamResponse, plan: Plan) -> UpstreamRequest | None:
+    """The request to send next, or None when `response` is the answer. Credentials belong to one
+    origin: they do not travel to another."""
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTS or not location:
+        return None
+    target = parse_url(urljoin(request.origin.url + request.target, location))
+    if target is None or target[0].host not in plan.redirects:
+        raise UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "redirect to a host that is not allowed")
+    origin, path = target
+    if request.origin.scheme == "https" and origin.scheme != "https":
+        raise UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "redirect from https to http")
+    headers = request.headers
+    if origin != request.origin:
+        headers = headers.without(("Authorization", "Cookie"))
+    return replace(request, origin=origin, target=path, headers=headers.without(("Host",)), host=None)
+
+
+def parse_url(url: str) -> tuple[Origin, str] | None:
+    """Origin and target of an absolute http(s) URL; None if it is not a plain one."""
+    scheme, mark, rest = url.partition("://")
+    if not mark or scheme.lower() not in ("http", "https") or not rest.isascii():
+        return None
+    rest = rest.partition("#")[0]
+    cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    authority, target = rest[:cut].lower(), rest[cut:]
+    if any(char <= " " or char in '\\"<>^`{|}\x7f' for char in rest) or "@" in authority:
+        return None
+    host, port = _host_and_port(authority, 443 if scheme.lower() == "https" else 80)
+    if not host or not 0 < port < 65536:
+        return None
+    return Origin(scheme.lower(), host, port), target if target.startswith("/") else f"/{target}"
+
+
+def _host_and_port(authority: str, default: int) -> tuple[str, int]:
+    if authority.startswith("["):
+        host, _, rest = authority[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        host, _, port = authority.partition(":")
+    if not port:
+        return host, default
+    return host, int(port) if len(port) <= 5 and port.isascii() and port.isdigit() else 0

@@ -1,0 +1,404 @@
+"""A fill: one exchange with an upstream that answers a miss or a revalidation, for everybody who
+asks meanwhile.
+
+    start -> head decided -> body arrives -> digest known -> committed
+                 |                |              |
+                 |                +--------------+--> FAILED: readers are cut off, nothing is kept
+                 +--> freshened | given up (not storable) | stale instead | failed
+
+What waiters get is a value of `Head`, decided once. Bytes reach readers through a GrowingBody while
+they arrive; the end of a body is shown to them only after it has been proven (framing, announced
+length, digest) and committed. A purge while the fill runs makes it SUPERSEDED: those who wait still
+get their answer, nobody later does."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol, assert_never
+
+from msgspec.structs import replace
+
+from edgeproxy.config import Fill as FillSettings
+from edgeproxy.errors import ProxyError, StorageError, UpstreamError
+from edgeproxy.message import Clock, Headers, Request
+from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.exchange import Answer, Exchange
+from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.policy.decision import Freshen, PassThrough, ServeStale, Store, after, after_failure
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.site import Plan
+from edgeproxy.storage.store import BodyWriter
+from edgeproxy.storage.store import Store as ResponseStore
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.upstream import UpstreamResponse
+
+HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
+HASH_INLINE_BYTES = 64 << 10  # below, hashing costs less than a hop to a thread
+COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
+BUFFERED_BYTES_MAX = 64 << 20  # of a body that has to be looked at as a whole
+
+
+class FillEnd(StrEnum):
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FRESHENED = "freshened"
+    FAILED = "failed"
+    GIVEN_UP = "given-up"
+    ABANDONED = "abandoned"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A storable response is arriving. `stored` lacks what only the end tells."""
+
+    stored: StoredResponse
+    body: GrowingBody
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Freshened:
+    stored: StoredResponse
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Unshared:
+    """Not storable: `answer` belongs to the one who started the fill, all others ask by themselves."""
+
+    answer: Answer
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleInstead:
+    stored: StoredResponse
+    detail: str
+    forward_status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: UpstreamError
+
+
+Head = Streaming | Freshened | Unshared | StaleInstead | Failed
+
+
+class Examiner(Protocol):
+    """Judges a body as a whole before anything of it is shown or kept."""
+
+    def examine(self, stored: StoredResponse, data: bytes) -> Any:
+        """In a thread. Raises UpstreamError if `data` cannot be what was asked for."""
+        ...
+
+    async def keep(self, stored: StoredResponse, examined: Any) -> None:
+        """After the commit, on the loop: do something with what `examine` made."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FillParts:
+    """What every fill of a node shares."""
+
+    exchange: Exchange
+    store: ResponseStore
+    settings: FillSettings
+    metrics: Metrics
+    clock: Clock
+    hashing: Executor
+    tasks: Tasks
+
+
+@dataclass(slots=True, eq=False)
+class Fill:
+    """One fill. `stored` is what is being revalidated. With an `examiner` the head is told only when
+    the whole body has been judged and committed. A `shared` fill may be joined while its `sequence`
+    is still the store's. `kept` is the response as committed."""
+
+    plan: Plan
+    site: str
+    request: Request
+    headers: Headers
+    stored: StoredResponse | None
+    parts: FillParts
+    shared: bool
+    sequence: int
+    examiner: Examiner | None = None
+    examined: Any = None
+    kept: StoredResponse | None = None
+    head: asyncio.Future[Head] = field(init=False)
+    end: FillEnd = FillEnd.RUNNING
+    owner_waits: bool = True
+    wanted: bool = False  # goes on without readers
+    waiters: int = 0
+    started: float = 0.0
+    body: GrowingBody | None = None
+    _writer: BodyWriter | None = None
+    _left: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.head = asyncio.get_running_loop().create_future()
+
+    def __repr__(self) -> str:
+        return f"<Fill {self.end} {self.plan.key} {self.body}>"
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Counts one who waits for the head and then becomes a reader; the fill stays for them."""
+        self.waiters += 1
+        try:
+            yield
+        finally:
+            self.waiters -= 1
+            self._left.set()
+
+    async def run(self) -> None:
+        """To the end, and until the last reader has left. What goes wrong upstream is told to those
+        who wait, not raised."""
+        try:
+            await self._run()
+        except UpstreamError as error:
+            self._failed(error)
+        finally:
+            self._settle(_stopping())  # does nothing unless cancelled or broken by a bug
+            self.parts.metrics.count("fills_total", self.site, self.end.value)
+            if self._writer is not None:
+                await self._close(self._writer)
+
+    def _settle(self, error: UpstreamError) -> None:
+        if self.end is FillEnd.RUNNING:
+            self.end = FillEnd.FAILED
+        if self.body is not None and not self.body.is_complete and self.body.error is None:
+            self.body.fail(error)
+        if not self.head.done():
+            self.head.set_result(Failed(error))
+
+    async def _close(self, writer: BodyWriter) -> None:
+        try:
+            if self.end not in (FillEnd.COMPLETE, FillEnd.SUPERSEDED):
+                await writer.abort()
+            while self.waiters or (self.body is not None and self.body.has_readers):
+                self._left.clear()
+                await self._left.wait()
+        finally:
+            writer.close()
+
+    async def _run(self) -> None:
+        self.started = self.parts.clock()
+        answer = await self.parts.exchange.ask(self.plan, self.site, "GET", self.headers)
+        response = answer.response
+        handed_over = False
+        try:
+            handed_over = await self._decided(answer)
+        finally:
+            if not handed_over:
+                await response.aclose()
+
+    async def _decided(self, answer: Answer) -> bool:
+        """Acts on what policy says of the head; True if the response was handed to the owner."""
+        response, plan = answer.response, self.plan
+        self._refuse_unasked(response)
+        decision = after(
+            self.request,
+            response.status,
+            response.headers,
+            self.stored,
+            plan.rules,
+            self.started,
+            self.parts.clock(),
+            plan.key,
+            self.site,
+        )
+        match decision:
+            case Freshen():
+                assert self.stored is not None
+                freshened = await self.parts.store.freshen(self.stored, decision.stored)
+                self.end = FillEnd.FRESHENED
+                self.head.set_result(Freshened(freshened, answer))
+                return False
+            case ServeStale():
+                self.end = FillEnd.FAILED
+                self.head.set_result(StaleInstead(decision.stored, decision.detail, response.status))
+                return False
+            case PassThrough():
+                return self._give_up(answer, decision.detail)
+            case Store():
+                too_large = (response.content_length or 0) > plan.rules.body_bytes_max
+                if too_large:
+                    return self._give_up(answer, "larger than the largest body stored")
+                await self._keep(answer, decision.stored)
+                return False
+            case _:
+                assert_never(decision)
+
+    def _refuse_unasked(self, response: UpstreamResponse) -> None:
+        status = response.status
+        unavailable = self.plan.rules.unavailable_status is not None
+        if status == 206:
+            raise _bad_answer("a part of the content came although no range was asked for")
+        if status == 304 and self.stored is None:
+            raise _bad_answer("304 came although nothing was asked conditionally")
+        if unavailable and status in self.plan.rules.error_statuses:
+            raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
+        if response.status == 200 and self.plan.expected.size is not None:
+            length = response.content_length
+            if length is not None and length != self.plan.expected.size:
+                self.parts.metrics.count("digest_mismatch_total", self.site)
+                raise _bad_answer(f"{length} bytes announced where {self.plan.expected.size} are expected")
+
+    def _give_up(self, answer: Answer, detail: str) -> bool:
+        self.end = FillEnd.GIVEN_UP
+        self.head.set_result(Unshared(answer, detail))
+        return self.owner_waits
+
+    # -- storing -------------------------------------------------------------------------------
+
+    async def _keep(self, answer: Answer, stored: StoredResponse) -> None:
+        plan, response, settings = self.plan, answer.response, self.parts.settings
+        memory_only = plan.rules.negative_in_memory and stored.status in (404, 410)
+        writer = self._writer = self.parts.store.writer(
+            plan.key,
+            sequence=self.sequence,
+            expected_bytes=response.content_length,
+            memory_only=memory_only,
+        )
+        size = response.content_length
+        hold = min(HOLD_BYTES, (size or 2 * HOLD_BYTES) // 2) if self._sha256(stored) else 0
+        body = self.body = GrowingBody(size, hold=hold, window_bytes_max=settings.window)
+        body.store_in(writer)
+        body.on_left = self._left.set
+        stored = _named(stored, plan, answer)
+        streaming = Streaming(stored, body, answer)
+        if not (self.examiner is not None or plan.otherwise is not None or size == 0):
+            self.head.set_result(streaming)
+        await self._receive(response, body, writer, stored)
+        if not self.head.done():
+            self.head.set_result(streaming)
+
+    def _sha256(self, stored: StoredResponse) -> str:
+        return self.plan.expected.sha256 if stored.status == 200 else ""
+
+    async def _receive(
+        self, response: UpstreamResponse, body: GrowingBody, writer: BodyWriter, stored: StoredResponse
+    ) -> None:
+        digest = hashlib.sha256()
+        whole: list[bytes] | None = [] if self.examiner is not None and stored.status == 200 else None
+        loop = asyncio.get_running_loop()
+        async for chunk in response.chunks():
+            body.append(chunk)
+            self.parts.metrics.count("upstream_bytes_total", self.site, by=len(chunk))
+            self._check_bounds(body, whole)
+            if whole is not None:
+                whole.append(chunk)
+            hashing = None
+            if len(chunk) > HASH_INLINE_BYTES:
+                hashing = loop.run_in_executor(self.parts.hashing, digest.update, chunk)
+            else:
+                digest.update(chunk)
+            await self._write(writer, body, chunk)
+            if hashing is not None:
+                await hashing
+            await self._unless_abandoned(body)
+        await self._ended(body, writer, stored, digest.hexdigest(), whole)
+
+    def _check_bounds(self, body: GrowingBody, whole: list[bytes] | None) -> None:
+        if whole is not None and body.received > BUFFERED_BYTES_MAX:
+            raise _bad_answer(f"more than {BUFFERED_BYTES_MAX} bytes where a page is expected")
+        if body.received > self.plan.rules.body_bytes_max:
+            body.storing_failed()
+
+    async def _write(self, writer: BodyWriter, body: GrowingBody, chunk: bytes) -> None:
+        if not body.store_failed:
+            try:
+                await writer.write([chunk])
+                body.stored(writer.written)
+                return
+            except StorageError:
+                body.storing_failed()
+        await body.room()
+
+    async def _unless_abandoned(self, body: GrowingBody) -> None:
+        """Stops a fill nobody reads, unless it is wanted anyway or far enough (design section 7)."""
+        if body.has_readers or self.waiters:
+            return
+        goes_on = self.wanted or self.plan.finish_without_readers or self._is_far_enough(body)
+        if goes_on and not body.store_failed:
+            return
+        self.end = FillEnd.ABANDONED
+        raise UpstreamError(ProxyError.CONNECTION_TERMINATED, "nobody reads this fill any more")
+
+    def _is_far_enough(self, body: GrowingBody) -> bool:
+        if body.size is None:
+            return False
+        rest = body.size - body.received
+        return rest <= HOLD_BYTES or body.received >= self.parts.settings.finish_share * body.size
+
+    async def _ended(
+        self,
+        body: GrowingBody,
+        writer: BodyWriter,
+        stored: StoredResponse,
+        digest: str,
+        whole: list[bytes] | None,
+    ) -> None:
+        """All bytes came, and the framing proved it. Judge them, keep them, then show the end."""
+        if body.size is not None and body.received != body.size:
+            raise UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "the body is not as long as announced")
+        expected = self._sha256(stored)
+        if expected and digest != expected:
+            self.parts.metrics.count("digest_mismatch_total", self.site)
+            raise _bad_answer(f"the content has SHA-256 {digest} where {expected} is expected")
+        if whole is not None and self.examiner is not None:
+            loop = asyncio.get_running_loop()
+            data = b"".join(whole)
+            examine = self.examiner.examine
+            self.examined = await loop.run_in_executor(self.parts.hashing, examine, stored, data)
+        if body.store_failed:
+            self.end = FillEnd.GIVEN_UP
+        else:
+            await self._commit(writer, stored, digest)
+            if self.kept is not None and self.examiner is not None and whole is not None:
+                await self.examiner.keep(self.kept, self.examined)
+        body.complete()
+
+    async def _commit(self, writer: BodyWriter, stored: StoredResponse, digest: str) -> None:
+        """A store that is slow to commit may not hold up the readers for long."""
+        commit = self.parts.tasks.start(writer.commit(stored, digest), "commit")
+        done, _ = await asyncio.wait({commit}, timeout=COMMIT_WAIT_SECONDS)
+        if not done and self.body is not None and self.examiner is None:
+            self.body.complete()
+        try:
+            kept = await commit
+        except StorageError:
+            kept = None
+        self.end = FillEnd.COMPLETE if kept is not None else FillEnd.SUPERSEDED
+        self.kept = kept
+
+    def _failed(self, error: UpstreamError) -> None:
+        if self.end is FillEnd.RUNNING:
+            self.end = FillEnd.FAILED
+        if not self.head.done():
+            stale = after_failure(self.request, self.stored, self.plan.rules, self.parts.clock())
+            if stale is not None:
+                self.head.set_result(StaleInstead(stale.stored, f"{stale.detail}: {error}", None))
+        self._settle(error)
+
+
+def _named(stored: StoredResponse, plan: Plan, answer: Answer) -> StoredResponse:
+    return replace(stored, tags=(*stored.tags, *plan.tags), name=plan.name, url=answer.url)
+
+
+def _bad_answer(message: str) -> UpstreamError:
+    return UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, message)
+
+
+def _stopping() -> UpstreamError:
+    return UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, "the node is stopping")

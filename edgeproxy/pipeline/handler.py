@@ -1,0 +1,145 @@
+"""The path of a request, on one screen: plan, look up, decide, serve or fill."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from edgeproxy.errors import RequestError, UpstreamError
+from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
+from edgeproxy.pipeline.answer import Answers, stale_outcome
+from edgeproxy.pipeline.fills import Fills
+from edgeproxy.pipeline.from_store import FromStore
+from edgeproxy.pipeline.from_upstream import FromUpstream, Question
+from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.views import Views, learn_from
+from edgeproxy.policy import forwarding
+from edgeproxy.policy.decision import Bypass, Hit, Miss, Refuse, Revalidate, Stale, before
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.registry import SiteTable
+from edgeproxy.sites.site import Plan, Site
+from edgeproxy.storage.store import Store
+
+
+class Pipeline:
+    """The Handler of the data plane."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        sites: SiteTable,
+        store: Store,
+        fills: Fills,
+        views: Views,
+        passing: Passing,
+        from_store: FromStore,
+        from_upstream: FromUpstream,
+        answers: Answers,
+        clock: Clock,
+    ) -> None:
+        self._node = node
+        self._sites = sites
+        self._store = store
+        self._fills = fills
+        self._views = views
+        self._passing = passing
+        self._from_store = from_store
+        self._from_upstream = from_upstream
+        self._answers = answers
+        self._clock = clock
+
+    async def __call__(self, request: Request) -> Response:
+        if forwarding.loops(request, self._node):
+            raise RequestError(508, f"this request has passed through {self._node} before", close=False)
+        routed = self._sites.route(request)
+        if routed is None:
+            return self._answers.not_mounted(request)
+        site, path = routed
+        planned = site.plan(request, path)
+        if isinstance(planned, Response):
+            return self._answers.local(planned, site.name)
+        if request.method not in ("GET", "HEAD"):
+            return await self._passing.forward(request, planned, site.name, ForwardReason.METHOD)
+        response = await self._cached(request, planned, site, path)
+        if planned.otherwise is not None and response.status >= 400:
+            await response.body.aclose()
+            return await self._cached(request, planned.otherwise, site, None)
+        return response
+
+    async def _cached(self, request: Request, plan: Plan, site: Site, path: str | None) -> Response:
+        """Answer GET or HEAD. `path` is given while the plan's prerequisite may still be looked at."""
+        variants = self._store.lookup_memory(plan.key)
+        if variants is None:
+            variants = await self._store.lookup(plan.key)
+        now = self._clock()
+        decision = before(request, variants, plan.rules, now)
+        match decision:
+            case Hit(stored, lifetime, detail):
+                outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=lifetime, detail=detail)
+                return await self._serve(request, plan, site, stored, outcome)
+            case Stale(stored, _, revalidate, detail):
+                if revalidate and not plan.rules.offline:
+                    self._from_upstream.revalidate_in_background(request, plan, site, stored)
+                outcome = stale_outcome(stored, site.name, now, detail)
+                return await self._serve(request, plan, site, stored, outcome)
+            case Revalidate(stored):
+                if self._was_just_revalidated(plan, decision, now):
+                    left = stored.fresh_until - now
+                    outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=left, detail="just revalidated")
+                    return await self._serve(request, plan, site, stored, outcome)
+                return await self._from_upstream.answer(Question(request, plan, site, decision))
+            case Miss():
+                if plan.prerequisite is not None and path is not None:
+                    return await self._after_prerequisite(request, plan.prerequisite, site, path)
+                if plan.rules.offline:
+                    return self._answers.refused(plan, site.name, 504, "offline, and this is not stored")
+                return await self._from_upstream.answer(Question(request, plan, site, decision))
+            case Bypass(reason, detail):
+                if plan.rules.offline:
+                    return self._answers.refused(plan, site.name, 504, "offline, and this is not stored")
+                return await self._passing.forward(request, plan, site.name, reason, detail=detail)
+            case Refuse(status, detail):
+                return self._answers.refused(plan, site.name, status, detail)
+            case _:
+                assert_never(decision)
+
+    def _was_just_revalidated(self, plan: Plan, decision: Revalidate, now: float) -> bool:
+        """A client insists on revalidation of what is fresh and was asked for a moment ago."""
+        floor = plan.rules.revalidate_floor
+        fresh = decision.stored.fresh_until > now and decision.reason is ForwardReason.REQUEST
+        return floor > 0 and fresh and self._fills.asked_within(plan.key, floor)
+
+    async def _serve(
+        self, request: Request, plan: Plan, site: Site, stored: StoredResponse, outcome: Outcome
+    ) -> Response:
+        response = await self._from_store.serve(request, plan, site, stored, outcome)
+        if response is not None:
+            return response
+        if plan.rules.offline:
+            return self._answers.refused(plan, site.name, 504, "offline, and what was stored is damaged")
+        miss = Miss(ForwardReason.MISS, "the stored body was gone or damaged")
+        return await self._from_upstream.answer(Question(request, plan, site, miss))
+
+    async def _after_prerequisite(
+        self, request: Request, prerequisite: Plan, site: Site, path: str
+    ) -> Response:
+        """See another resource of the site first, for what it teaches; then plan again."""
+        ask = replace(request, method="GET", headers=forwarding.for_fill(request.headers), body=None)
+        seen = await self._cached(ask, prerequisite, site, None)
+        await seen.body.aclose()
+        if seen.status == 200 and seen.outcome.cache is not CacheOutcome.MISS:
+            await self._learn_again(prerequisite, site, ask)
+        planned = site.plan(request, path)
+        if isinstance(planned, Response):
+            return self._answers.local(planned, site.name)
+        return await self._cached(request, planned, site, None)
+
+    async def _learn_again(self, plan: Plan, site: Site, request: Request) -> None:
+        """A stored view teaches nothing: after a restart it is derived again from its source."""
+        decision = before(request, await self._store.lookup(plan.key), plan.rules, self._clock())
+        if isinstance(decision, Hit | Stale | Revalidate) and plan.view is not None:
+            try:
+                await self._views.derive(plan, plan.view, site, decision.stored)
+            except UpstreamError as error:
+                learn_from(site, error)

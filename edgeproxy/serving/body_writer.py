@@ -1,0 +1,136 @@
+"""A body's parts to a transport, never faster than the client takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiofastnet
+
+from edgeproxy.errors import BodyAborted
+from edgeproxy.message import Body, FileSlice, Part
+from edgeproxy.serving.response_head import Framing
+
+# One sendfile call may run until the socket is full: in pieces of this size a fast reader cannot
+# hold the loop for longer than about a millisecond.
+SENDFILE_BYTES = 2 << 20
+_COPY_BYTES = 128 << 10
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+_END_ON_CLOSE = struct.pack("ii", 0, 0)
+
+
+class BodyWriter:
+    """Writes to one transport and waits while it is full. `sent` counts content bytes handed over."""
+
+    __slots__ = ("_loop", "_transport", "_waiter", "full", "sent")
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+        self.full = False
+        self.sent = 0
+
+    def pause(self) -> None:
+        self.full = True
+
+    def resume(self) -> None:
+        self.full = False
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _ready(self) -> None:
+        while self.full:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+
+    def reset_on_close(self, wanted: bool) -> None:
+        """Make any close of the connection a reset: the one way to tell the reader of a
+        close-delimited body that it is not whole."""
+        connection = self._transport.get_extra_info("socket")
+        if connection is not None and connection.family != socket.AF_UNIX:
+            option = _RESET_ON_CLOSE if wanted else _END_ON_CLOSE
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+
+    async def send(self, body: Body, framing: Framing) -> None:
+        """Send all parts of `body`. Raises BodyAborted when they end early or are too many; the
+        caller must then break the connection."""
+        left = body.length
+        parts = body.parts()
+        try:
+            async for part in parts:
+                size = part.length if isinstance(part, FileSlice) else len(part)
+                if not size:
+                    continue
+                if left is not None:
+                    left -= size
+                    if left < 0:
+                        raise BodyAborted("a body was longer than announced")
+                await self._send_part(part, size, framing)
+                self.sent += size
+        finally:
+            await _close_parts(parts)
+        if left:
+            raise BodyAborted("a body was shorter than announced")
+        if framing is Framing.CHUNKED:
+            self._transport.write(b"0\r\n\r\n")
+
+    async def _send_part(self, part: Part, size: int, framing: Framing) -> None:
+        await self._ready()
+        chunked = framing is Framing.CHUNKED
+        if not isinstance(part, FileSlice):
+            if chunked:
+                self._transport.writelines((b"%x\r\n" % size, part, b"\r\n"))
+            else:
+                self._transport.write(part)
+            return
+        if chunked:
+            self._transport.write(b"%x\r\n" % size)
+        await self._send_file(part)
+        if chunked:
+            self._transport.write(b"\r\n")
+
+    async def _send_file(self, part: FileSlice) -> None:
+        offset, end = part.offset, part.offset + part.length
+        while offset < end:
+            size = min(SENDFILE_BYTES, end - offset)
+            self._check_size(part, offset + size)
+            try:
+                await aiofastnet.sendfile(self._loop, self._transport, part.file, offset, size)
+            except NotImplementedError:  # TLS without help of the kernel
+                await self._copy_file(part, offset, size)
+            except (OSError, RuntimeError) as error:
+                raise BodyAborted(f"sendfile: {error}") from error
+            # sendfile ends in silence at the end of a file that shrank meanwhile.
+            self._check_size(part, offset + size)
+            offset += size
+            await self._ready()
+            if offset < end:
+                await asyncio.sleep(0)
+
+    def _check_size(self, part: FileSlice, end: int) -> None:
+        if os.fstat(part.file.fileno()).st_size < end:
+            raise BodyAborted("a file is shorter than its body")
+
+    async def _copy_file(self, part: FileSlice, offset: int, size: int) -> None:
+        end = offset + size
+        while offset < end:
+            await self._ready()
+            wanted = min(_COPY_BYTES, end - offset)
+            descriptor = part.file.fileno()
+            data = await self._loop.run_in_executor(None, os.pread, descriptor, wanted, offset)
+            if not data:
+                raise BodyAborted("a file is shorter than its body")
+            self._transport.write(data)
+            offset += len(data)
+
+
+async def _close_parts(parts: AsyncIterator[Part]) -> None:
+    aclose = getattr(parts, "aclose", None)
+    if aclose is not None:
+        await aclose()

@@ -1,0 +1,138 @@
+"""Whole request heads already answered from memory, and the bytes of their answers.
+
+A remembered head costs one dictionary look-up, two comparisons and one write. It is good while the
+handler's permission (Reuse) holds: before `fresh_until`, in the same `sequence`. The head of the
+answer is made again when the second changes, because Age does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from edgeproxy.message import Headers, Outcome, Response, Reuse
+from edgeproxy.serving.response_head import DateField, Framing, encode_head
+
+# Up to here head and content are kept as one string: the copy is cheaper than a second buffer.
+JOINED_BYTES = 2 << 10
+
+Answer: TypeAlias = "bytes | tuple[bytes, bytes]"
+Encode: TypeAlias = Callable[[Headers, int, float], bytes]
+
+
+class Remembered:
+    """One head and its answer. `line` is for the access log's use."""
+
+    __slots__ = (
+        "answer",
+        "built_at",
+        "built_until",
+        "data",
+        "head_only",
+        "headers",
+        "length",
+        "line",
+        "method",
+        "outcome",
+        "request_labels",
+        "reuse",
+        "site_labels",
+        "target",
+        "authority",
+    )
+
+    def __init__(
+        self, method: str, target: str, authority: str, headers: Headers, reuse: Reuse, outcome: Outcome
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.authority = authority
+        self.headers = headers
+        self.reuse = reuse
+        self.outcome = outcome
+        self.head_only = method == "HEAD"
+        self.data = reuse.data
+        self.length = 0 if self.head_only else len(self.data)
+        self.answer: Answer = b""
+        self.built_at = 0.0
+        self.built_until = 0.0
+        self.request_labels = (outcome.site, outcome.cache.value, "200")
+        self.site_labels = (outcome.site,)
+        self.line: bytes | None = None
+
+    def build(self, now: float, date: DateField) -> None:
+        """Make the answer of this second. ValueError if a field cannot be sent."""
+        head = encode_head(
+            200,
+            self.reuse.fields(now),
+            length=len(self.data),
+            framing=Framing.NONE if self.head_only else Framing.LENGTH,
+            connection="",
+            date=date.at(now),
+        )
+        if self.head_only:
+            self.answer = head
+        elif len(self.data) <= JOINED_BYTES:
+            self.answer = head + self.data
+        else:
+            self.answer = (head, self.data)
+        self.built_at = float(int(now))
+        self.built_until = self.built_at + 1.0
+
+
+class RequestMemo:
+    """At most `entries_max` heads of at most `head_max` bytes; the longest known leaves first."""
+
+    __slots__ = ("_date", "_entries", "_entries_max", "_head_max", "_sequence")
+
+    def __init__(self, entries_max: int, head_max: int, sequence: Callable[[], int], date: DateField) -> None:
+        self._entries: dict[bytes, Remembered] = {}
+        self._entries_max = entries_max
+        self._head_max = head_max
+        self._sequence = sequence
+        self._date = date
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def recall(self, head: bytes, now: float) -> Remembered | None:
+        """What `head` may be answered with at `now`, its answer ready; None to ask the handler."""
+        entry = self._entries.get(head)
+        if entry is None:
+            return None
+        reuse = entry.reuse
+        if now < reuse.fresh_until and reuse.sequence == self._sequence():
+            if not entry.built_at <= now < entry.built_until:
+                try:
+                    entry.build(now, self._date)
+                except ValueError:
+                    del self._entries[head]
+                    return None
+            reuse.used()
+            return entry
+        del self._entries[head]
+        return None
+
+    def remember(self, head: bytes, entry: Remembered) -> None:
+        if len(head) > self._head_max or not self._entries_max:
+            return
+        entries = self._entries
+        entries.pop(head, None)
+        if len(entries) >= self._entries_max:
+            del entries[next(iter(entries))]
+        entries[head] = entry
+
+    def sweep(self, now: float) -> None:
+        """Let go of what can no longer be used, and of its content."""
+        sequence = self._sequence()
+        gone = [
+            head
+            for head, entry in self._entries.items()
+            if now >= entry.reuse.fresh_until or entry.reuse.sequence != sequence
+        ]
+        for head in gone:
+            del self._entries[head]
+
+
+def is_reusable(response: Response) -> bool:
+    """Whether a response says that byte-equal requests may have it without asking again."""
+    return response.reuse is not None and response.status == 200 and not response.close

@@ -1,0 +1,140 @@
+"""Any HTTP origin behind a mount or Host. With nothing set it is a plain RFC 9111 shared cache.
+
+Paths are never normalised: what the client sent below the mount is what the origin gets, and the
+cache key is made of the same bytes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import unquote_plus
+
+from edgeproxy import config
+from edgeproxy.errors import ConfigurationError, RequestError
+from edgeproxy.message import Request, Response
+from edgeproxy.policy.rules import Rules
+from edgeproxy.sites.site import Plan, Site, SiteContext
+from edgeproxy.sites.urls import configured_url
+from edgeproxy.upstream.upstream import Origin, Reach
+
+# What a request line cannot carry; all else is the origin's business.
+_UNSENDABLE = re.compile(r"[^!-~]")
+
+
+def build(settings: config.Site, context: SiteContext) -> Site:
+    """Raises ConfigurationError."""
+    where = f"site.{settings.name}"
+    if not settings.origin:
+        raise ConfigurationError(f"{where}.origin", "a generic site needs the URL its requests go to")
+    origin, prefix, userinfo = configured_url(settings.origin, f"{where}.origin")
+    if userinfo:
+        raise ConfigurationError(f"{where}.origin", "cannot hold a user name or password")
+    for pair in settings.rewrite:
+        if len(pair) != 2 or not all(part.startswith("/") for part in pair):
+            raise ConfigurationError(f"{where}.rewrite", 'is a list of ["/prefix", "/replacement"] pairs')
+    return Generic(
+        name=settings.name,
+        origin=origin,
+        prefix=prefix.rstrip("/"),
+        rules=generic_rules(settings, context),
+        reach=replace(
+            context.reach,
+            verify_tls=settings.verify_tls,
+            ca_file=settings.ca_file or context.reach.ca_file,
+            # The origin's address was chosen by whoever wrote the configuration, not by a client.
+            private_addresses=settings.private_addresses is not False,
+        ),
+        rewrite=tuple((pair[0], pair[1]) for pair in settings.rewrite),
+        host_header=settings.host_header,
+        query=settings.query,
+        query_ignore=frozenset(settings.query_ignore),
+        prefetch_bytes_max=settings.prefetch,
+    )
+
+
+def generic_rules(settings: config.Site, context: SiteContext) -> Rules:
+    """The options of a site that are policy."""
+    strips = settings.cookies == "strip"
+    return Rules(
+        ttl=settings.ttl,
+        ttl_default=settings.ttl_default,
+        ttl_max=settings.ttl_max,
+        negative_ttl=settings.negative_ttl,
+        targeted=tuple(settings.targeted),
+        force_store=settings.force_cache,
+        stale_while_revalidate=settings.stale_while_revalidate,
+        stale_if_error=settings.stale_if_error,
+        stale_when_disconnected=settings.max_stale,
+        offline=settings.offline or context.offline,
+        vary_ignore=frozenset(name.lower() for name in settings.vary_ignore),
+        strip_cookie=strips,
+        strip_set_cookie=strips,
+        body_bytes_max=settings.body,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Generic:
+    """One origin under one set of rules."""
+
+    name: str
+    origin: Origin
+    prefix: str  # path prefix at the origin, without a slash at the end
+    rules: Rules
+    reach: Reach
+    rewrite: tuple[tuple[str, str], ...] = ()
+    host_header: str = ""
+    query: str = "keep"
+    query_ignore: frozenset[str] = frozenset()
+    prefetch_bytes_max: int = 0
+
+    def plan(self, request: Request, path: str) -> Plan | Response:
+        if _UNSENDABLE.search(path) or not path.startswith("/"):
+            raise RequestError(400, "the request target holds bytes that cannot be sent")
+        path, mark, query = path.partition("?")
+        for prefix, replacement in self.rewrite:
+            if path.startswith(prefix):
+                path = replacement + path[len(prefix) :]
+                break
+        if mark:
+            query = self._query(query)
+            mark = "?" if query or (self.query == "keep" and not self.query_ignore) else ""
+        fields: dict[str, str | None] = {}
+        key_suffix = ""
+        if self.host_header:
+            host = request.authority if self.host_header == "client" else self.host_header
+            if host and host != self.origin.authority:
+                # An origin may answer another Host differently; a space cannot be in a URL.
+                fields["Host"], key_suffix = host, f" host={host}"
+        return Plan(
+            origin=self.origin,
+            target=f"{self.prefix}{path}{mark}{query}",
+            rules=self.rules,
+            reach=self.reach,
+            key_suffix=key_suffix,
+            fields=fields,
+            keep_authorization=True,
+            prefetch_bytes_max=self.prefetch_bytes_max,
+        )
+
+    def learn(self, learned: Any) -> None:
+        return None
+
+    def _query(self, query: str) -> str:
+        """The query as it is sent. Parameters move or go as a whole; their encoding is not touched."""
+        if self.query == "drop":
+            return ""
+        if self.query == "keep" and not self.query_ignore:
+            return query
+        parts = query.split("&")
+        if self.query_ignore:
+            parts = [part for part in parts if _parameter(part) not in self.query_ignore]
+        if self.query == "sort":
+            # Stable and by name alone: the order of equal names means something to many origins.
+            parts.sort(key=_parameter)
+        return "&".join(parts)
+
+
+def _parameter(part: str) -> str:
+    return unquote_plus(part.partition("=")[0], errors="surrogateescape")

@@ -1,0 +1,169 @@
+"""The one client to parents and origins: libcurl, driven by the event loop through its multi
+interface, with handles and connections kept for the next request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol
+
+import pycurl
+
+from edgeproxy.config import UpstreamSection
+from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
+from edgeproxy.message import Clock
+from edgeproxy.metrics import Metrics
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.address_guard import Address, permitted
+from edgeproxy.upstream.easy import Easy, check
+from edgeproxy.upstream.response_head import HeadReader
+from edgeproxy.upstream.transfer import Transfer
+from edgeproxy.upstream.trust import ca_bundle
+from edgeproxy.upstream.upload import Upload
+from edgeproxy.upstream.upstream import UpstreamRequest, UpstreamResponse
+
+_IDLE_HANDLES_MAX = 128
+_RECENT_FAILURES = 32
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+
+
+class Resolves(Protocol):
+    """Names to addresses. Raises UpstreamError(DNS_ERROR, DNS_TIMEOUT, DESTINATION_NOT_FOUND, sent=False)."""
+
+    async def resolve(self, host: str) -> tuple[Address, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An exchange that failed before its response head, for the status page."""
+
+    at: float
+    url: str
+    error: ProxyError
+    message: str
+
+
+class CurlUpstream:
+    """Implements Upstream over HTTP/1.1, and over HTTP/2 where TLS negotiates it."""
+
+    def __init__(
+        self, settings: UpstreamSection, resolver: Resolves, *, metrics: Metrics, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._resolver = resolver
+        self._clock = clock
+        self._ca_file = ca_bundle(settings.ca_file)
+        self._idle: deque[Easy] = deque()
+        self._running: set[Transfer] = set()
+        self._failures: deque[Failure] = deque(maxlen=_RECENT_FAILURES)
+        self._tasks = Tasks(lambda _name, _error: metrics.count("task_errors_total"))
+        self._multi = pycurl.AsyncCurlMulti()
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, settings.connections)
+        self._multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, settings.connections_per_host)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, settings.connections)
+
+    def __repr__(self) -> str:
+        return f"<CurlUpstream running={len(self._running)} idle handles={len(self._idle)}>"
+
+    @property
+    def running(self) -> int:
+        """Transfers in flight."""
+        return len(self._running)
+
+    def recent_failures(self) -> tuple[Failure, ...]:
+        return tuple(self._failures)
+
+    async def fetch(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Raises UpstreamError; what reading `request.body` raises passes through."""
+        try:
+            return await self._fetch(request)
+        except UpstreamError as error:
+            self._failures.append(Failure(self._clock(), request.origin.url, error.error, str(error)[:200]))
+            raise
+
+    async def _fetch(self, request: UpstreamRequest) -> UpstreamResponse:
+        if self._multi.closed:
+            raise UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, "closing", sent=False)
+        check(request)
+        host = request.origin.host
+        found = await self._resolver.resolve(host)
+        addresses = permitted(host, found, private=request.reach.private_addresses)
+        sends = 2 if request.retry and request.body is None and request.method in _IDEMPOTENT else 1
+        transfer = self._start(request, addresses, sends=sends, fresh=False)
+        try:
+            await self._head(transfer)
+        except UpstreamError:
+            if not transfer.nothing_came_back or not 0 < transfer.sends < sends:
+                raise
+            # libcurl repeats only what fails on a reused connection; this one was fresh.
+            transfer = self._start(request, addresses, sends=1, fresh=True)
+            await self._head(transfer)
+        return transfer
+
+    async def _head(self, transfer: Transfer) -> None:
+        try:
+            await transfer.wait_for_head()
+        except BaseException:
+            transfer.abandon()
+            raise
+
+    def _start(
+        self, request: UpstreamRequest, addresses: tuple[Address, ...], *, sends: int, fresh: bool
+    ) -> Transfer:
+        settings, reach = self._settings, request.reach
+        easy = self._idle.pop() if self._idle and request.body is None else Easy()
+        reader = HeadReader(request.method, bytes_max=settings.head, fields_max=settings.fields)
+        transfer = Transfer(easy, reader, reach, addresses, sends=sends)
+        try:
+            easy.prepare(
+                request,
+                addresses,
+                ca_file=reach.ca_file or self._ca_file,
+                http2=settings.http2 and reach.http2 and request.origin.scheme == "https",
+                fresh=fresh,
+            )
+            if request.body is not None:
+                self._send_body(transfer, Upload(request.body))
+            transfer.start(self._multi, self._released)
+        except pycurl.error as error:
+            easy.curl.close()
+            message = f"libcurl refused the request: {error}"
+            raise UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, message, sent=False) from error
+        self._running.add(transfer)
+        return transfer
+
+    def _send_body(self, transfer: Transfer, upload: Upload) -> None:
+        transfer.easy.prepare_upload(upload.length)
+        transfer.upload = upload
+        upload.resume = transfer.resume_upload
+        task = self._tasks.start(self._pump(transfer, upload), "upstream-upload")
+        transfer.pump = task
+
+    async def _pump(self, transfer: Transfer, upload: Upload) -> None:
+        try:
+            await upload.pump()
+        except EdgeError as error:
+            transfer.fail(error)
+
+    def _released(self, transfer: Transfer) -> None:
+        self._running.discard(transfer)
+        if transfer.pump is not None:
+            transfer.pump.cancel()
+        if transfer.upload is None and len(self._idle) < _IDLE_HANDLES_MAX and not self._multi.closed:
+            self._idle.append(transfer.easy)
+        else:
+            transfer.easy.curl.close()
+
+    async def aclose(self) -> None:
+        """End every transfer and connection. Whoever still reads gets an UpstreamError."""
+        error = UpstreamError(ProxyError.CONNECTION_TERMINATED, "the node is closing")
+        running = list(self._running)
+        for transfer in running:
+            transfer.fail(error)
+        while self._running:  # handles come back in the next turns of the loop
+            await asyncio.sleep(0)
+        await self._tasks.aclose()
+        await self._multi.aclose()
+        while self._idle:
+            self._idle.pop().curl.close()

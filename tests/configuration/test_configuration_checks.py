@@ -1,0 +1,87 @@
+from typing import Any
+
+import pytest
+
+from edgeproxy.config import Admin, Config, Listen, Node, Section, Site, default_site
+from edgeproxy.configuration.checks import check
+from edgeproxy.errors import ConfigurationError
+
+
+def generic(**changes: Any) -> Site:
+    return Site(**{"name": "files", "mount": "/files", "origin": "http://127.0.0.1:9000", **changes})
+
+
+def config(*parts: Section) -> Config:
+    named = {type(part).__name__.lower(): part for part in parts if not isinstance(part, Site)}
+    return Config(site=[part for part in parts if isinstance(part, Site)], **named)
+
+
+GOOD = [
+    config(),
+    config(default_site(), generic()),
+    config(Admin(listen="")),
+    config(Admin(listen="0.0.0.0:0", token="t")),
+    config(Admin(listen="unix:/run/admin")),
+    config(Node(workers="auto")),
+    config(generic(mount="", hosts=["a.example:8080"])),
+    config(generic(hosts=["a"]), generic(name="other", hosts=["b"])),
+    config(generic(), generic(name="other", hosts=["b"])),
+    config(generic(mount="/"), default_site()),
+    config(Listen(http=["127.0.0.1:0", "127.0.0.1:0"])),
+    config(generic(rewrite=[["/a", "/b"]])),
+]
+
+
+@pytest.mark.parametrize("good", GOOD)
+def test_what_can_work_is_accepted(good: Config) -> None:
+    check(good)
+
+
+BAD = [
+    ("listen.http", config(Listen(http=[]))),
+    ("listen.http", config(Listen(http=["127.0.0.1:1", "127.0.0.1:1"]))),
+    ("listen.http", config(Listen(http=[""]))),
+    ("admin.token", config(Admin(listen="0.0.0.0:8081"))),
+    ("admin.token", config(Admin(listen="[::]:8081"))),
+    ("admin.token", config(Admin(listen="edge.example:8081"))),
+    ("admin.token", config(Admin(token="a\nb"))),
+    ("admin.hosts", config(Admin(hosts=["Upper"]))),
+    ("node.workers", config(Node(workers=2))),
+    ("node.workers", config(Node(workers=0))),
+    ("node.name", config(Node(name="a b"))),
+    ("site.a b", config(generic(name="a b"))),
+    ("site.", config(generic(name=""))),
+    ("site.files.kind", config(generic(kind="genric"))),
+    ("site.files.origin", config(generic(origin=""))),
+    ("site.files.mount", config(generic(mount=""))),
+    ("site.files.mount", config(generic(mount="files"))),
+    ("site.files.mount", config(generic(mount="/files/"))),
+    ("site.files.mount", config(generic(mount="/a/../b"))),
+    ("site.files.mount", config(generic(mount="/a?b"))),
+    ("site.files.hosts", config(generic(hosts=["UPPER"]))),
+    ("site.files.hosts", config(generic(hosts=["a/b"]))),
+    ("site.files.rewrite", config(generic(rewrite=[["/a"]]))),
+    ("site.files.rewrite", config(generic(rewrite=[["a", "/b"]]))),
+    ("site.files.vary_ignore", config(generic(vary_ignore=["a b"]))),
+    ("site.files.credentials_file", config(generic(credentials="static"))),
+    ("site.other.mount", config(generic(), generic(name="other"))),
+    ("site.other.mount", config(generic(hosts=["a", "b"]), generic(name="other", hosts=["b", "c"]))),
+]
+
+
+@pytest.mark.parametrize(("path", "bad"), BAD)
+def test_what_cannot_work_is_refused_with_its_key(path: str, bad: Config) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check(bad)
+    assert caught.value.path == path
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigurationError, match="did you mean generic"):
+        check(config(generic(kind="genric")))
+
+
+def test_the_token_is_not_repeated_in_the_error() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        check(config(Admin(token="sec ret")))
+    assert "sec ret" not in str(caught.value)

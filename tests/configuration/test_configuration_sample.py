@@ -1,0 +1,43 @@
+import itertools
+import re
+import tomllib
+from pathlib import Path
+
+from edgeproxy.config import Config, Site, default_site
+from edgeproxy.configuration.sample import sample
+from edgeproxy.configuration.source import load, sections
+from edgeproxy.configuration.values import options
+
+FILE = Path(__file__).parents[2] / "configs" / "edge.toml"
+
+
+def test_the_sample_in_the_repository_is_the_one_the_schema_makes() -> None:
+    assert FILE.read_text() == sample(), "write it again with: edgeproxy check --sample > configs/edge.toml"
+
+
+def test_the_sample_says_nothing_but_the_defaults() -> None:
+    assert load(FILE, [], {}) == Config(site=[default_site()])
+
+
+def test_every_option_is_in_the_sample_once_and_nothing_else_is() -> None:
+    document = tomllib.loads(FILE.read_text())
+    assert set(document) == set(sections()) | {"site"}
+    for name, section in sections().items():
+        assert list(document[name]) == list(options(section))
+    unset = re.findall(r"^# ([a-z_]+) =$", FILE.read_text(), re.MULTILINE)
+    assert sorted([*document["site"][0], *unset]) == sorted(options(Site))
+    assert {name for name in unset if getattr(default_site(), name) is not None} == set()
+
+
+def test_every_value_of_the_sample_stands_below_its_meaning() -> None:
+    described = [
+        option.description for table in (*sections().values(), Site) for option in options(table).values()
+    ]
+    lines = FILE.read_text().splitlines()
+    meanings = [
+        above.removeprefix("# ")
+        for above, line in itertools.pairwise(lines)
+        if re.match(r"(?:# )?[a-z_0-9]+ =", line)
+    ]
+    assert len(meanings) == len(described)
+    assert [m for m, d in zip(meanings, described, strict=True) if not m.startswith(d)] == []

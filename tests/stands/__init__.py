@@ -1,0 +1,12 @@
+"""Stand-ins at the borders of a node, for tests that run a whole one.
+
+node         a real node as a subprocess: start, stop, kill, restart, logs, metrics, purges
+wire         a raw HTTP/1.1 server in its own thread, which keeps every byte it receives
+origin       ordinary resources of an origin on that server: validators, ranges, delays, Vary
+faults       what a broken or hostile origin does, as a table
+raw_client   a client that sends any bytes and reads answers without mercy
+load         very many clients at once, in a process of its own
+wheels       small real wheels and source distributions, built here
+index        a package index on two ports that serves them, with faults
+clients      pip, uv and curl as subprocesses, free of this machine's settings
+"""

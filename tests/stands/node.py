@@ -1,0 +1,227 @@
+"""A real node as a subprocess."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stands.raw_client import Address, RawAnswer, fetch
+
+CHECKOUT = Path(__file__).parents[2]
+READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)", re.MULTILINE)
+READY_SECONDS = 20.0
+Table = Mapping[str, Any]
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Path):
+        return json.dumps(str(value))
+    return json.dumps(value)  # JSON's strings, numbers, truth values and arrays are TOML's as well
+
+
+def toml(sections: Mapping[str, Table | Sequence[Table]]) -> str:
+    """TOML text of tables; a list of tables becomes an array of tables."""
+    lines: list[str] = []
+    for name, section in sections.items():
+        tables = [section] if isinstance(section, Mapping) else section
+        for table in tables:
+            lines.append(f"[{name}]" if isinstance(section, Mapping) else f"[[{name}]]")
+            lines.extend(f"{key} = {_toml_value(value)}" for key, value in table.items())
+    return "\n".join(lines) + "\n"
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without anything that configures a node or a client."""
+    unwanted = ("EDGEPROXY_", "PIP_", "UV_")
+    proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k.lower() not in proxies}
+    kept["PYTHONPATH"] = str(CHECKOUT)
+    return kept
+
+
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
+
+
+class NodeFailed(AssertionError):
+    """The process did not do what a node promises; the text holds its standard error."""
+
+
+class Node:
+    """`sections` are merged over settings fit for tests: ports of the kernel's choice, a store under
+    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve` as they are."""
+
+    def __init__(
+        self,
+        directory: Path,
+        sites: Sequence[Table],
+        sections: Mapping[str, Table] | None = None,
+        arguments: Sequence[str] = (),
+    ) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.cache = directory / "cache"
+        self.access_file = directory / "access.log"
+        self._output = directory / "stdout"
+        self._errors = directory / "stderr"
+        self.arguments = list(arguments)
+        self.sections: dict[str, Any] = {
+            "listen": {"http": ["127.0.0.1:0"]},
+            "admin": {"listen": "127.0.0.1:0"},
+            "cache": {"directory": self.cache, "disk": "2GiB", "memory": "64MiB", "free_space": "0"},
+            "log": {"access": "json", "access_file": self.access_file},
+        }
+        for name, table in (sections or {}).items():
+            self.sections[name] = {**self.sections.get(name, {}), **table}
+        self.sections["site"] = list(sites)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.http: Address = ("", 0)
+        self.admin: Address = ("", 0)
+        self._reported = 0
+
+    # Life.
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process without waiting for it to be ready."""
+        config = self.directory / "edge.toml"
+        config.write_text(toml(self.sections))
+        command = [sys.executable, "-m", "edgeproxy.cli.main", "serve", "--config", str(config)]
+        with open(self._output, "wb") as output, open(self._errors, "ab") as errors:
+            self.process = subprocess.Popen(
+                [*command, *self.arguments], stdout=output, stderr=errors, cwd=self.directory, env=environment()
+            )
+        return self.process
+
+    def start(self) -> float:
+        """Start and wait until ready; gives the seconds that took."""
+        began = time.monotonic()
+        process = self.spawn()
+        while (found := READY.search(self._output.read_text())) is None:
+            if process.poll() is not None:
+                raise NodeFailed(f"exit {process.returncode} before ready:\n{self.stderr[-4000:]}")
+            if time.monotonic() - began > READY_SECONDS:
+                process.kill()
+                raise NodeFailed(f"not ready after {READY_SECONDS} s:\n{self.stderr[-4000:]}")
+            time.sleep(0.01)
+        self.http, self.admin = _address(found[1]), _address(found[2])
+        return time.monotonic() - began
+
+    def stop(self, within: float = 40.0) -> None:
+        """SIGTERM; must end with status 0 and without a traceback on standard error."""
+        process = self.process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(within)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            raise NodeFailed(f"still there {within} s after SIGTERM:\n{self.stderr[-4000:]}") from None
+        self.process = None
+        if status != 0:
+            raise NodeFailed(f"exit {status} after SIGTERM:\n{self.stderr[-4000:]}")
+        self.check()
+
+    def kill(self) -> None:
+        """SIGKILL, at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def restart(self) -> float:
+        self.stop()
+        return self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    # What it says.
+
+    @property
+    def stderr(self) -> str:
+        return self._errors.read_text(errors="replace") if self._errors.exists() else ""
+
+    def check(self) -> None:
+        """Raise NodeFailed when a traceback appeared since the last check, or the process is gone."""
+        text = self.stderr
+        new, self._reported = text[self._reported :], len(text)
+        if "Traceback" in new or "was never retrieved" in new:
+            raise NodeFailed(f"traceback on standard error:\n{new[-6000:]}")
+        if self.process is not None and self.process.poll() is not None:
+            raise NodeFailed(f"the node ended by itself with {self.process.returncode}:\n{new[-4000:]}")
+
+    def access_log(self) -> list[dict[str, Any]]:
+        """Lines of the access log that are whole."""
+        lines = self.access_file.read_text().split("\n")[:-1] if self.access_file.exists() else []
+        return [json.loads(line) for line in lines]
+
+    # What it is asked.
+
+    def url(self, target: str = "") -> str:
+        return f"http://{self.http[0]}:{self.http[1]}{target}"
+
+    def get(
+        self, target: str, fields: Sequence[tuple[str, str]] = (), method: str = "GET", **options: Any
+    ) -> RawAnswer:
+        return fetch(self.http, target, fields, method, **options)
+
+    def ask_admin(self, path: str, method: str = "GET", document: Any = None) -> bytes:
+        body = None if document is None else json.dumps(document).encode()
+        headers = {"Content-Type": "application/json"}
+        address = f"http://{self.admin[0]}:{self.admin[1]}{path}"
+        request = urllib.request.Request(address, body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return bytes(answer.read())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples of a metric, with or without the node's prefix, that have `labels`."""
+        total = 0.0
+        for line in self.ask_admin("/metrics").decode().split("\n"):
+            found = re.fullmatch(r"(?:edgeproxy_)?(\w+?)(?:\{(.*)\})? (\S+)", line)
+            if found is None or found[1] != name:
+                continue
+            if all(f'{key}="{value}"' in (found[2] or "") for key, value in labels.items()):
+                total += float(found[3])
+        return total
+
+    def purge(self, scope: str, value: str = "", soft: bool = False) -> None:
+        self.ask_admin("/api/v1/purge", "POST", {"scope": scope, "value": value, "soft": soft})
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.ask_admin("/api/v1/status")))
+
+    def resident_bytes(self) -> int:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        return int(re.findall(r"VmRSS:\s+([0-9]+) kB", text)[0]) * 1024
+
+    def cpu_seconds(self) -> float:
+        times = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def eventually(question: Any, within: float = 5.0) -> bool:
+    """Whether `question()` becomes true in time."""
+    deadline = time.monotonic() + within
+    while not question():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
