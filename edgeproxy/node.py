@@ -7,8 +7,8 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from typing import Any
 
 import aiofastnet
@@ -16,12 +16,15 @@ import structlog
 import uvloop
 
 from edgeproxy import __version__
+from edgeproxy.admin.explain import explanation
 from edgeproxy.admin.server import AdminServer
-from edgeproxy.config import Config
+from edgeproxy.admin.status import store_status, traffic_status
+from edgeproxy.config import Config, default_site
+from edgeproxy.errors import RequestError
+from edgeproxy.message import Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
-from edgeproxy.pipeline.exchange import Exchange
-from edgeproxy.pipeline.explain import Explain
+from edgeproxy.pipeline.exchange import Exchange, parse_url
 from edgeproxy.pipeline.fill import FillParts
 from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
@@ -29,11 +32,12 @@ from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.views import Views
+from edgeproxy.policy.decision import before
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.sites.registry import build_sites
 from edgeproxy.sites.site import SiteContext
-from edgeproxy.storage.store import Purge
+from edgeproxy.storage.store import Purge, PurgeScope
 from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.client import CurlUpstream
@@ -71,9 +75,9 @@ class Node:
 
     def _build_upstream(self) -> Breaker:
         settings = self._config.upstream
-        self._resolver = Resolver(settings, clock=self._clock)
+        self._resolver = Resolver(settings)
         client = CurlUpstream(settings, self._resolver, metrics=self.metrics, clock=self._clock)
-        return Breaker(client, clock=self._clock)
+        return Breaker(client)
 
     def _site_context(self) -> SiteContext:
         settings = self._config.upstream
@@ -131,7 +135,6 @@ class Node:
             answers=answers,
             clock=clock,
         )
-        self._explain = Explain(self._sites, store, self._fills, clock)
         self._listeners = Listeners(
             pipeline,
             config.listen,
@@ -143,13 +146,15 @@ class Node:
             access_log=self._access_log,
             report=self._warn,
         )
-        self._admin = AdminServer(config.admin, self, self.metrics, report=self._warn)
+        self._admin = AdminServer(config.admin, self, self.metrics, report=self._report_task)
         self._register_gauges()
 
     def _register_gauges(self) -> None:
         statistics = self._store.statistics
-        for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
-            self.metrics.gauge(name, lambda name=name: float(getattr(statistics(), name)))
+        self.metrics.gauge("memory_bytes", lambda: statistics().memory_bytes)
+        self.metrics.gauge("memory_responses", lambda: statistics().memory_responses)
+        self.metrics.gauge("disk_bytes", lambda: statistics().disk_bytes)
+        self.metrics.gauge("disk_responses", lambda: statistics().disk_responses)
         self.metrics.gauge("fills", lambda: float(len(self._fills)))
         self.metrics.gauge("connections", lambda: float(self._listeners.connections))
 
@@ -181,30 +186,62 @@ class Node:
     def is_ready(self) -> tuple[bool, str]:
         return (True, "ready") if self._is_ready else (False, "starting or draining")
 
-    def status(self) -> Mapping[str, Any]:
-        statistics = self._store.statistics()
+    def status(self) -> dict[str, Any]:
         return {
-            "name": self._name,
-            "version": __version__,
-            "uptime_seconds": round(time.time() - self._started_at, 1),
-            "ready": self._is_ready,
-            "offline": self._config.node.offline,
-            "connections": self._listeners.connections,
-            "fills": len(self._fills),
-            "store": {field: getattr(statistics, field) for field in statistics.__slots__},
+            "node": {
+                "name": self._name,
+                "version": __version__,
+                "uptime_seconds": round(self._clock() - self._started_at, 1),
+                "ready": self._is_ready,
+                "offline": self._config.node.offline,
+                "connections": self._listeners.connections,
+                "fills": len(self._fills),
+            },
             "sites": [
-                {"name": site.name, "kind": site.kind, "mount": site.mount, "hosts": list(site.hosts)}
-                for site in self._config.site
+                {"name": site.name, "kind": site.kind, "mount": site.mount, "hosts": ", ".join(site.hosts)}
+                for site in self._config.site or [default_site()]
             ],
-            "upstreams": self._upstream.states(),
+            "store": store_status(self._store.statistics()),
+            "traffic": traffic_status(self.metrics),
+            "upstreams": [asdict(state) for state in self._upstream.states()],
         }
 
     async def purge(self, purge: Purge) -> None:
+        if purge.scope is PurgeScope.SITE and self._sites.named(purge.value) is None:
+            raise RequestError(404, f"no site is named {purge.value!r}")
+        if purge.scope is PurgeScope.URL:
+            purge = replace(purge, value=self._key_of(purge.value))
         self.metrics.count("purges_total", purge.scope.value)
         await self._store.purge(purge)
 
-    async def explain(self, url: str, method: str, headers: Sequence[tuple[str, str]]) -> Mapping[str, Any]:
-        return await self._explain.explain(url, "", method, headers)
+    def _key_of(self, url: str) -> str:
+        """The cache key behind a URL of ours; a URL no site answers is taken for a key."""
+        request = _as_request(url, "GET", Headers())
+        routed = self._sites.route(request)
+        if routed is None or (url.startswith("http") and not routed[0].name):
+            return url
+        planned = routed[0].plan(request, routed[1])
+        return url if isinstance(planned, Response) else planned.key
+
+    async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
+        request, now = _as_request(url, method, headers), self._clock()
+        routed = self._sites.route(request)
+        if routed is None:
+            return explanation(site="", method=method, url=url, plan=None, now=now)
+        site, path = routed
+        plan = site.plan(request, path)
+        if isinstance(plan, Response):
+            return explanation(site=site.name, method=method, url=url, plan=plan, now=now)
+        variants = await self._store.lookup(plan.key)
+        return explanation(
+            site=site.name,
+            method=method,
+            url=url,
+            plan=plan,
+            variants=variants,
+            decision=before(request, variants, plan.rules, now),
+            now=now,
+        )
 
     # -- trouble -------------------------------------------------------------------------------
 
@@ -214,6 +251,19 @@ class Node:
 
     def _warn(self, line: str) -> None:
         self._log.warning(line)
+
+
+def _as_request(url: str, method: str, headers: Headers) -> Request:
+    """The request a client would make for `url`: absolute, or a path. Raises RequestError."""
+    if not url.isascii() or any(char <= " " for char in url):
+        raise RequestError(400, "a URL is printable ASCII; encode the rest")
+    if url.startswith("/"):
+        return Request(method, url, headers, authority=headers.get("Host"))
+    parsed = parse_url(url)
+    if parsed is None:
+        raise RequestError(400, "a URL starts with http://, https:// or /")
+    origin, target = parsed
+    return Request(method, target, headers, origin.scheme, origin.authority)
 
 
 async def _serve(config: Config) -> int:

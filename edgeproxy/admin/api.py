@@ -126,7 +126,7 @@ def _purge(body: bytes) -> Purge:
         order = msgspec.json.decode(body, type=PurgeOrder)
     except msgspec.ValidationError as error:
         raise Unusable(400, f"the body is not a purge: {error}") from None
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Unusable(
             400, 'the body is not JSON: {"scope": "all|site|url|prefix|tag", "value": "...", "soft": false}'
         ) from None

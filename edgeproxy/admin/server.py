@@ -88,13 +88,13 @@ class AdminServer:
         return str(Address(address.host, port))
 
     @web.middleware
-    async def _outermost(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _outermost(self, request: web.Request, handler: Answer) -> web.StreamResponse:
         """Refuse whoever may not ask, and turn every failure into JSON."""
         refused = self._refused(request)
         if refused is not None:
             return refused
         try:
-            return await answer(request)
+            return await handler(request)
         except Unusable as error:
             return _error(error.status, str(error))
         except RequestError as error:

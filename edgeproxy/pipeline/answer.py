@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 
 from edgeproxy.errors import UpstreamError
@@ -22,6 +23,7 @@ from edgeproxy.policy import cache_status, conditionals, forwarding, ranges
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Derived, Plan
 from edgeproxy.storage.store import Reusable, Store, StoredBody
+from edgeproxy.upstream.upstream import UpstreamResponse
 
 
 @dataclass(slots=True)
@@ -74,7 +76,7 @@ class Answers:
     ) -> Headers:
         """The fields of a stored response (or a view of it) as of `now`."""
         sent = forwarding.client_headers(headers, self._node)
-        changes = {"Age": str(int(source.age(now))), "Cache-Status": None}
+        changes: dict[str, str | None] = {"Age": str(int(source.age(now))), "Cache-Status": None}
         if source.status in (200, 206) and "Accept-Ranges" not in sent:
             changes["Accept-Ranges"] = "bytes"
         sent = sent.replacing(changes)
@@ -82,10 +84,11 @@ class Answers:
             sent = plan.present(sent, source, now, source.fresh_until <= now)
         return sent.adding((("Cache-Status", self._cache_status(headers, outcome)),))
 
-    def passing_headers(self, headers: Headers, outcome: Outcome) -> Headers:
+    def passing_headers(self, response: UpstreamResponse, outcome: Outcome) -> Headers:
         """The fields of an upstream's response on its way to one client."""
-        sent = forwarding.client_headers(headers, self._node).without(("Cache-Status",))
-        return sent.adding((("Cache-Status", self._cache_status(headers, outcome)),))
+        sent = forwarding.client_headers(response.headers, self._node, response.version)
+        status = self._cache_status(response.headers, outcome)
+        return sent.without(("Cache-Status",)).adding((("Cache-Status", status),))
 
     def _cache_status(self, headers: Headers, outcome: Outcome) -> str:
         """Ours comes after those of the caches before us (RFC 9211 section 2)."""
@@ -117,9 +120,13 @@ class Answers:
         reuse = HitReuse(self, plan, outcome.site, source, stored, handle, source_handle)
         return replace(response, reuse=reuse)
 
-    def streaming(self, request: Request, plan: Plan, head: Streaming, outcome: Outcome) -> Response:
-        """A response whose body is still arriving."""
-        headers = self.fields(plan, head.stored, head.stored.headers, outcome, self._clock())
+    def streaming(
+        self, request: Request, plan: Plan, head: Streaming, outcome: Outcome, *, owner: bool
+    ) -> Response:
+        """A response whose body is still arriving. Its owner gets the fields as they came; others do
+        not get those that were withheld from the store."""
+        came = head.answer.response.headers if owner else head.stored.headers
+        headers = self.fields(plan, head.stored, came, outcome, self._clock())
         return self._select(request, head.stored.status, headers, GrowingContent(head.body), outcome)
 
     def derived(
@@ -136,15 +143,13 @@ class Answers:
         verdict = conditionals.evaluate(request, status, headers)
         if verdict in (304, 412):
             content.close()
-            kept = forwarding.not_modified_headers(headers) if verdict == 304 else headers
+            kept = conditionals.not_modified(headers)
             return Response(verdict, kept, EMPTY, outcome)
-        selected = ranges.select(request, status, headers, content.size, self._ranges_max)
+        selected = self._slices(request, status, headers, content.size)
         if isinstance(selected, ranges.Unsatisfiable):
             content.close()
-            failed = headers.replacing(
-                {"Content-Range": selected.content_range, "Content-Type": None, "ETag": None}
-            )
-            return Response(416, failed, EMPTY, outcome)
+            said = ranges.content_range(None, content.size or 0)
+            return Response(416, headers.replacing({"Content-Range": said}), EMPTY, outcome)
         pieces: tuple[Piece, ...] | None = None
         if isinstance(selected, ranges.Slices):
             status, headers, pieces = _partial(selected, headers, content)
@@ -153,6 +158,11 @@ class Answers:
             content.close()
             return Response(status, headers, HeadOnly(length), outcome)
         return Response(status, headers, content.body(pieces), outcome)
+
+    def _slices(self, request: Request, status: int, headers: Headers, size: int | None) -> ranges.Parsed:
+        if status != 200 or size is None or not conditionals.ranges_apply(request, headers):
+            return ranges.Whole()
+        return ranges.parse(request.headers.get("Range"), size, self._ranges_max)
 
     # -- answers without -----------------------------------------------------------------------
 
@@ -188,7 +198,7 @@ class Answers:
             response, headers=response.headers.adding((("Cache-Status", status),)), outcome=outcome
         )
 
-    def not_mounted(self, request: Request, mounts: tuple[str, ...]) -> Response:
+    def not_mounted(self, mounts: tuple[str, ...]) -> Response:
         served = ", ".join(mounts) or "nothing"
         outcome = Outcome(CacheOutcome.LOCAL, detail="no site")
         return self._text(404, f"no site is mounted here; this node serves {served}", outcome, [])
@@ -216,8 +226,14 @@ def _partial(
     assert size is not None
     if len(selected.slices) == 1:
         start, end = selected.slices[0]
-        return 206, headers.replacing({"Content-Range": f"bytes {start}-{end - 1}/{size}"}), ((start, end),)
+        said = ranges.content_range((start, end), size)
+        return 206, headers.replacing({"Content-Range": said}), ((start, end),)
     if not content.is_seekable:
         return 200, headers, None
-    content_type, pieces = ranges.multipart(selected.slices, headers.get("Content-Type"), size)
-    return 206, headers.replacing({"Content-Type": content_type}), pieces
+    boundary = secrets.token_hex(16)
+    content_type = headers.get("Content-Type")
+    pieces: list[Piece] = []
+    for slice_ in selected.slices:
+        pieces += (ranges.part_head(boundary, content_type, slice_, size), slice_)
+    pieces.append(ranges.multipart_end(boundary))
+    return 206, headers.replacing({"Content-Type": ranges.multipart_type(boundary)}), tuple(pieces)

@@ -30,7 +30,15 @@ from edgeproxy.message import Clock, Headers, Request
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.exchange import Answer, Exchange
 from edgeproxy.pipeline.growing_body import GrowingBody
-from edgeproxy.policy.decision import Freshen, PassThrough, ServeStale, Store, after, after_failure
+from edgeproxy.policy.decision import (
+    After,
+    Freshen,
+    PassThrough,
+    ServeStale,
+    Store,
+    after,
+    after_failure,
+)
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import BodyWriter
@@ -192,21 +200,33 @@ class Fill:
             writer.close()
 
     async def _run(self) -> None:
+        if await self._ask():
+            return
+        # A 304 that is not about what is stored is no answer: once more, without conditions.
+        self.stored = None
+        self.headers = self.headers.without(("If-None-Match", "If-Modified-Since"))
+        if not await self._ask():
+            raise _bad_answer("304 came although nothing was asked conditionally")
+
+    async def _ask(self) -> bool:
+        """One exchange; False if it has to be repeated without conditions."""
         self.started = self.parts.clock()
         answer = await self.parts.exchange.ask(self.plan, self.site, "GET", self.headers)
-        response = answer.response
         handed_over = False
         try:
-            handed_over = await self._decided(answer)
+            self._refuse_unasked(answer.response)
+            decision = self._decide(answer.response)
+            if isinstance(decision, PassThrough) and decision.refetch:
+                return False
+            handed_over = await self._act(answer, decision)
+            return True
         finally:
             if not handed_over:
-                await response.aclose()
+                await answer.response.aclose()
 
-    async def _decided(self, answer: Answer) -> bool:
-        """Acts on what policy says of the head; True if the response was handed to the owner."""
-        response, plan = answer.response, self.plan
-        self._refuse_unasked(response)
-        decision = after(
+    def _decide(self, response: UpstreamResponse) -> After:
+        plan = self.plan
+        return after(
             self.request,
             response.status,
             response.headers,
@@ -217,21 +237,30 @@ class Fill:
             plan.key,
             self.site,
         )
+
+    async def _act(self, answer: Answer, decision: After) -> bool:
+        """Do what policy says of the head; True if the response was handed to the owner."""
+        response, store = answer.response, self.parts.store
         match decision:
             case Freshen():
                 assert self.stored is not None
-                freshened = await self.parts.store.freshen(self.stored, decision.stored)
+                freshened = await store.freshen(self.stored, decision.stored)
                 self.end = FillEnd.FRESHENED
                 self.head.set_result(Freshened(freshened, answer))
                 return False
             case ServeStale():
+                kept = decision.stored
+                if self.stored is not None and kept != self.stored:
+                    kept = await store.freshen(self.stored, kept)
                 self.end = FillEnd.FAILED
-                self.head.set_result(StaleInstead(decision.stored, decision.detail, response.status))
+                self.head.set_result(StaleInstead(kept, decision.detail, response.status))
                 return False
             case PassThrough():
+                if decision.invalidate and self.stored is not None:
+                    await store.remove(self.stored)
                 return self._give_up(answer, decision.detail)
             case Store():
-                too_large = (response.content_length or 0) > plan.rules.body_bytes_max
+                too_large = (response.content_length or 0) > self.plan.rules.body_bytes_max
                 if too_large:
                     return self._give_up(answer, "larger than the largest body stored")
                 await self._keep(answer, decision.stored)
@@ -244,8 +273,6 @@ class Fill:
         unavailable = self.plan.rules.unavailable_status is not None
         if status == 206:
             raise _bad_answer("a part of the content came although no range was asked for")
-        if status == 304 and self.stored is None:
-            raise _bad_answer("304 came although nothing was asked conditionally")
         if unavailable and status in self.plan.rules.error_statuses:
             raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
         if response.status == 200 and self.plan.expected.size is not None:

@@ -14,7 +14,7 @@ from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.views import ViewExaminer, Views, learn_from
-from edgeproxy.policy import forwarding, ranges
+from edgeproxy.policy import conditionals, forwarding, ranges
 from edgeproxy.policy.decision import (
     Hit,
     Miss,
@@ -85,7 +85,7 @@ class FromUpstream:
             return await self._passing.forward(
                 request, plan, question.site.name, question.reason, detail="not storable a moment ago"
             )
-        shared = is_collapsible(request, plan.rules)
+        shared = self._is_shared(question)
         if running is not None and shared:
             return await self._join(running, question, owner=False)
         return await self._join(self._start(question, shared=shared), question, owner=True)
@@ -98,14 +98,33 @@ class FromUpstream:
             return
         decision = Revalidate(stored, conditions(stored), ForwardReason.STALE, "in the background")
         question = Question(request, plan, site, decision)
-        shared = is_collapsible(request, plan.rules)
+        shared = self._is_shared(question)
         self._fills.start_background(lambda: self._start(question, shared=shared))
+
+    def _is_shared(self, question: Question) -> bool:
+        """Whether others may wait for the same fill. Credentials that do not go upstream, and HEAD
+        where a whole body is needed anyway, do not stand against it."""
+        request = question.request
+        if not question.plan.keep_authorization:
+            request = replace(request, headers=request.headers.without(("Authorization",)))
+        if request.method == "HEAD" and (
+            question.plan.view is not None or self._fills.joinable(question.plan.key)
+        ):
+            request = replace(request, method="GET")
+        return is_collapsible(request, question.plan.rules)
 
     def _start(self, question: Question, *, shared: bool) -> Fill:
         request, plan, site = question.request, question.plan, question.site
-        headers = forwarding.for_fill(forwarding.upstream_headers(request, self._node))
-        if not plan.keep_authorization:
-            headers = headers.without(("Authorization",))
+        if request.method == "HEAD":  # of a view: it takes the whole to know its length
+            request = replace(request, method="GET")
+        if not plan.keep_authorization:  # then it shapes neither the answer nor what may be shared
+            request = replace(request, headers=request.headers.without(("Authorization",)))
+        headers = forwarding.upstream_headers(
+            request,
+            self._node,
+            keep_authorization=plan.keep_authorization,
+            strip_cookie=plan.rules.strip_cookie,
+        )
         if isinstance(question.decision, Revalidate):
             headers = headers.adding(question.decision.conditions)
         stored = question.stored
@@ -212,13 +231,15 @@ class FromUpstream:
             return await self._passing.forward(
                 request, plan, site.name, ForwardReason.PARTIAL, detail="range far behind the fill"
             )
-        return self._answers.streaming(request, plan, head, outcome)
+        return self._answers.streaming(request, plan, head, outcome, owner=not outcome.collapsed)
 
     def _is_far(self, request: Request, head: Streaming) -> bool:
         """A range that starts far behind what has arrived is asked for by itself, so that its client
         does not wait for everything before it."""
         text, size = request.headers.get("Range"), head.body.size
         if not text or size is None or head.stored.status != 200 or head.body.is_complete:
+            return False
+        if not conditionals.ranges_apply(request, head.stored.headers):
             return False
         slices = ranges.parse(text, size, 1)
         if not isinstance(slices, ranges.Slices):

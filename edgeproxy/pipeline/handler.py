@@ -54,7 +54,7 @@ class Pipeline:
             raise RequestError(508, f"this request has passed through {self._node} before", close=False)
         routed = self._sites.route(request)
         if routed is None:
-            return self._answers.not_mounted(request)
+            return self._answers.not_mounted(self._sites.mounts)
         site, path = routed
         planned = site.plan(request, path)
         if isinstance(planned, Response):

@@ -45,9 +45,13 @@ class Passing:
         """Neither looked up, nor stored, nor shared."""
         if plan.rules.offline:
             return self._answers.refused(plan, site, 504, "offline")
-        headers = forwarding.upstream_headers(request, self._node)
-        if not plan.keep_authorization:
-            headers = headers.without(("Authorization",))
+        headers = forwarding.upstream_headers(
+            request,
+            self._node,
+            shared=False,
+            keep_authorization=plan.keep_authorization,
+            strip_cookie=plan.rules.strip_cookie,
+        )
         try:
             answer = await self._exchange.ask(plan, site, request.method, headers, request.body)
         except UpstreamError as error:
@@ -92,7 +96,7 @@ class Passing:
             detail=detail,
             upstream_seconds=answer.seconds,
         )
-        headers = self._answers.passing_headers(response.headers, outcome)
+        headers = self._answers.passing_headers(response, outcome)
         if request.method == "HEAD":
             length = response.headers.get("Content-Length")
             plain = length.isascii() and length.isdigit() and len(length) < 19

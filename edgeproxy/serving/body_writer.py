@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import struct
@@ -24,11 +25,13 @@ _END_ON_CLOSE = struct.pack("ii", 0, 0)
 
 
 class BodyWriter:
-    """Writes to one transport and waits while it is full. `sent` counts content bytes handed over."""
+    """Writes to one transport, at most `piece` bytes at a time, and waits while it is full. `sent`
+    counts content bytes handed over."""
 
-    __slots__ = ("_loop", "_transport", "_waiter", "full", "sent")
+    __slots__ = ("_loop", "_piece", "_transport", "_waiter", "full", "sent")
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, piece: int) -> None:
+        self._piece = piece
         self._transport = transport
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
@@ -55,7 +58,8 @@ class BodyWriter:
         connection = self._transport.get_extra_info("socket")
         if connection is not None and connection.family != socket.AF_UNIX:
             option = _RESET_ON_CLOSE if wanted else _END_ON_CLOSE
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
+            with contextlib.suppress(OSError):  # it is closed already
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
 
     async def send(self, body: Body, framing: Framing) -> None:
         """Send all parts of `body`. Raises BodyAborted when they end early or are too many; the
@@ -84,7 +88,9 @@ class BodyWriter:
         await self._ready()
         chunked = framing is Framing.CHUNKED
         if not isinstance(part, FileSlice):
-            if chunked:
+            if size > self._piece:
+                await self._send_pieces(part, size, chunked)
+            elif chunked:
                 self._transport.writelines((b"%x\r\n" % size, part, b"\r\n"))
             else:
                 self._transport.write(part)
@@ -92,6 +98,16 @@ class BodyWriter:
         if chunked:
             self._transport.write(b"%x\r\n" % size)
         await self._send_file(part)
+        if chunked:
+            self._transport.write(b"\r\n")
+
+    async def _send_pieces(self, part: bytes | memoryview, size: int, chunked: bool) -> None:
+        view = memoryview(part)
+        if chunked:
+            self._transport.write(b"%x\r\n" % size)
+        for start in range(0, size, self._piece):
+            await self._ready()
+            self._transport.write(view[start : start + self._piece])
         if chunked:
             self._transport.write(b"\r\n")
 

@@ -65,7 +65,16 @@ class ChunkDecoder:
     and trailers. All framing together may weigh as much as the content and `overhead_max` more,
     so that a flood of one-byte chunks ends early."""
 
-    __slots__ = ("_chunk", "_content", "_content_max", "_extra", "_framing", "_line", "_overhead_max", "_state")
+    __slots__ = (
+        "_chunk",
+        "_content",
+        "_content_max",
+        "_extra",
+        "_framing",
+        "_line",
+        "_overhead_max",
+        "_state",
+    )
 
     def __init__(self, content_max: int, overhead_max: int) -> None:
         self._content_max = content_max

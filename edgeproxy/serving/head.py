@@ -114,9 +114,7 @@ def _understood(
         target, absolute = _reduced(target, method, scheme)
         if absolute:
             host = absolute
-            headers = Headers(
-                (("Host", absolute), *(pair for pair in pairs if pair[0].lower() != "host"))
-            )
+            headers = Headers((("Host", absolute), *(pair for pair in pairs if pair[0].lower() != "host")))
     keep_alive = "close" not in options and (version == "1.1" or "keep-alive" in options)
     memorable = (
         (method == "GET" or method == "HEAD")

@@ -22,8 +22,14 @@ REQUEST_LINE = re.compile(
 )
 FIELD_LINE = re.compile(TOKEN + rb"+:" + _VALUE + rb"*+\r\n")
 WHOLE_HEAD = re.compile(
-    rb"(?:\r\n)?+(" + TOKEN + rb"{1,%d}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([0-9])\r\n" % _METHOD_LENGTH
-    + rb"((?>" + TOKEN + rb"++:" + _VALUE + rb"*+\r\n)*+)\r\n"
+    rb"(?:\r\n)?+("
+    + TOKEN
+    + rb"{1,%d}) ([\x21\x22\x24-\x7e]+) HTTP/1\.([0-9])\r\n" % _METHOD_LENGTH
+    + rb"((?>"
+    + TOKEN
+    + rb"++:"
+    + _VALUE
+    + rb"*+\r\n)*+)\r\n"
 )
 _FIRST_BYTE = re.compile(TOKEN)
 

@@ -21,7 +21,7 @@ _SECRET = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _USERINFO = re.compile(r"//[^/?#@]*@", re.ASCII)
-_UNSAFE = re.compile(r'[^\x20-\x21\x23-\x5b\x5d-\x7e]')
+_UNSAFE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 class LogEntry(NamedTuple):

@@ -14,7 +14,9 @@ from edgeproxy.errors import EdgeError
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1_LENGTH = 107
 _V2_LENGTH = 2048
-_V1 = re.compile(rb"PROXY (TCP4|TCP6) ([0-9A-Fa-f.:]{2,39}) ([0-9A-Fa-f.:]{2,39}) ([0-9]{1,5}) ([0-9]{1,5})\r\n")
+_V1 = re.compile(
+    rb"PROXY (TCP4|TCP6) ([0-9A-Fa-f.:]{2,39}) ([0-9A-Fa-f.:]{2,39}) ([0-9]{1,5}) ([0-9]{1,5})\r\n"
+)
 _V1_UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: [\x20-\x7e]*)?\r\n")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from edgeproxy.message import Headers, Outcome, Response, Reuse
+from edgeproxy.metrics import SECONDS_BUCKETS, Histogram, Metrics
 from edgeproxy.serving.response_head import DateField, Framing, encode_head
 
 # Up to here head and content are kept as one string: the copy is cheaper than a second buffer.
@@ -23,7 +24,11 @@ class Remembered:
     """One head and its answer. `line` is for the access log's use."""
 
     __slots__ = (
+        "_buckets",
+        "_bytes",
+        "_requests",
         "answer",
+        "authority",
         "built_at",
         "built_until",
         "data",
@@ -37,7 +42,6 @@ class Remembered:
         "reuse",
         "site_labels",
         "target",
-        "authority",
     )
 
     def __init__(
@@ -57,7 +61,27 @@ class Remembered:
         self.built_until = 0.0
         self.request_labels = (outcome.site, outcome.cache.value, "200")
         self.site_labels = (outcome.site,)
+        self._requests: dict[tuple[str, ...], int] = {}
+        self._bytes: dict[tuple[str, ...], int] = {}
+        self._buckets: list[int] = []
         self.line: bytes | None = None
+
+    def bind(self, metrics: Metrics) -> None:
+        """Count uses in `metrics`, with as little work for each as can be."""
+        metrics.count("requests_total", *self.request_labels, by=0)
+        metrics.count("client_bytes_total", *self.site_labels, by=0)
+        self._requests = metrics.counters["requests_total"]
+        self._bytes = metrics.counters["client_bytes_total"]
+        histograms = metrics.histograms["request_seconds"]
+        histogram = histograms.get(self.site_labels)
+        if histogram is None:
+            histogram = histograms[self.site_labels] = Histogram([0] * (len(SECONDS_BUCKETS) + 1))
+        self._buckets = histogram.counts
+
+    def count(self) -> None:
+        self._requests[self.request_labels] += 1
+        self._bytes[self.site_labels] += self.length
+        self._buckets[0] += 1  # far below the first bound
 
     def build(self, now: float, date: DateField) -> None:
         """Make the answer of this second. ValueError if a field cannot be sent."""

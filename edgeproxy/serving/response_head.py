@@ -13,7 +13,15 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 # Added here from the body and the connection; whoever else sets them would contradict us.
 _FRAMING = frozenset(
-    {"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "proxy-connection"}
+    {
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "trailer",
+        "proxy-connection",
+    }
 )
 _BODILESS = frozenset({204, 304})
 _METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"

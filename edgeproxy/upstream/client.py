@@ -56,6 +56,7 @@ class CurlUpstream:
         self._ca_file = ca_bundle(settings.ca_file)
         self._idle: deque[Easy] = deque()
         self._running: set[Transfer] = set()
+        self._quiet = asyncio.Event()
         self._failures: deque[Failure] = deque(maxlen=_RECENT_FAILURES)
         self._tasks = Tasks(lambda _name, _error: metrics.count("task_errors_total"))
         self._multi = pycurl.AsyncCurlMulti()
@@ -128,17 +129,19 @@ class CurlUpstream:
             transfer.start(self._multi, self._released)
         except pycurl.error as error:
             easy.curl.close()
+            if transfer.pump is not None:
+                transfer.pump.cancel()
             message = f"libcurl refused the request: {error}"
             raise UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, message, sent=False) from error
         self._running.add(transfer)
+        self._quiet.clear()
         return transfer
 
     def _send_body(self, transfer: Transfer, upload: Upload) -> None:
         transfer.easy.prepare_upload(upload.length)
         transfer.upload = upload
         upload.resume = transfer.resume_upload
-        task = self._tasks.start(self._pump(transfer, upload), "upstream-upload")
-        transfer.pump = task
+        transfer.pump = self._tasks.start(self._pump(transfer, upload), "upstream-upload")
 
     async def _pump(self, transfer: Transfer, upload: Upload) -> None:
         try:
@@ -148,6 +151,8 @@ class CurlUpstream:
 
     def _released(self, transfer: Transfer) -> None:
         self._running.discard(transfer)
+        if not self._running:
+            self._quiet.set()
         if transfer.pump is not None:
             transfer.pump.cancel()
         if transfer.upload is None and len(self._idle) < _IDLE_HANDLES_MAX and not self._multi.closed:
@@ -161,8 +166,8 @@ class CurlUpstream:
         running = list(self._running)
         for transfer in running:
             transfer.fail(error)
-        while self._running:  # handles come back in the next turns of the loop
-            await asyncio.sleep(0)
+        if self._running:  # handles come back in the next turns of the loop
+            await self._quiet.wait()
         await self._tasks.aclose()
         await self._multi.aclose()
         while self._idle:

@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from edgeproxy.errors import BodyAborted
 from edgeproxy.message import FileSlice
 from edgeproxy.pipeline.growing_body import GrowingBody, Reader
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from edgeproxy.message import Part

@@ -20,7 +20,9 @@ def _run(command: Sequence[str], home: Path, **extra: str) -> subprocess.Complet
     clean.pop("PYTHONPATH")
     home.mkdir(parents=True, exist_ok=True)
     clean.update(HOME=str(home), XDG_CONFIG_HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **extra)
-    return subprocess.run(command, cwd=home, env=clean, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return subprocess.run(
+        command, cwd=home, env=clean, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,15 @@ class Uv:
     program: Path
 
     def install(self, index: str, target: Path, *arguments: str) -> Installed:
-        command = [str(self.program), "pip", "install", "--no-cache", "--no-config", "--python", sys.executable]
+        command = [
+            str(self.program),
+            "pip",
+            "install",
+            "--no-cache",
+            "--no-config",
+            "--python",
+            sys.executable,
+        ]
         command += ["--default-index" if self.name != "uv 0.4" else "--index-url", index]
         command += ["--target", str(target), *arguments]
         done = _run(command, target.parent / f"{target.name}.home")
@@ -85,6 +95,10 @@ def obtain(requirement: str, directory: Path) -> str:
     why it could not be had."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps"]
     done = subprocess.run(
-        [*command, "--target", str(directory), requirement], capture_output=True, text=True, timeout=110, check=False
+        [*command, "--target", str(directory), requirement],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
     )
     return "" if done.returncode == 0 else done.stderr.strip()[-300:]

@@ -234,7 +234,9 @@ class Index:
             await self._short(wire, status)
             return
         else:
-            content = _flipped(distribution.content) if name in self.faults.wrong_files else distribution.content
+            content = (
+                _flipped(distribution.content) if name in self.faults.wrong_files else distribution.content
+            )
         if not sidecar and self.faults.cut_files.get(name, 0) > 0:
             self.faults.cut_files[name] -= 1
             await wire.send(head(200, [("Content-Length", str(len(content))), ("Accept-Ranges", "bytes")]))

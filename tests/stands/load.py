@@ -49,7 +49,9 @@ async def _main(host: str, port: int, target: str, count: int) -> None:
 def crowd(address: Address, target: str, count: int) -> dict[str, Any]:
     """Run the load to its end; the digests are those of the content of answers framed by length."""
     command = [sys.executable, "-m", "stands.load", address[0], str(address[1]), target, str(count)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, timeout=100, check=True)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, timeout=100, check=True
+    )
     return dict(json.loads(done.stdout))
 
 

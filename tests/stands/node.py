@@ -98,7 +98,11 @@ class Node:
         command = [sys.executable, "-m", "edgeproxy.cli.main", "serve", "--config", str(config)]
         with open(self._output, "wb") as output, open(self._errors, "ab") as errors:
             self.process = subprocess.Popen(
-                [*command, *self.arguments], stdout=output, stderr=errors, cwd=self.directory, env=environment()
+                [*command, *self.arguments],
+                stdout=output,
+                stderr=errors,
+                cwd=self.directory,
+                env=environment(),
             )
         return self.process
 

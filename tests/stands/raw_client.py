@@ -4,6 +4,7 @@ An answer is complete only if its framing proved the end; how the connection end
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import time
@@ -107,7 +108,7 @@ class RawClient:
 
     def _read_head(self, answer: RawAnswer) -> None:
         status_line = self._line()
-        if not status_line.startswith(b"HTTP/1.1 ") or not status_line[9:12].isdigit():
+        if re.match(rb"HTTP/1\.1 [1-5][0-9][0-9]( |$)", status_line) is None:
             raise Broken(f"status line {status_line!r}")
         answer.status = int(status_line[9:12])
         answer.fields = []
@@ -131,7 +132,10 @@ class RawClient:
 
     def _read_chunked(self, answer: RawAnswer) -> None:
         while True:
-            size = int(self._line().partition(b";")[0], 16)
+            line = self._line()
+            if re.fullmatch(rb"[0-9a-fA-F]{1,8}(;.*)?", line) is None:
+                raise Broken(f"chunk size {line!r}")
+            size = int(line.partition(b";")[0], 16)
             if size == 0:
                 while self._line():
                     pass
@@ -150,8 +154,12 @@ class RawClient:
         if method == "HEAD" or answer.status in (204, 304):
             return
         if codings:
+            if codings != ["chunked"]:
+                raise Broken(f"transfer coding {codings}")
             self._read_chunked(answer)
         elif lengths:
+            if re.fullmatch("[0-9]{1,18}", lengths[0]) is None:
+                raise Broken(f"length {lengths[0]!r}")
             self._read_sized(answer, int(lengths[0]))
         else:
             while True:
@@ -161,17 +169,18 @@ class RawClient:
     def read(self, method: str = "GET") -> RawAnswer:
         """The next final answer, as much of it as came. Raises Broken for what is not HTTP."""
         answer = RawAnswer()
+        headed = False
         try:
             self._read_head(answer)
             while 100 <= answer.status < 200 and answer.status != 101:
                 answer.interim.append(answer.status)
                 self._read_head(answer)
+            headed = True
             self._read_content(answer, method)
             answer.complete = True
         except _Ended:
-            close_delimited = answer.status >= 200 and not answer.get("content-length")
-            chunked = answer.get("transfer-encoding")
-            answer.complete = self.ended == "eof" and close_delimited and not chunked and method != "HEAD"
+            unframed = not answer.get("content-length") and not answer.get("transfer-encoding")
+            answer.complete = headed and unframed and self.ended == "eof"
         answer.ended = self.ended
         return answer
 
@@ -202,7 +211,9 @@ class RawClient:
         return self._buffer
 
 
-def request(target: str, fields: Sequence[tuple[str, str]] = (), method: str = "GET", body: bytes = b"") -> bytes:
+def request(
+    target: str, fields: Sequence[tuple[str, str]] = (), method: str = "GET", body: bytes = b""
+) -> bytes:
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
     if not any(name.lower() == "host" for name, _ in fields):
         lines.insert(1, "Host: cache.test")

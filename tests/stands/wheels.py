@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 # A build backend inside the source distribution: nothing else is needed to build it.
-_BACKEND = '''
+_BACKEND = """
 import base64, hashlib, zipfile
 NAME, VERSION = {name!r}, {version!r}
 def build_wheel(directory, settings=None, metadata=None):
@@ -31,7 +31,7 @@ def build_wheel(directory, settings=None, metadata=None):
             record += f"{{path}},sha256={{digest}},{{len(text)}}\\n"
         archive.writestr(f"{{info}}/RECORD", record + f"{{info}}/RECORD,,\\n")
     return filename
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ def wheel(
         for path, content in files.items():
             archive.writestr(zipfile.ZipInfo(path), content)
     filename = f"{package}-{version}-py3-none-any.whl"
-    return Distribution(
-        project, version, filename, buffer.getvalue(), metadata, requires_python, yanked
-    )
+    return Distribution(project, version, filename, buffer.getvalue(), metadata, requires_python, yanked)
 
 
 def sdist(project: str, version: str) -> Distribution:

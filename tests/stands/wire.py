@@ -48,7 +48,9 @@ class Finished(Exception):
 class Wire:
     """The sending side of one exchange."""
 
-    def __init__(self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         self.exchange = exchange
         self._reader = reader
         self._writer = writer

@@ -1,0 +1,1 @@
+"""Measurements of a running node beside other caches, one file a question; see README.md."""

@@ -1,0 +1,85 @@
+"""A plain blocking client that proves every byte it gets, for checks and for latencies.
+
+`python -m benchmarks.client URL` waits for a line on standard input, asks once and prints the answer as JSON."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from benchmarks import bodies
+
+
+class WrongBytes(Exception):
+    """A server gave an answer that is not the body asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Seconds are from before the request was sent."""
+
+    status: int
+    cache_status: str
+    body_bytes: int
+    first_byte_seconds: float
+    seconds: float
+
+
+class Client:
+    """One keep-alive connection."""
+
+    def __init__(self, url: str, timeout_seconds: float = 60.0) -> None:
+        host = urlsplit(url)
+        assert host.hostname
+        self._connection = http.client.HTTPConnection(host.hostname, host.port, timeout=timeout_seconds)
+        self._buffer = bytearray(1 << 20)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+
+    def get(self, target: str, *, check: bool = True) -> Answer:
+        """Raises WrongBytes for a status other than 200, a wrong length or (if `check`) a wrong byte."""
+        begun = time.perf_counter()
+        self._connection.request("GET", target)
+        response = self._connection.getresponse()
+        first = response.read1(256 << 10)
+        first_byte = time.perf_counter() - begun
+        if response.status != 200:
+            raise WrongBytes(f"{target}: status {response.status}")
+        received = len(first)
+        if check and not bodies.matches(target, 0, first):
+            raise WrongBytes(f"{target}: wrong bytes at the start")
+        view = memoryview(self._buffer)[: bodies.PERIOD]
+        while count := response.readinto(view):
+            if check and not bodies.matches(target, received, view[:count]):
+                raise WrongBytes(f"{target}: wrong bytes from {received}")
+            received += count
+        seconds = time.perf_counter() - begun
+        if received != bodies.size_of(target):
+            raise WrongBytes(f"{target}: {received} bytes")
+        said = response.headers.get("Cache-Status", "")
+        return Answer(response.status, said, received, first_byte, seconds)
+
+
+def main() -> None:
+    url = urlsplit(sys.argv[1])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    with Client(f"http://{url.netloc}") as client:
+        answer = client.get(url.path + (f"?{url.query}" if url.query else ""))
+    print(json.dumps(asdict(answer)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Load on the second core: wrk for many connections, one plain reader for one large body, and a filler."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks import bodies, machine
+
+_SCRIPT = Path(__file__).with_name("wrk.lua")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measured run. `bytes` counts heads too when wrk counted them."""
+
+    seconds: float
+    requests: int
+    bytes: int
+    errors: int = 0
+    bad_status: int = 0
+    timeouts: int = 0
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+    p999_us: float = 0.0
+    max_us: float = 0.0
+
+    @property
+    def requests_per_second(self) -> float:
+        return self.requests / self.seconds
+
+    @property
+    def bytes_per_second(self) -> float:
+        return self.bytes / self.seconds
+
+    @property
+    def failures(self) -> int:
+        return self.errors + self.bad_status + self.timeouts
+
+
+def parse_wrk(output: str) -> Run:
+    """The run that wrk.lua printed. Raises ValueError if there is none."""
+    for line in output.splitlines():
+        if line.startswith("wrk-json "):
+            return Run(**json.loads(line.removeprefix("wrk-json ")))
+    raise ValueError(f"no summary from wrk: {output[-300:]!r}")
+
+
+def wrk(url: str, *, connections: int, seconds: int) -> Run:
+    """One wrk thread with keep-alive connections, pinned to the load core."""
+    done = subprocess.run(
+        ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(_SCRIPT), url],
+        capture_output=True,
+        text=True,
+        timeout=seconds + 60,
+        check=False,
+        preexec_fn=lambda: machine.pin(machine.load_core()),
+    )
+    return parse_wrk(done.stdout + done.stderr)
+
+
+def stream(url: str, times: int = 1) -> Run:
+    """One connection, one body after the other, read into a buffer of 1 MiB and counted.
+
+    wrk reads 8 KiB at a time, which would make the reader the limit for a body of a gigabyte."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    expected = bodies.size_of(parts.path) or 0
+    buffer = memoryview(bytearray(1 << 20))
+    head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+        begun = time.perf_counter()
+        for _ in range(times):
+            connection.sendall(head)
+            first = b""
+            while b"\r\n\r\n" not in first:
+                if not (data := connection.recv(64 << 10)):
+                    raise ConnectionError("the connection ended within a head")
+                first += data
+            if not first.startswith(b"HTTP/1.1 200"):
+                raise ConnectionError(f"answered {first[:20]!r}")
+            left = expected - (len(first) - first.index(b"\r\n\r\n") - 4)
+            while left:
+                if not (count := connection.recv_into(buffer, min(left, len(buffer)))):
+                    raise ConnectionError(f"{left} bytes missing")
+                left -= count
+        return Run(time.perf_counter() - begun, times, times * expected)
+
+
+async def _fill(url: str, targets: Sequence[str], connections: int) -> int:
+    parts = urlsplit(url)
+    queue = iter(targets)
+    wrong = 0
+
+    async def one() -> None:
+        nonlocal wrong
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        for target in queue:
+            writer.write(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = bodies.size_of(target) or 0
+            lowered = head.lower()
+            if b"\r\ncontent-length: %d\r\n" % size not in lowered:
+                raise ConnectionError(f"not the body asked for: {head[:200]!r}")
+            body = await reader.readexactly(size)
+            wrong += not bodies.matches(target, 0, body)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    await asyncio.wait_for(asyncio.gather(*(one() for _ in range(connections))), 170)
+    return wrong
+
+
+def fill(url: str, targets: Sequence[str], connections: int = 32) -> float:
+    """Ask for each target once; seconds it took. Bodies of at most 1 MiB; every byte is checked."""
+    begun = time.perf_counter()
+    if wrong := asyncio.run(_fill(url, targets, connections)):
+        raise ConnectionError(f"{wrong} bodies had wrong bytes")
+    return time.perf_counter() - begun

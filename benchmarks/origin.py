@@ -1,0 +1,173 @@
+"""An origin that gives cacheable bodies of any size and counts what it was asked for.
+
+`/b/SIZE/NAME` answers SIZE bytes (see bodies.py) with `Cache-Control: max-age=86400`, ETag and one byte range.
+In the query, `rate=BYTES` paces the body in bytes a second and `tag=NAME` adds a Surrogate-Key.
+`/-/counts` tells the requests and body bytes since the last `/-/reset`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from benchmarks import bodies, machine
+
+_PIECE = 256 << 10
+
+
+@dataclass
+class Counts:
+    requests: int = 0
+    body_bytes: int = 0
+    ranges: list[str] = field(default_factory=list)
+
+
+class Answering:
+    """Serves one origin; `counts` is what it did."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+                fields = {
+                    name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
+                }
+                method, target, _ = head[0].split(" ", 2)
+                await self._answer(writer, method, target, fields)
+                if fields.get("connection", "").lower() == "close":
+                    break
+        writer.close()
+
+    async def _answer(
+        self, writer: asyncio.StreamWriter, method: str, target: str, fields: dict[str, str]
+    ) -> None:
+        parts = urlsplit(target)
+        if parts.path.startswith("/-/"):
+            text = json.dumps(vars(self.counts)).encode()
+            if parts.path == "/-/reset":
+                self.counts = Counts()
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+            return
+        self.counts.requests += 1
+        size = bodies.size_of(parts.path)
+        if size is None:
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
+        query = parse_qs(parts.query)
+        common = (
+            "Cache-Control: max-age=86400\r\n"
+            f'ETag: "{size}"\r\n'
+            "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
+            "Content-Type: application/octet-stream\r\n"
+            "Accept-Ranges: bytes\r\n"
+        )
+        if "tag" in query:
+            common += f"Surrogate-Key: {query['tag'][0]}\r\n"
+        if fields.get("if-none-match") == f'"{size}"':
+            writer.write(f"HTTP/1.1 304 Not Modified\r\n{common}\r\n".encode())
+            return
+        start, end, partial = _asked(fields.get("range", ""), size)
+        status = "200 OK"
+        if partial:
+            self.counts.ranges.append(f"{start}-{end - 1}")
+            status = "206 Partial Content"
+            common += f"Content-Range: bytes {start}-{end - 1}/{size}\r\n"
+        writer.write(f"HTTP/1.1 {status}\r\n{common}Content-Length: {end - start}\r\n\r\n".encode())
+        if method != "HEAD":
+            await self._body(writer, parts.path, start, end, int(query.get("rate", ["0"])[0]))
+
+    async def _body(self, writer: asyncio.StreamWriter, path: str, start: int, end: int, rate: int) -> None:
+        clock = asyncio.get_running_loop().time
+        begun, position = clock(), start
+        while position < end:
+            data = bodies.piece(path, position, min(_PIECE, end - position))
+            writer.write(data)
+            self.counts.body_bytes += len(data)
+            position += len(data)
+            await writer.drain()
+            if rate and (early := begun + (position - start) / rate - clock()) > 0:
+                await asyncio.sleep(early)
+
+
+def _asked(range_field: str, size: int) -> tuple[int, int, bool]:
+    """The slice [start, end) asked for; a range that is not one plain satisfiable range is ignored."""
+    first, dash, last = range_field.removeprefix("bytes=").partition("-")
+    if not range_field.startswith("bytes=") or not dash or not (first + last).isdecimal():
+        return 0, size, False
+    if not first:
+        return max(0, size - int(last)), size, True
+    end = min(size, int(last) + 1) if last else size
+    return (int(first), end, True) if int(first) < end else (0, size, False)
+
+
+class Origin:
+    """The origin as a process of its own on the load core, while the `with` block lasts."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.origin"],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: machine.pin(machine.load_core()),
+            cwd=machine.ROOT,
+        )
+        assert self._process.stdout
+        line = self._process.stdout.readline().split()
+        if not line:
+            raise RuntimeError("the origin did not start")
+        self.address = line[-1]
+        self.url = f"http://{self.address}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def counts(self) -> Counts:
+        return Counts(**self._ask("counts"))
+
+    def reset(self) -> None:
+        self._ask("reset")
+
+    def _ask(self, what: str) -> dict[str, object]:
+        with urllib.request.urlopen(f"{self.url}/-/{what}", timeout=30) as answer:
+            return json.load(answer)
+
+
+async def _main(address: str) -> None:
+    server = await asyncio.start_server(Answering().serve, address, 0, backlog=1024)
+    host, port = server.sockets[0].getsockname()[:2]
+    print(f"origin: ready {host}:{port}", flush=True)
+    await server.serve_forever()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--address", default="127.0.0.1")
+    parsed = parser.parse_args()
+    if os.environ.get("EDGEPROXY_BENCH_LOOP") != "asyncio":
+        with contextlib.suppress(ImportError):
+            import uvloop
+
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_main(parsed.address))
+
+
+if __name__ == "__main__":
+    main()

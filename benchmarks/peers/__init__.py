@@ -1,0 +1,20 @@
+"""The servers under test, one file each: configuration, start, stop. All are given one core and one worker.
+
+A peer that is not installed raises Absent and is left out by name."""
+
+from __future__ import annotations
+
+from benchmarks.peers.direct import Direct
+from benchmarks.peers.edgeproxy import Edgeproxy
+from benchmarks.peers.haproxy import Haproxy
+from benchmarks.peers.nginx import Nginx
+from benchmarks.peers.peer import Absent, Peer, Server
+
+PEERS: dict[str, Peer] = {
+    "edgeproxy": Edgeproxy(),
+    "nginx": Nginx(),
+    "haproxy": Haproxy(),
+    "direct": Direct(),
+}
+
+__all__ = ["PEERS", "Absent", "Direct", "Edgeproxy", "Haproxy", "Nginx", "Peer", "Server"]

@@ -1,0 +1,77 @@
+"""The node of this checkout."""
+
+from __future__ import annotations
+
+import re
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.peers.peer import Absent, Server, spawn, tail
+
+_CONFIGURATION = """\
+[listen]
+http = ["127.0.0.1:0"]
+
+[admin]
+listen = "127.0.0.1:0"
+
+[cache]
+directory = "{directory}/cache"
+disk = "{disk}"
+memory = "{memory}"
+
+[node]
+workers = 1
+
+[log]
+access = "off"
+level = "warning"
+
+[[site]]
+name = "bench"
+kind = "generic"
+mount = "/"
+origin = "{origin}"
+"""
+_READY = re.compile(rb"^edgeproxy: ready http=([^ \r\n]+)(?: admin=([^ \r\n]+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Edgeproxy:
+    memory: str = "256MiB"
+    disk: str = "20GiB"
+    name: str = "edgeproxy"
+
+    @property
+    def method(self) -> str:
+        return f"edgeproxy: default configuration, one worker, {self.memory} RAM tier, disk tier in the page cache"
+
+    def refuses(self, size: int) -> str:
+        return ""
+
+    def start(self, directory: Path, origin: str) -> Server:
+        directory.mkdir(parents=True, exist_ok=True)
+        file, log = directory / "edge.toml", directory / "log"
+        file.write_text(
+            _CONFIGURATION.format(directory=directory, disk=self.disk, memory=self.memory, origin=origin)
+        )
+        process = spawn(
+            [sys.executable, "-m", "edgeproxy.cli.main", "serve", "--config", str(file)], log, pipe=True
+        )
+        assert process.stdout
+        end = time.monotonic() + 20
+        line = b""
+        while time.monotonic() < end and not line.endswith(b"\n"):
+            if select.select([process.stdout], [], [], 0.1)[0]:
+                if not (data := process.stdout.read1(4096)):  # type: ignore[attr-defined]
+                    break
+                line += data
+        if not (match := _READY.match(line)):
+            Server(self.name, "", process).stop(signal.SIGKILL)
+            raise Absent(f"edgeproxy did not start: {tail(log)}")
+        admin = f"http://{match[2].decode()}" if match[2] else ""
+        return Server(self.name, f"http://{match[1].decode()}", process, admin)

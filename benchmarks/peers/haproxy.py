@@ -1,0 +1,72 @@
+"""HAProxy with its in-memory cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.peers.peer import Server, free_port, program, spawn, wait_until_open
+
+_CONFIGURATION = """\
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  option http-keep-alive
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+  timeout http-keep-alive 300s
+cache hits
+  total-max-size {megabytes}
+  max-object-size {object_bytes}
+  max-age 86400
+frontend clients
+  bind 127.0.0.1:{port}
+  http-request cache-use hits
+  http-response cache-store hits
+  default_backend origin
+backend origin
+  http-reuse always
+  server origin {origin}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Haproxy:
+    """`megabytes` of memory are taken at the start; a body may have half of them."""
+
+    megabytes: int = 512
+    name: str = "haproxy"
+
+    @property
+    def method(self) -> str:
+        return f"HAProxy: cache in RAM ({self.megabytes} MB, all taken at the start), one thread, no logs"
+
+    def refuses(self, size: int) -> str:
+        if size > self._object_bytes:
+            return f"its cache of {self.megabytes} MB in RAM takes bodies of half its size at most"
+        return ""
+
+    @property
+    def _object_bytes(self) -> int:
+        # Above 2^31 - 1 the option is refused; the documented bound is half of the cache.
+        return min(self.megabytes * 500_000, (1 << 31) - 1)
+
+    def start(self, directory: Path, origin: str) -> Server:
+        executable = program("haproxy")
+        port = free_port()
+        directory.mkdir(parents=True, exist_ok=True)
+        file, log = directory / "haproxy.cfg", directory / "log"
+        file.write_text(
+            _CONFIGURATION.format(
+                megabytes=self.megabytes,
+                object_bytes=self._object_bytes,
+                port=port,
+                origin=urlsplit(origin).netloc,
+            )
+        )
+        process = spawn([executable, "-db", "-f", str(file)], log)
+        return wait_until_open(Server(self.name, f"http://127.0.0.1:{port}", process), log)

@@ -1,0 +1,78 @@
+"""nginx with proxy_cache."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from benchmarks.peers.peer import Server, free_port, program, spawn, wait_until_open
+
+# The temporary paths are named because the packaged defaults may belong to another account. The lock times
+# are long so that collapsed forwarding holds for a slow origin; open_file_cache spares an open for each hit.
+_CONFIGURATION = """\
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile 16384;
+pid {directory}/nginx.pid;
+error_log stderr warn;
+{account}
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  sendfile on;
+  tcp_nopush on;
+  tcp_nodelay on;
+  keepalive_timeout 300s;
+  keepalive_requests 1000000000;
+  open_file_cache max=10000 inactive=300s;
+  open_file_cache_valid 300s;
+  client_body_temp_path {directory}/body;
+  proxy_temp_path {directory}/temporary;
+  fastcgi_temp_path {directory}/fastcgi;
+  uwsgi_temp_path {directory}/uwsgi;
+  scgi_temp_path {directory}/scgi;
+  proxy_cache_path {directory}/cache levels=1:2 keys_zone=hits:64m inactive=1d max_size=20g use_temp_path=off;
+  upstream origin {{ server {origin}; keepalive 64; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://origin;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_cache hits;
+      proxy_cache_lock on;
+      proxy_cache_lock_timeout 60s;
+      proxy_cache_lock_age 60s;
+    }}
+  }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Nginx:
+    name: str = "nginx"
+    method: str = (
+        "nginx: proxy_cache on disk (page cache), one worker, sendfile, tcp_nopush, open_file_cache, proxy_cache_lock"
+    )
+
+    def refuses(self, size: int) -> str:
+        return ""
+
+    def start(self, directory: Path, origin: str) -> Server:
+        executable = program("nginx")
+        port = free_port()
+        directory.mkdir(parents=True, exist_ok=True)
+        file, log = directory / "nginx.conf", directory / "log"
+        file.write_text(
+            _CONFIGURATION.format(
+                directory=directory,
+                origin=urlsplit(origin).netloc,
+                port=port,
+                account="user root;" if os.geteuid() == 0 else "",
+            )
+        )
+        process = spawn([executable, "-p", str(directory), "-c", str(file)], log)
+        return wait_until_open(Server(self.name, f"http://127.0.0.1:{port}", process), log)

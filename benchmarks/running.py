@@ -1,0 +1,70 @@
+"""Starting the servers that a question compares, and proving that what is measured is a hit."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import bodies
+from benchmarks.client import Client, WrongBytes
+from benchmarks.origin import Origin
+from benchmarks.peers import PEERS, Absent, Peer, Server
+
+
+def chosen(names: str) -> list[Peer]:
+    """The peers of a comma separated list, in its order. Raises SystemExit for an unknown one."""
+    unknown = [name for name in names.split(",") if name not in PEERS]
+    if unknown:
+        raise SystemExit(f"unknown peer {unknown[0]!r}; there are {', '.join(PEERS)}")
+    return [PEERS[name] for name in names.split(",")]
+
+
+@contextlib.contextmanager
+def scratch() -> Iterator[Path]:
+    """A directory of our own that is gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="edgeproxy-bench-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def started(
+    peers: Sequence[Peer], directory: Path, origin: Origin, skipped: list[str]
+) -> Iterator[dict[str, Server]]:
+    """All peers that come up, by name; the others are named in `skipped`."""
+    servers: dict[str, Server] = {}
+    try:
+        for peer in peers:
+            try:
+                servers[peer.name] = peer.start(directory / peer.name, origin.url)
+            except Absent as reason:
+                skipped.append(f"{peer.name}: {reason}".replace(str(directory), "..."))
+        yield servers
+    finally:
+        for server in servers.values():
+            server.stop()
+
+
+def prove_hit(server: Server, origin: Origin, target: str, seconds: float = 20.0) -> str:
+    """Fill, then see twice in a row the right bytes without a request at the origin. Why not, or ""."""
+    with Client(server.url) as client:
+        try:
+            client.get(target)
+            hits, end = 0, time.monotonic() + seconds
+            while hits < 2:
+                before = origin.counts().requests
+                client.get(target)
+                hits = hits + 1 if origin.counts().requests == before else 0
+                if time.monotonic() > end:
+                    return f"no hit within {seconds:.0f} s for {bodies.show_size(bodies.size_of(target) or 0)}"
+                if not hits:
+                    time.sleep(0.1)
+        except (WrongBytes, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+    return ""

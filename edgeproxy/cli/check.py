@@ -1,0 +1,55 @@
+"""`edgeproxy check`: validate a configuration and show what it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeproxy.cli.options import configured, read
+from edgeproxy.cli.rendering import rows, show
+from edgeproxy.config import Config, Site
+from edgeproxy.configuration.sample import sample
+
+
+@click.command()
+@configured
+@click.option("--sample", "only_sample", is_flag=True, help="Print every option at its default, as TOML.")
+def check(config_file: Path | None, settings: tuple[str, ...], only_sample: bool) -> None:
+    """Validate the configuration; print the sites and what each maps to. Starts nothing."""
+    if only_sample:
+        click.echo(sample(), nl=False)
+        return
+    config = read(config_file, settings)
+    click.echo(f"{config_file or 'defaults'}: ok")
+    show(rows(site_rows(config)))
+
+
+def site_rows(config: Config) -> list[dict[str, Any]]:
+    """What each site answers and where its requests go."""
+    return [
+        {
+            "site": site.name,
+            "kind": site.kind,
+            "hosts": site.hosts or "any",
+            "path": f"{site.mount.rstrip('/')}/...",
+            "upstream": _upstream(site),
+            "offline": site.offline or config.node.offline,
+        }
+        for site in config.site
+    ]
+
+
+def _upstream(site: Site) -> str:
+    if site.kind == "python-index":
+        first = _without_userinfo(site.index) or "as pip is configured"
+        return ", then ".join([first, *map(_without_userinfo, site.upstreams)])
+    return _without_userinfo(site.origin) or "see its options"
+
+
+def _without_userinfo(url: str) -> str:
+    """Passwords are not shown."""
+    scheme, mark, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"

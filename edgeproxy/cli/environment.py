@@ -1,0 +1,63 @@
+"""Variables that point clients at the node. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from edgeproxy.address import is_loopback, parse_address
+from edgeproxy.config import Config, Site
+
+
+def node_url(addresses: Sequence[str]) -> str | None:
+    """Where clients of this machine find the node: the first TCP address with a known port."""
+    for text in addresses:
+        address = parse_address(text)
+        if address.path or address.port == 0:
+            continue
+        if address.is_wildcard:
+            return f"http://{'[::1]' if ':' in address.host else '127.0.0.1'}:{address.port}"
+        return f"http://{address}"
+    return None
+
+
+def site_url(url: str, site: Site) -> str:
+    """The site's own URL at a node, without a slash at the end."""
+    return url.rstrip("/") + site.mount.rstrip("/")
+
+
+def variables(config: Config, url: str) -> dict[str, str]:
+    """What to set so that clients use the node at `url`, for the kinds of site that are configured.
+
+    The first site of a kind is used: several indexes at once would let a name be taken from either."""
+    found: dict[str, str] = {}
+    parts = urlsplit(url)
+    for site in reversed(config.site):
+        place = site_url(url, site)
+        if site.kind == "python-index":
+            found |= dict.fromkeys(("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"), f"{place}/simple/")
+        elif site.kind == "huggingface":
+            found["HF_ENDPOINT"] = place
+    if "PIP_INDEX_URL" in found and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        found["PIP_TRUSTED_HOST"] = parts.netloc.rpartition("@")[2]
+    return found
+
+
+SHELLS = ("sh", "fish", "powershell", "dotenv")
+
+
+def rendered(values: Mapping[str, str], shell: str) -> str:
+    """Lines that set the variables in a shell of SHELLS."""
+    return "".join(f"{_line(name, value, shell)}\n" for name, value in values.items())
+
+
+def _line(name: str, value: str, shell: str) -> str:
+    if shell == "fish":
+        return f"set -gx {name} '" + re.sub(r"(['\\])", r"\\\1", value) + "'"
+    if shell == "powershell":
+        return f"$env:{name} = '" + value.replace("'", "''") + "'"
+    quoted = (
+        value if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]+", value) else "'" + value.replace("'", "'\\''") + "'"
+    )
+    return f"{name}={quoted}" if shell == "dotenv" else f"export {name}={quoted}"

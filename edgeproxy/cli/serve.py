@@ -1,0 +1,42 @@
+"""`edgeproxy serve`: run a node until it is told to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeproxy.cli.environment import node_url, site_url, variables
+from edgeproxy.cli.options import configured, read
+from edgeproxy.config import Config
+
+
+@click.command()
+@configured
+@click.option("--offline", is_flag=True, help="Never ask an upstream: serve what is stored.")
+def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) -> int:
+    """Serve until SIGTERM or SIGINT, then finish running answers and end."""
+    config = read(config_file, (*settings, "node.offline=true") if offline else settings)
+    from edgeproxy.node import serve as serve_node  # the node's libraries are needed by this command only
+
+    click.echo(hints(config), err=True, nl=False)
+    return serve_node(config)
+
+
+def hints(config: Config) -> str:
+    """How to point clients at the node, a line each; ends with a newline unless empty."""
+    url = node_url(config.listen.http)
+    if url is None:
+        return "the port is chosen by the kernel: see the ready line, then `edgeproxy env --url URL`\n"
+    lines = []
+    index = variables(config, url).get("PIP_INDEX_URL")
+    if index:
+        trusted = variables(config, url).get("PIP_TRUSTED_HOST")
+        option = f" --trusted-host {trusted}" if trusted else ""
+        lines += [
+            f"pip: pip install --index-url {index}{option} ...",
+            f"uv:  uv pip install --default-index {index} ...",
+            'all: eval "$(edgeproxy env)"',
+        ]
+    lines += [f"{site.name}: {site_url(url, site)}/" for site in config.site if site.kind == "generic"]
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,96 @@
+"""What pages have told about files: a bounded table from file to hash, size and sidecar."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple
+
+from edgeproxy.sites import python_names
+from edgeproxy.upstream.upstream import Origin
+
+FILES_MAX = 250_000
+ALIASES_MAX = 20_000
+HOSTS_MAX = 256
+
+
+def file_key(origin: Origin, canonical: str) -> bytes:
+    """Short identity of a file; thousands of full URLs for each page would cost more memory."""
+    return blake2b(f"{origin.url}{canonical}".encode(errors="surrogateescape"), digest_size=16).digest()
+
+
+class FileFacts(NamedTuple):
+    """`sidecar`: SHA-256 of the sidecar, b"" if advertised without one, None if not advertised.
+    `path` is upstream's spelling where it is not the canonical one. `uploaded` in wall-clock seconds."""
+
+    sha256: bytes = b""
+    size: int | None = None
+    sidecar: bytes | None = None
+    path: str | None = None
+    uploaded: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """All that one page tells. `aliases` are the projects its file names seem to belong to instead."""
+
+    project: str
+    files: dict[bytes, FileFacts] = field(default_factory=dict)
+    aliases: frozenset[str] = frozenset()
+    hosts: frozenset[Origin] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class NoSidecar:
+    """The sidecar a page advertises for this file cannot be had."""
+
+    project: str
+    file: bytes
+
+
+class Facts:
+    """Facts of the pages seen last, each project's replaced as a whole; lives on the event loop."""
+
+    def __init__(self, files_max: int = FILES_MAX) -> None:
+        self._files_max = files_max
+        self._files = 0
+        self._pages: OrderedDict[str, PageFacts] = OrderedDict()
+        self._aliases: OrderedDict[str, str] = OrderedDict()
+        self._hosts: OrderedDict[Origin, None] = OrderedDict()
+
+    def learn(self, page: PageFacts) -> None:
+        old = self._pages.pop(page.project, None)
+        self._files += len(page.files) - (len(old.files) if old else 0)
+        self._pages[page.project] = page
+        for alias in page.aliases:
+            self._aliases[alias] = page.project
+            self._aliases.move_to_end(alias)
+        for origin in page.hosts:
+            self._hosts[origin] = None
+            self._hosts.move_to_end(origin)
+        while len(self._hosts) > HOSTS_MAX:
+            self._hosts.popitem(last=False)
+        while self._files > self._files_max and len(self._pages) > 1:
+            _, dropped = self._pages.popitem(last=False)
+            self._files -= len(dropped.files)
+        while len(self._aliases) > ALIASES_MAX:
+            self._aliases.popitem(last=False)
+
+    def page(self, project: str) -> PageFacts | None:
+        return self._pages.get(project)
+
+    def find(self, origin: Origin, canonical: str) -> tuple[str, FileFacts] | None:
+        """The project and the facts of a file; None if no page in the table lists it."""
+        guess = python_names.project_of_file(python_names.file_name(canonical))
+        if guess is None:
+            return None
+        key = file_key(origin, canonical)
+        for project in (guess, self._aliases.get(guess)):
+            page = self._pages.get(project) if project else None
+            if page is not None and key in page.files:
+                return page.project, page.files[key]
+        return None
+
+    def knows_host(self, origin: Origin) -> bool:
+        return origin in self._hosts

@@ -1,0 +1,62 @@
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeproxy.cli.environment import node_url, rendered, variables
+from edgeproxy.config import Config, Site, default_site
+
+FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "url"),
+    [
+        (["127.0.0.1:8080"], "http://127.0.0.1:8080"),
+        (["unix:/run/e", "[::1]:80"], "http://[::1]:80"),
+        (["0.0.0.0:8080"], "http://127.0.0.1:8080"),
+        (["[::]:8080"], "http://[::1]:8080"),
+        (["127.0.0.1:0"], None),
+        (["unix:/run/e"], None),
+    ],
+)
+def test_the_first_usable_address_is_the_nodes_url(addresses: list[str], url: str | None) -> None:
+    assert node_url(addresses) == url
+
+
+def test_only_kinds_that_are_configured_get_variables() -> None:
+    assert variables(Config(site=[FILES]), "http://127.0.0.1:8080") == {}
+    found = variables(Config(site=[FILES, default_site()]), "http://127.0.0.1:8080")
+    assert set(found) == {"PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"}
+    hub = Site(name="hf", kind="huggingface", mount="/hf")
+    assert variables(Config(site=[hub]), "http://127.0.0.1:1") == {"HF_ENDPOINT": "http://127.0.0.1:1/hf"}
+
+
+def test_the_first_index_wins() -> None:
+    other = Site(name="other", kind="python-index", mount="/other")
+    found = variables(Config(site=[other, default_site()]), "http://127.0.0.1:1")
+    assert set(found.values()) == {"http://127.0.0.1:1/other/simple/"}
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [
+        ("http://127.0.0.1:8080", None),
+        ("http://localhost:8080", None),
+        ("http://[::1]:8080", None),
+        ("https://edge.example", None),
+        ("http://edge.example:8080", "edge.example:8080"),
+        ("http://me:secret@10.0.0.1:8080", "10.0.0.1:8080"),
+    ],
+)
+def test_pip_must_trust_plain_http_off_loopback(url: str, trusted: str | None) -> None:
+    assert variables(Config(site=[default_site()]), url).get("PIP_TRUSTED_HOST") == trusted
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=30))
+def test_no_value_escapes_its_quotes_in_a_shell(value: str) -> None:
+    script = rendered({"V": value}, "sh") + 'printf %s "$V"'
+    ran = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == value

@@ -1,0 +1,26 @@
+from typing import Any
+
+import pytest
+
+from edgeproxy.cli.rendering import cell
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("x", None, "-"),
+        ("x", True, "yes"),
+        ("x", 12345, "12,345"),
+        ("x", [], "-"),
+        ("x", ["a", "b"], "a, b"),
+        ("x", {"a": 1}, "a=1"),
+        ("disk_bytes", 1536, "1.5 KiB"),
+        ("disk_bytes_max", 100 << 30, "100.0 GiB"),
+        ("age_seconds", 1.5, "1.500 s"),
+        ("age_seconds", 3600, "3,600 s"),
+        ("hit_ratio", 0.5, "50.0 %"),
+        ("hit_ratio", None, "-"),
+    ],
+)
+def test_a_value_is_shown_in_the_unit_its_name_tells(name: str, value: Any, text: str) -> None:
+    assert cell(name, value) == text

@@ -1,0 +1,62 @@
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from edgeproxy.cli.serve import hints
+from edgeproxy.config import Config, Listen, Site, default_site
+from edgeproxy.errors import StartError
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that runs nodes, in a form that only remembers what it was given."""
+    module: Any = ModuleType("edgeproxy.node")
+    module.served = []
+    module.result = 0
+
+    def serve(config: Config) -> int:
+        module.served.append(config)
+        if isinstance(module.result, Exception):
+            raise module.result
+        return int(module.result)
+
+    module.serve = serve
+    monkeypatch.setitem(sys.modules, "edgeproxy.node", module)
+    return module
+
+
+def test_the_node_gets_the_whole_configuration(run: Any, node: Any) -> None:
+    ended = run("serve", "--set", "cache.disk=1GiB", "--offline")
+    assert ended.code == 0
+    assert ended.out == ""
+    (config,) = node.served
+    assert config.cache.disk == 1 << 30
+    assert config.node.offline
+    assert config.site == [default_site()]
+
+
+def test_the_nodes_result_is_the_exit_status(run: Any, node: Any) -> None:
+    node.result = 1
+    assert run("serve").code == 1
+
+
+def test_a_node_that_cannot_start_is_one_line_and_1(run: Any, node: Any) -> None:
+    node.result = StartError("listen.http: 127.0.0.1:8080 is in use")
+    ended = run("serve")
+    assert ended.code == 1
+    assert ended.err.endswith("edgeproxy: listen.http: 127.0.0.1:8080 is in use\n")
+
+
+def test_nothing_is_started_with_a_wrong_configuration(run: Any, node: Any) -> None:
+    assert run("serve", "--set", "node.workers=4").code == 2
+    assert node.served == []
+
+
+def test_the_hints_say_how_to_point_clients_at_the_node() -> None:
+    told = hints(Config(site=[default_site(), Site(name="files", mount="/f")]))
+    assert "pip install --index-url http://127.0.0.1:8080/pypi/simple/ ..." in told
+    assert "uv pip install --default-index http://127.0.0.1:8080/pypi/simple/" in told
+    assert "files: http://127.0.0.1:8080/f/" in told
+    assert "env --url" in hints(Config(listen=Listen(http=["127.0.0.1:0"])))

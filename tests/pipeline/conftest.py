@@ -1,0 +1,3 @@
+from pipeline_house import house
+
+__all__ = ["house"]

@@ -1,0 +1,318 @@
+"""A whole pipeline between two fakes: a scripted upstream and a store that is a dictionary."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgeproxy.config import Fill as FillSettings
+from edgeproxy.errors import StorageError, UpstreamError
+from edgeproxy.message import FileSlice, Headers, Part, Request, Response
+from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.exchange import Exchange
+from edgeproxy.pipeline.fill import FillParts
+from edgeproxy.pipeline.fills import Fills
+from edgeproxy.pipeline.from_store import FromStore
+from edgeproxy.pipeline.from_upstream import FromUpstream
+from edgeproxy.pipeline.handler import Pipeline
+from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.views import Views
+from edgeproxy.policy.rules import Rules
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.registry import Place, SiteTable
+from edgeproxy.sites.site import Plan
+from edgeproxy.storage.store import Purge, StoreStatistics
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.upstream import Origin, UpstreamRequest
+
+NOW = 1_800_000_000.0
+DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
+ORIGIN = Origin("http", "origin.test", 80)
+
+
+class DictStore:
+    """The Store interface over a dictionary; `fail_writes_after` bytes its writers raise."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[StoredResponse]] = {}
+        self.bodies: dict[str, bytes] = {}
+        self.sequence = 0
+        self.fail_writes_after: int | None = None
+
+    def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
+        return tuple(self.kept.get(key, ()))
+
+    async def lookup(self, key: str) -> tuple[StoredResponse, ...]:
+        return tuple(self.kept.get(key, ()))
+
+    def open_memory(self, stored: StoredResponse) -> DictBody | None:
+        data = self.bodies.get(stored.body)
+        return None if data is None else DictBody(data)
+
+    async def open(self, stored: StoredResponse) -> DictBody | None:
+        return self.open_memory(stored)
+
+    def reusable(self, stored: StoredResponse) -> None:
+        return None
+
+    def writer(self, key: str, *, sequence: int, expected_bytes: int | None, memory_only: bool) -> DictWriter:
+        return DictWriter(self, key, sequence)
+
+    async def freshen(self, old: StoredResponse, new: StoredResponse) -> StoredResponse:
+        self.put(new)
+        return new
+
+    async def remove(self, stored: StoredResponse) -> None:
+        variants = self.kept.get(stored.key, [])
+        self.kept[stored.key] = [one for one in variants if one.selecting != stored.selecting]
+
+    async def purge(self, purge: Purge) -> None:
+        self.sequence += 1
+        self.kept.clear()
+
+    def stored_keys(self, keys: Sequence[str]) -> frozenset[str]:
+        return frozenset(key for key in keys if self.kept.get(key))
+
+    def statistics(self) -> StoreStatistics:
+        return StoreStatistics(0, 0, len(self.kept), 0, 0, 0, 0, "ok")
+
+    def put(self, stored: StoredResponse) -> None:
+        variants = self.kept.setdefault(stored.key, [])
+        variants[:] = [one for one in variants if one.selecting != stored.selecting] + [stored]
+
+
+@dataclass
+class DictBody:
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    async def check(self, start: int, end: int) -> None:
+        return None
+
+    def slice(self, start: int, end: int) -> Part:
+        return self.data[start:end]
+
+    def close(self) -> None:
+        return None
+
+
+@dataclass
+class DictWriter:
+    store: DictStore
+    key: str
+    sequence: int
+    data: bytearray = field(default_factory=bytearray)
+    is_closed: bool = False
+
+    @property
+    def written(self) -> int:
+        return len(self.data)
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        limit = self.store.fail_writes_after
+        if limit is not None and len(self.data) >= limit:
+            raise StorageError("no space")
+        self.data += b"".join(chunks)
+
+    def slice(self, start: int, end: int) -> Part:
+        assert not self.is_closed, "read after close"
+        return bytes(self.data[start:end])
+
+    async def commit(self, stored: StoredResponse, digest: str) -> StoredResponse | None:
+        if self.sequence != self.store.sequence:
+            return None
+        identity = f"{len(self.store.bodies)}"
+        self.store.bodies[identity] = bytes(self.data)
+        kept = msgspec.structs.replace(
+            stored, key=self.key, body=identity, body_bytes=len(self.data), digest=digest
+        )
+        self.store.put(kept)
+        return kept
+
+    async def abort(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@dataclass
+class Scripted:
+    """One answer of the upstream. `pieces` may hold events to wait for and errors to raise."""
+
+    status: int = 200
+    fields: tuple[tuple[str, str], ...] = (("Cache-Control", "max-age=60"),)
+    pieces: tuple[Any, ...] = (b"hello world",)
+    length: int | None = -1  # -1: that of the pieces
+    version: str = "1.1"
+    closed: bool = False
+
+    @property
+    def headers(self) -> Headers:
+        fields = Headers(self.fields)
+        return fields if "Date" in fields else fields.adding((("Date", DATE),))
+
+    @property
+    def content_length(self) -> int | None:
+        if self.length != -1:
+            return self.length
+        return sum(len(piece) for piece in self.pieces if isinstance(piece, bytes))
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            if isinstance(piece, asyncio.Event):
+                await piece.wait()
+            elif isinstance(piece, Exception):
+                raise piece
+            else:
+                yield piece
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class ScriptedUpstream:
+    """Answers with what `script` holds for a target, in turn; the last answer repeats."""
+
+    def __init__(self) -> None:
+        self.script: dict[str, list[Any]] = {}
+        self.requests: list[UpstreamRequest] = []
+        self.gate: asyncio.Event | None = None
+
+    def answers(self, target: str, *answers: Any) -> None:
+        self.script[target] = list(answers)
+
+    async def fetch(self, request: UpstreamRequest) -> Scripted:
+        self.requests.append(request)
+        if self.gate is not None:
+            await self.gate.wait()
+        queue = self.script.get(request.target) or [Scripted(404, pieces=(b"no",))]
+        answer = queue.pop(0) if len(queue) > 1 else queue[0]
+        if isinstance(answer, UpstreamError):
+            raise answer
+        if callable(answer):
+            answer = answer(request)
+        assert isinstance(answer, Scripted)
+        return replace(answer, closed=False)
+
+    async def aclose(self) -> None:
+        return None
+
+
+@dataclass
+class OneSite:
+    """A site that passes paths through under `rules`; `shape` may change each plan."""
+
+    name: str = "one"
+    rules: Rules = Rules()
+    shape: Callable[[Plan], Plan] = lambda plan: plan
+    learned: list[Any] = field(default_factory=list)
+
+    def plan(self, request: Request, path: str) -> Plan | Response:
+        return self.shape(Plan(ORIGIN, path, self.rules, keep_authorization=True))
+
+    def learn(self, learned: Any) -> None:
+        self.learned.append(learned)
+
+
+class House:
+    """A pipeline with its fakes, its clock, and what a client sees."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.store = DictStore()
+        self.upstream = ScriptedUpstream()
+        self.site = OneSite()
+        self.metrics = Metrics()
+        self.failed_tasks: list[BaseException] = []
+        self.tasks = Tasks(lambda _, error: self.failed_tasks.append(error))
+        self.threads = ThreadPoolExecutor(2)
+        clock = lambda: self.now  # noqa: E731 - one clock, read where it is needed
+        exchange = Exchange(self.upstream, self.metrics)
+        settings = FillSettings(window=1 << 20)
+        self.fills = Fills(
+            FillParts(exchange, self.store, settings, self.metrics, clock, self.threads, self.tasks)
+        )
+        views = Views(self.store, self.tasks, self.threads)
+        answers = Answers(node="edge", ranges_max=16, store=self.store, clock=clock)
+        passing = Passing(
+            node="edge",
+            exchange=exchange,
+            store=self.store,
+            fills=self.fills,
+            answers=answers,
+            metrics=self.metrics,
+            clock=clock,
+        )
+        from_store = FromStore(self.store, views, answers)
+        from_upstream = FromUpstream(
+            node="edge",
+            fills=self.fills,
+            views=views,
+            passing=passing,
+            from_store=from_store,
+            answers=answers,
+            clock=clock,
+        )
+        self.handler = Pipeline(
+            node="edge",
+            sites=SiteTable([Place(self.site, "", frozenset())]),
+            store=self.store,
+            fills=self.fills,
+            views=views,
+            passing=passing,
+            from_store=from_store,
+            from_upstream=from_upstream,
+            answers=answers,
+            clock=clock,
+        )
+
+    async def ask(self, target: str, method: str = "GET", **fields: str) -> Response:
+        pairs = ((name.replace("_", "-"), value) for name, value in fields.items())
+        request = Request(
+            method, target, Headers(pairs), authority="node.test", client="192.0.2.1", received_at=self.now
+        )
+        return await self.handler(request)
+
+    async def get(self, target: str, method: str = "GET", **fields: str) -> tuple[int, bytes, str]:
+        """Status, content and outcome of one exchange, body read to its end."""
+        response = await self.ask(target, method, **fields)
+        return response.status, await content(response), response.outcome.cache.value
+
+    async def settle(self) -> None:
+        """Let background work go on until nothing of it can."""
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+
+async def content(response: Response) -> bytes:
+    """The content of an answer, as a server would send it."""
+    taken = bytearray()
+    try:
+        async for part in response.body.parts():
+            assert not isinstance(part, FileSlice)
+            taken += part
+    finally:
+        await response.body.aclose()
+    return bytes(taken)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    house = House()
+    yield house
+    with contextlib.suppress(asyncio.CancelledError):
+        await house.tasks.aclose()
+    house.threads.shutdown()
+    assert house.failed_tasks == []
