@@ -31,6 +31,7 @@ from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.policy.decision import before
 from edgeproxy.serving.access_log import AccessLog
@@ -123,6 +124,7 @@ class Node:
             answers=answers,
             clock=clock,
         )
+        self._refresh = Refresh(store, from_upstream, clock)
         pipeline = Pipeline(
             node=self._name,
             sites=self._sites,
@@ -132,6 +134,7 @@ class Node:
             passing=passing,
             from_store=from_store,
             from_upstream=from_upstream,
+            refresh=self._refresh,
             answers=answers,
             clock=clock,
         )
@@ -165,6 +168,8 @@ class Node:
         listener ("" if it is switched off)."""
         self._access_log.start()
         await self._store.start()
+        if not self._config.node.offline:
+            self._tasks.start(self._refresh.run(), "refresh")
         addresses = await self._listeners.start()
         admin = await self._admin.start() if self._config.admin.listen else ""
         self._is_ready = True

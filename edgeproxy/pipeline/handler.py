@@ -12,6 +12,7 @@ from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream, Question
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views, learn_from
 from edgeproxy.policy import forwarding
 from edgeproxy.policy.decision import Bypass, Hit, Miss, Refuse, Revalidate, Stale, before
@@ -35,6 +36,7 @@ class Pipeline:
         passing: Passing,
         from_store: FromStore,
         from_upstream: FromUpstream,
+        refresh: Refresh,
         answers: Answers,
         clock: Clock,
     ) -> None:
@@ -46,6 +48,7 @@ class Pipeline:
         self._passing = passing
         self._from_store = from_store
         self._from_upstream = from_upstream
+        self._refresh = refresh
         self._answers = answers
         self._clock = clock
 
@@ -76,6 +79,8 @@ class Pipeline:
         decision = before(request, variants, plan.rules, now)
         match decision:
             case Hit(stored, lifetime, detail):
+                if plan.rules.refresh_within:
+                    self._refresh.used(request, plan, site, stored.fresh_until)
                 outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=lifetime, detail=detail)
                 return await self._serve(request, plan, site, stored, outcome)
             case Stale(stored, _, revalidate, detail):

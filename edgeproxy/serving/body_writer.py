@@ -116,8 +116,9 @@ class BodyWriter:
         while offset < end:
             size = min(SENDFILE_BYTES, end - offset)
             self._check_size(part, offset + size)
+            file: Any = part.file  # only its fileno() is used
             try:
-                await aiofastnet.sendfile(self._loop, self._transport, part.file, offset, size)
+                await aiofastnet.sendfile(self._loop, self._transport, file, offset, size)
             except NotImplementedError:  # TLS without help of the kernel
                 await self._copy_file(part, offset, size)
             except (OSError, RuntimeError) as error:

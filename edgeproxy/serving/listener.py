@@ -7,7 +7,8 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from edgeproxy.address import Address, parse_address
 from edgeproxy.config import Limits, Listen
@@ -121,7 +122,7 @@ class Listeners:
             raise StartError(f"cannot listen at {text}: {reason}") from error
 
     def _bind_tcp(
-        self, address: Address, found: list[tuple[int, int, int, str, tuple[object, ...]]]
+        self, address: Address, found: Sequence[tuple[Any, ...]]
     ) -> tuple[list[socket.socket], str]:
         """One socket for each address a name has, all on one port."""
         sockets: list[socket.socket] = []

@@ -21,7 +21,9 @@ _BASE = re.compile(rf"<base(?=[\s/])({_ATTRIBUTES})\s*+/?>", re.IGNORECASE)
 _META = re.compile(rf"<meta(?=[\s/])({_ATTRIBUTES})\s*+/?>", re.IGNORECASE)
 _HEAD = re.compile(r"<(?:!doctype\s++html|html)\b", re.IGNORECASE)
 _SIDECAR_ATTRIBUTES = frozenset({"data-core-metadata", "data-dist-info-metadata"})
-_SIDECAR = re.compile(r"""\s++data-(?:core|dist-info)-metadata(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'=<>`]++))?+""", re.I)
+_SIDECAR = re.compile(
+    r"""\s++data-(?:core|dist-info)-metadata(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'=<>`]++))?+""", re.I
+)
 _HREF = re.compile(r"""(\shref\s*+=\s*+)("[^"]*+"|'[^']*+'|[^\s"'=<>`]++)""", re.IGNORECASE)
 _HASH = re.compile(r"#(?:.*&)?(md5|sha1|sha224|sha256|sha384|sha512)=([0-9a-fA-F]+)")
 
@@ -159,7 +161,12 @@ def from_document(document: Mapping[str, Any], files: Iterable[Mapping[str, Any]
         for key, kind in (("status", "pypi:project-status"), ("reason", "pypi:project-status-reason")):
             if isinstance(status.get(key), str):
                 lines.append(f'    <meta name="{kind}" content="{html.escape(status[key])}">')
-    lines += [f"    <title>Links for {name}</title>", "  </head>", "  <body>", f"    <h1>Links for {name}</h1>"]
+    lines += [
+        f"    <title>Links for {name}</title>",
+        "  </head>",
+        "  <body>",
+        f"    <h1>Links for {name}</h1>",
+    ]
     lines.extend(_anchor_line(file) for file in files)
     lines += ["  </body>", "</html>", ""]
     return "\n".join(lines)
@@ -185,7 +192,10 @@ def _anchor_line(file: Mapping[str, Any]) -> str:
     mark = sidecar_mark(file)
     if mark:
         text = "true" if mark is True else "=".join(next(iter(sorted(mark.items(), key=_sha256_first))))
-        attributes += [f'data-dist-info-metadata="{html.escape(text)}"', f'data-core-metadata="{html.escape(text)}"']
+        attributes += [
+            f'data-dist-info-metadata="{html.escape(text)}"',
+            f'data-core-metadata="{html.escape(text)}"',
+        ]
     return f"    <a {' '.join(attributes)}>{html.escape(str(file['filename']))}</a><br />"
 
 

@@ -36,7 +36,9 @@ def page_type(accept: str, query: str | None) -> PageType:
     plain tools must not get 406."""
     for parameter in (query or "").split("&"):
         name, _, value = parameter.partition("=")
-        kind = _NAMES.get(value.replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+"))
+        kind = _NAMES.get(
+            value.replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+")
+        )
         if name == "format" and kind is not None:
             return kind
     best: tuple[float, bool, int] = (0.0, False, 0)

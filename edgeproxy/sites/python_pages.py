@@ -9,7 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from gzip import compress
 from typing import Any
 
@@ -176,7 +176,9 @@ class _Page:
         _check_count(len(files))
         resolved = [(file, self._resolve_json(file)) for file in files]
         self._look_up(link for _, link in resolved)
-        document["files"] = [kept for file, link in resolved if (kept := self._json_file(file, link)) is not None]
+        document["files"] = [
+            kept for file, link in resolved if (kept := self._json_file(file, link)) is not None
+        ]
         if self._view.kind is PageType.JSON:
             return orjson.dumps(document)
         return python_html.from_document(document, document["files"]).encode(errors="surrogatepass")
@@ -190,7 +192,11 @@ class _Page:
 
     def _json_file(self, file: dict[str, Any], link: Link | None) -> dict[str, Any] | None:
         if link is None:
-            if self._policy.drop_foreign or self._policy.stored_only is not None or self._is_young(None, file):
+            if (
+                self._policy.drop_foreign
+                or self._policy.stored_only is not None
+                or self._is_young(None, file)
+            ):
                 return None
             # Relative links would otherwise be taken as relative to us.
             file["url"] = self._links.absolute(file["url"])
@@ -225,11 +231,12 @@ class _Page:
         base = python_html.base_href(text)
         if base:
             try:
-                self._links = Resolver(Resolver(self._base, self._policy.links).absolute(base), self._policy.links)
+                self._links = Resolver(
+                    Resolver(self._base, self._policy.links).absolute(base), self._policy.links
+                )
             except ValueError as error:
                 raise Unacceptable("the page's <base> is no URL") from error
         if self._view.kind is not PageType.JSON and not self._policy.stored_only:
-            self._count = 0
             return python_html.rewrite(text, self._change).encode("utf-8", "surrogateescape")
         found = [(anchor, self._resolve_anchor(anchor)) for anchor in python_html.anchors(text)]
         _check_count(len(found))
@@ -336,5 +343,5 @@ def _seconds(text: object) -> float | None:
     except ValueError:
         return None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
     return moment.timestamp()

@@ -41,7 +41,9 @@ class SidecarView:
             raise Unacceptable(str(error), NoSidecar(self.project, self.file)) from error
         digest = hashlib.sha256(data).hexdigest()
         if self.sha256 and digest != self.sha256:
-            raise Unacceptable("the wheel's METADATA is not what was advertised", NoSidecar(self.project, self.file))
+            raise Unacceptable(
+                "the wheel's METADATA is not what was advertised", NoSidecar(self.project, self.file)
+            )
         fields = Headers((("Content-Type", "application/octet-stream"), ("ETag", f'"sha256-{digest}"')))
         return Derived(fields, data)
 
@@ -55,7 +57,15 @@ def metadata_of(wheel: bytes) -> bytes:
                 raise Unacceptable("the wheel has no usable METADATA")
             with archive.open(found[0]) as member:
                 data = member.read(SIDECAR_BYTES_MAX + 1)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, OSError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        OSError,
+        EOFError,
+    ) as error:
         raise Unacceptable("the wheel is not a readable archive") from error
     if len(data) > SIDECAR_BYTES_MAX:
         raise Unacceptable("the wheel's METADATA is too large")

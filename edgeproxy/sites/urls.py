@@ -28,7 +28,11 @@ def parse_url(text: str) -> tuple[Origin, str, str] | None:
     if not 0 < port < 65536 or (":" in host and not is_address(host)):
         return None
     target = matched["target"] or "/"
-    return Origin(scheme, host, port), target if target.startswith("/") else f"/{target}", matched["userinfo"] or ""
+    return (
+        Origin(scheme, host, port),
+        target if target.startswith("/") else f"/{target}",
+        matched["userinfo"] or "",
+    )
 
 
 def configured_url(text: str, path: str) -> tuple[Origin, str, str]:

@@ -16,6 +16,7 @@ from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.address_guard import Address, permitted
+from edgeproxy.upstream.connections import Connections
 from edgeproxy.upstream.easy import Easy, check
 from edgeproxy.upstream.response_head import HeadReader
 from edgeproxy.upstream.transfer import Transfer
@@ -57,6 +58,7 @@ class CurlUpstream:
         self._idle: deque[Easy] = deque()
         self._running: set[Transfer] = set()
         self._quiet = asyncio.Event()
+        self._connections = Connections()
         self._failures: deque[Failure] = deque(maxlen=_RECENT_FAILURES)
         self._tasks = Tasks(lambda _name, _error: metrics.count("task_errors_total"))
         self._multi = pycurl.AsyncCurlMulti()
@@ -95,9 +97,10 @@ class CurlUpstream:
         try:
             await self._head(transfer)
         except UpstreamError:
-            if not transfer.nothing_came_back or not 0 < transfer.sends < sends:
+            unsent = transfer.found_noise and transfer.sends == 0 and request.body is None
+            if not unsent and not (transfer.nothing_came_back and 0 < transfer.sends < sends):
                 raise
-            # libcurl repeats only what fails on a reused connection; this one was fresh.
+            # libcurl repeats only what fails on a reused connection; and never looks for noise first.
             transfer = self._start(request, addresses, sends=1, fresh=True)
             await self._head(transfer)
         return transfer
@@ -115,7 +118,7 @@ class CurlUpstream:
         settings, reach = self._settings, request.reach
         easy = self._idle.pop() if self._idle and request.body is None else Easy()
         reader = HeadReader(request.method, bytes_max=settings.head, fields_max=settings.fields)
-        transfer = Transfer(easy, reader, reach, addresses, sends=sends)
+        transfer = Transfer(easy, reader, reach, addresses, self._connections, sends=sends)
         try:
             easy.prepare(
                 request,

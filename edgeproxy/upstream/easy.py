@@ -16,6 +16,7 @@ import pycurl
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.upstream.address_guard import Address
+from edgeproxy.upstream.connections import Ends
 from edgeproxy.upstream.upstream import UpstreamRequest
 
 _IDLE_SECONDS = 60
@@ -51,7 +52,9 @@ class Callbacks(Protocol):
 
     def on_write(self, data: bytes) -> int | None: ...
 
-    def on_start(self, address: str) -> bool: ...
+    def on_socket(self, fd: int) -> None: ...
+
+    def on_start(self, ends: Ends) -> bool: ...
 
     def on_read(self, size: int) -> bytes | int: ...
 
@@ -83,6 +86,7 @@ class Easy:
             (pycurl.HEADERFUNCTION, self._header),
             (pycurl.WRITEFUNCTION, self._write),
             (pycurl.PREREQFUNCTION, self._start),
+            (pycurl.SOCKOPTFUNCTION, self._socket),
         ):
             curl.setopt(option, value)
 
@@ -132,8 +136,13 @@ class Easy:
     def _read(self, size: int) -> bytes | int:
         return self.user.on_read(size) if self.user is not None else int(pycurl.READFUNC_ABORT)
 
-    def _start(self, address: str, _local: str, _port: int, _local_port: int) -> int:
-        allowed = self.user is not None and self.user.on_start(address)
+    def _socket(self, fd: int, _purpose: int) -> int:
+        if self.user is not None:
+            self.user.on_socket(fd)
+        return int(pycurl.SOCKOPT_OK)
+
+    def _start(self, remote: str, local: str, remote_port: int, local_port: int) -> int:
+        allowed = self.user is not None and self.user.on_start((remote, local, remote_port, local_port))
         return int(pycurl.PREREQFUNC_OK if allowed else pycurl.PREREQFUNC_ABORT)
 
 

@@ -105,13 +105,13 @@ class Breaker:
         try:
             response = await self._upstream.fetch(request)
         except UpstreamError as error:
-            self._failed(origin, error)
+            self._failed(origin, error, probe=probe)
             raise
         finally:
             if record is not None and probe:
                 record.probing = False
         if response.status in _BAD_STATUSES:
-            self._note(origin, f"status {response.status}")
+            self._note(origin, f"status {response.status}", probe=probe)
         elif probe:
             self._records.pop(origin, None)
         return _Watched(response, self, origin)
@@ -138,11 +138,11 @@ class Breaker:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < record.open_until else BreakerState.HALF_OPEN
 
-    def _failed(self, origin: Origin, error: UpstreamError) -> None:
+    def _failed(self, origin: Origin, error: UpstreamError, *, probe: bool = False) -> None:
         if error.error in _BAD_ERRORS:
-            self._note(origin, f"{error.error.value}: {error}")
+            self._note(origin, f"{error.error.value}: {error}", probe=probe)
 
-    def _note(self, origin: Origin, what: str) -> None:
+    def _note(self, origin: Origin, what: str, *, probe: bool) -> None:
         now = self._timer()
         record = self._records.get(origin)
         if record is None:
@@ -151,7 +151,7 @@ class Breaker:
         record.last_error = what[:200]
         many = len(record.failures) == self._failures and record.failures[0] > now - self._window
         # Requests that were under way when it opened must not open it for longer.
-        if record.probing or (many and record.opened == 0):
+        if probe or (many and record.opened == 0):
             record.opened += 1
             seconds = min(self._open * 2 ** min(record.opened - 1, 16), self._open_max)
             record.open_until = now + seconds * (1 + _JITTER * self._chance.random())

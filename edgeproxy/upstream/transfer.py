@@ -17,6 +17,7 @@ import pycurl
 from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.upstream.address_guard import Address
+from edgeproxy.upstream.connections import Connections, Ends
 from edgeproxy.upstream.curl_errors import NOTHING_CAME_BACK, upstream_error
 from edgeproxy.upstream.easy import Easy
 from edgeproxy.upstream.response_head import HeadReader, ResponseHead
@@ -34,13 +35,22 @@ class Transfer:
     easy.Callbacks for libcurl and UpstreamResponse for the pipeline (once `head` is there)."""
 
     def __init__(
-        self, easy: Easy, reader: HeadReader, reach: Reach, addresses: tuple[Address, ...], *, sends: int
+        self,
+        easy: Easy,
+        reader: HeadReader,
+        reach: Reach,
+        addresses: tuple[Address, ...],
+        connections: Connections,
+        *,
+        sends: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._easy = easy
         self._reader = reader
         self._reach = reach
         self._addresses = frozenset(addresses)
+        self._connections = connections
+        self._ends: Ends | None = None
         self._sends_left = sends
         self._pieces: deque[bytes] = deque()
         self._unread = 0
@@ -61,6 +71,7 @@ class Transfer:
         self.ended = False
         self.error: EdgeError | None = None
         self.nothing_came_back = False
+        self.found_noise = False  # a kept connection had bytes or its end waiting
 
     # From the client's side.
 
@@ -164,18 +175,28 @@ class Transfer:
 
     # From libcurl.
 
-    def on_start(self, address: str) -> bool:
-        """The request is about to leave on a connection to `address`, new or reused. Refused: a
+    def on_socket(self, fd: int) -> None:
+        self._connections.opened(fd)
+
+    def on_start(self, ends: Ends) -> bool:
+        """The request is about to leave on a connection with these ends, new or reused. Refused: a
         connection to anywhere else than permitted, and repetitions libcurl decides on by itself
         beyond what the request allows (RFC 9110 section 9.2.2)."""
         if self.sends >= self._sends_left:
             message = "connection closed before an answer"
             self.error = UpstreamError(ProxyError.CONNECTION_TERMINATED, message)
             return False
+        address = ends[0]
         if ipaddress.ip_address(address) not in self._addresses:
             message = f"connection to {address}, which was not permitted"
             self.error = UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, message, sent=self.sends > 0)
             return False
+        if not self._connections.may_send(ends):
+            self.found_noise = True
+            message = "the kept connection was not silent"
+            self.error = UpstreamError(ProxyError.CONNECTION_TERMINATED, message, sent=self.sends > 0)
+            return False
+        self._ends = ends
         self.sends += 1
         self._started_at = self._moved_at = self._loop.time()
         return True
@@ -189,6 +210,8 @@ class Transfer:
             return 0
         if head is not None:
             self.head = head
+            if head.version == "2" and self._ends is not None:
+                self._connections.multiplexes(self._ends)
             self._moved_at = self._loop.time()
             self._wake()
         return None

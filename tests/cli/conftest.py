@@ -36,7 +36,7 @@ def admin() -> Iterator[FakeAdmin]:
             self.end_headers()
             self.wfile.write(fake.answer)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815 - the name is that of the base class
 
         def log_message(self, *_: Any) -> None:
             return None

@@ -24,6 +24,7 @@ from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
@@ -265,6 +266,7 @@ class House:
             answers=answers,
             clock=clock,
         )
+        self.refresh = Refresh(self.store, from_upstream, clock)
         self.handler = Pipeline(
             node="edge",
             sites=SiteTable([Place(self.site, "", frozenset())]),
@@ -274,6 +276,7 @@ class House:
             passing=passing,
             from_store=from_store,
             from_upstream=from_upstream,
+            refresh=self.refresh,
             answers=answers,
             clock=clock,
         )

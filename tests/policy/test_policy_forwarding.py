@@ -45,27 +45,6 @@ def test_what_a_client_claims_about_itself_is_replaced() -> None:
         X_HTTP_Method_Override X_Method_Override X_Request_Id traceparent tracestate X_Host
     """
     claims = dict.fromkeys(names.split(), "evil")
-        (
-            "X_Forwarded_For",
-            "X_Forwarded_Host",
-            "X_Forwarded_Proto",
-            "X_Forwarded_Port",
-            "X_Forwarded_Prefix",
-            "X_Forwarded_Scheme",
-            "X_Real_IP",
-            "Forwarded",
-            "X_Original_URL",
-            "X_Rewrite_URL",
-            "X_HTTP_Method",
-            "X_HTTP_Method_Override",
-            "X_Method_Override",
-            "X_Request_Id",
-            "traceparent",
-            "tracestate",
-            "X_Host",
-        ),
-        "evil",
-    )
     headers = upstream_headers(asked(**claims), "edge-1")
     assert "evil" not in repr(headers)
     assert headers.get("X-Forwarded-For") == headers.get("X-Real-IP") == "192.0.2.1"

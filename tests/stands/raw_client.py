@@ -4,6 +4,7 @@ An answer is complete only if its framing proved the end; how the connection end
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
 import struct
@@ -68,7 +69,7 @@ class RawClient:
     def send_split(self, data: bytes, places: Sequence[int], gap: float = 0.005) -> None:
         """Send in pieces cut at `places`, with a pause so that each arrives by itself."""
         edges = [0, *places, len(data)]
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             self.send(data[start:end])
             time.sleep(gap)
 

@@ -20,7 +20,7 @@ def build_wheel(directory, settings=None, metadata=None):
     files = {{
         f"{{NAME}}/__init__.py": f"version = {{VERSION!r}}\\n",
         f"{{info}}/METADATA": f"Metadata-Version: 2.1\\nName: {{NAME}}\\nVersion: {{VERSION}}\\n",
-        f"{{info}}/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        f"{{info}}/WHEEL": "Wheel-Version: 1.0\\nGenerator: test\\nTag: py3-none-any\\n",
     }}
     record = ""
     filename = f"{{NAME}}-{{VERSION}}-py3-none-any.whl"

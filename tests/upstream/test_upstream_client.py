@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+# ruff: noqa: ASYNC110, ASYNC240 - waiting for the origin to see a request is polling, /proc is memory
 import asyncio
 import os
 import ssl
@@ -10,15 +11,18 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+import jh2.config
+import jh2.connection
+import jh2.events
 import pytest
-from conftest import LOCAL, Exchange, Loopback, RawOrigin
+from upstream_raw_origin import LOCAL, Exchange, Loopback, RawOrigin
 
 from edgeproxy.config import UpstreamSection
 from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.upstream.client import CurlUpstream
-from edgeproxy.upstream.upstream import Origin, UpstreamResponse
+from edgeproxy.upstream.upstream import Origin, UpstreamRequest, UpstreamResponse
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello"
 
@@ -439,3 +443,48 @@ async def test_waiting_for_a_free_connection_ends(origin: RawOrigin, names: Loop
     with pytest.raises(asyncio.CancelledError):
         await hanging
     await upstream.aclose()
+
+
+async def test_http2_is_negotiated_and_requests_share_a_connection(
+    client: CurlUpstream, certificate: tuple[Path, ssl.SSLContext]
+) -> None:
+    path, context = certificate
+    context.set_alpn_protocols(["h2"])
+    seen: list[list[tuple[bytes, bytes]]] = []
+    connections = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        peer = jh2.connection.H2Connection(jh2.config.H2Configuration(client_side=False))
+        peer.initiate_connection()
+        writer.write(peer.data_to_send())
+        while data := await reader.read(65536):
+            for event in peer.receive_data(data):
+                if isinstance(event, jh2.events.RequestReceived):
+                    seen.append([(bytes(name), bytes(value)) for name, value in event.headers])
+                    length = b"6" if b"/short" in dict(seen[-1])[b":path"] else b"5"
+                    peer.send_headers(event.stream_id, [(":status", "200"), ("content-length", length)])
+                    peer.send_data(event.stream_id, b"hello", end_stream=True)
+            writer.write(peer.data_to_send())
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    where = Origin("https", "localhost", server.sockets[0].getsockname()[1])
+    request = UpstreamRequest(
+        "GET", where, "/a/../b?%zz", reach=replace(LOCAL, ca_file=str(path), http2=True)
+    )
+
+    async def one() -> tuple[str, bytes]:
+        response = await client.fetch(request)
+        return response.version, await content(response)
+
+    assert await asyncio.gather(*(one() for _ in range(10))) == [("2", b"hello")] * 10
+    assert await one() == ("2", b"hello")
+    assert connections == 1
+    assert dict(seen[0])[b":path"] == b"/a/../b?%zz"
+    assert {name for name, _ in seen[0]} == {b":method", b":path", b":scheme", b":authority"}
+    with pytest.raises(UpstreamError):
+        await content(await client.fetch(replace(request, target="/short")))
+    await client.aclose()
+    server.close()

@@ -1,0 +1,48 @@
+"""The fields a client of an index gets, from what is stored and what time it is."""
+
+from __future__ import annotations
+
+from edgeproxy.message import Headers
+from edgeproxy.policy import http_date
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.site import Presentation
+
+IMMUTABLE = "max-age=365000000, immutable, public"
+
+
+def page_fields(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+    """Clients keep a page for what is left of our lifetime, and never keep a stale one as fresh. `Date`
+    is that of our fetch: pip computes the age from it."""
+    changes: dict[str, str | None] = {
+        "Cache-Control": "no-cache" if stale else f"max-age={max(0, int(stored.fresh_until - now))}",
+        "Date": http_date.render(stored.response_time),
+        "Expires": None,
+        "Vary": "Accept, Accept-Encoding",
+    }
+    if stale:
+        changes["Warning"] = '110 - "Response is Stale"'
+    return headers.replacing(changes)
+
+
+def file_fields(*, immutable: bool) -> Presentation:
+    """Files are bytes, whatever upstream takes them for: a client that undid a coding would compute
+    another hash. While the bytes are not proven they bear a tag of their own, so that a client which
+    resumes a bad download starts again instead of joining good bytes to bad ones."""
+
+    def present(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+        if stored.status not in (200, 206):
+            return headers
+        changes: dict[str, str | None] = {
+            "Content-Type": "application/octet-stream",
+            "Content-Encoding": None,
+            "Vary": None,
+        }
+        if immutable:
+            changes["Cache-Control"] = IMMUTABLE
+            changes["Expires"] = None
+            if not stored.source and not headers.get("ETag").startswith('"sha256-'):
+                proven, fetch = stored.digest, int(stored.request_time * 1e6)
+                changes["ETag"] = f'"sha256-{proven}"' if proven else f'"u-{fetch:x}"'
+        return headers.replacing(changes)
+
+    return present

@@ -1,0 +1,447 @@
+"""A Python package index: pages that are rewritten, files that are checked, and nothing else.
+
+Every request is one of few kinds (page, file, sidecar, old JSON, attestation, list of projects); what
+is none of them is answered here, so that the index is asked only for what can exist."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from edgeproxy import config
+from edgeproxy.errors import ConfigurationError, RequestError
+from edgeproxy.message import BytesBody, Headers, Request, Response
+from edgeproxy.policy.rules import Rules
+from edgeproxy.sites import pip_configuration, python_names
+from edgeproxy.sites.python_answers import file_fields, page_fields
+from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, PageFacts, file_key
+from edgeproxy.sites.python_legacy import LegacyView
+from edgeproxy.sites.python_links import LinkRules, origin_of_id
+from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, page_type
+from edgeproxy.sites.python_pages import PagePolicy, PageView
+from edgeproxy.sites.python_rules import IndexRules, index_rules
+from edgeproxy.sites.python_sidecars import SidecarView
+from edgeproxy.sites.site import Expected, Plan, Site, SiteContext
+from edgeproxy.sites.urls import configured_url, looks_private
+from edgeproxy.upstream.upstream import Origin
+
+WITHOUT_SIDECAR_MAX = 10_000
+AGE_STEP_SECONDS = 3600.0  # views of pages filtered by age are made anew this often
+_PROVENANCE = "application/vnd.pypi.integrity.v1+json"
+
+
+def build(settings: config.Site, context: SiteContext) -> Site:
+    """Raises ConfigurationError; reads pip's configuration and the credentials file."""
+    where = f"site.{settings.name}"
+    if settings.upstreams or settings.private:
+        raise ConfigurationError(
+            f"{where}.upstreams", "this version serves one index for each site: configure a site for each"
+        )
+    pip = None if settings.index else pip_configuration.read()
+    index_url = settings.index or (pip.index_url if pip else "")
+    origin, path, userinfo = configured_url(index_url, f"{where}.index")
+    private = settings.private_addresses
+    return PythonIndex(
+        settings=settings,
+        context=context,
+        origin=origin,
+        path=path.rstrip("/") + "/",
+        links=LinkRules(
+            index=origin,
+            private=looks_private(origin.host) if private is None else private,
+            configured=frozenset(_link_hosts(settings.link_hosts, f"{where}.link_hosts")),
+            learn=not settings.link_hosts,
+        ),
+        authorization=_authorization(settings, userinfo, where),
+        ca_file=settings.ca_file or (pip.ca_file if pip else "") or context.reach.ca_file or "",
+    )
+
+
+def _link_hosts(hosts: list[str], where: str) -> list[Origin]:
+    """Hosts are written as "host", "host:port" (https both), or as a URL."""
+    return [configured_url(host if "://" in host else f"https://{host}/", where)[0] for host in hosts]
+
+
+def _authorization(settings: config.Site, userinfo: str, where: str) -> str | None:
+    """Authorization that goes with every request to the index; None if there is none of ours."""
+    if settings.credentials == "pass":
+        return None
+    secret = unquote(userinfo).encode("utf-8")
+    if settings.credentials == "static":
+        try:
+            text = Path(settings.credentials_file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{where}.credentials_file", "cannot be read") from error
+        secret = text.split("\n", 1)[0].strip(" \t\r").encode("utf-8")
+        if b":" not in secret:
+            raise ConfigurationError(f"{where}.credentials_file", "does not hold user:password")
+    return f"Basic {b64encode(secret).decode('ascii')}" if secret else None
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file as a request names it."""
+
+    origin: Origin
+    path: str
+    canonical: str
+
+    @property
+    def name(self) -> str:
+        return python_names.file_name(self.canonical)
+
+
+class PythonIndex:
+    """One index and the hosts its pages link to. What it has learned lives on the event loop."""
+
+    def __init__(
+        self,
+        *,
+        settings: config.Site,
+        context: SiteContext,
+        origin: Origin,
+        path: str,
+        links: LinkRules,
+        authorization: str | None,
+        ca_file: str,
+    ) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._context = context
+        self._origin = origin
+        self._path = path
+        self._links = links
+        self._rules: IndexRules = index_rules(settings, context)
+        self._blocked = tuple(python_names.pattern(text) for text in settings.blocked)
+        self._passes = settings.credentials == "pass"
+        self._fields: Mapping[str, str | None] = {
+            "Cookie": None,
+            **({} if authorization is None else {"Authorization": authorization}),
+        }
+        self._credential_key = secrets.token_bytes(32)
+        reach = replace(context.reach, verify_tls=settings.verify_tls, ca_file=ca_file or None)
+        configured = settings.private_addresses is not False
+        self._reach = replace(reach, private_addresses=configured)
+        self._learned_reach = replace(reach, private_addresses=links.private and configured)
+        self._facts = Facts()
+        self._without_sidecar: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+
+    @property
+    def index_url(self) -> str:
+        """The index without userinfo, for people."""
+        return f"{self._origin.url}{self._path}"
+
+    # -- the two methods of a Site -------------------------------------------------------------
+
+    def plan(self, request: Request, path: str) -> Plan | Response:
+        if request.method not in ("GET", "HEAD"):
+            return _text(405, "an index is only read here", {"Allow": "GET, HEAD"})
+        raw, _, query = path.partition("?")
+        raw = raw.partition("#")[0]
+        if not raw.isascii() or "\0" in raw:
+            raise RequestError(400, "the request target is not ASCII", close=False)
+        match raw.split("/")[1:]:
+            case ["simple"]:
+                return _redirect("simple/", query)
+            case ["simple", ""]:
+                return self._root_list(request, query)
+            case ["simple", name]:
+                return self._page_redirect(name, "", query)
+            case ["simple", name, ""]:
+                return self._project_page(request, name, query)
+            case ["f", identity, *rest] if rest:
+                return self._file_request(request, identity, "/" + "/".join(rest))
+            case ["pypi", name, "json"] | ["pypi", name, "json", ""]:
+                return self._legacy(request, path, name, "")
+            case ["pypi", name, version, "json"] | ["pypi", name, version, "json", ""]:
+                return self._legacy(request, path, name, version)
+            case ["integrity", name, version, file, "provenance"]:
+                return self._provenance(request, name, version, file)
+            case _:
+                return _text(404, "an index has nothing here")
+
+    def learn(self, learned: Any) -> None:
+        if isinstance(learned, PageFacts):
+            self._facts.learn(learned)
+        elif isinstance(learned, NoSidecar):
+            self._without_sidecar[(learned.project, learned.file)] = None
+            while len(self._without_sidecar) > WITHOUT_SIDECAR_MAX:
+                self._without_sidecar.popitem(last=False)
+
+    # -- pages ---------------------------------------------------------------------------------
+
+    def _project_page(self, request: Request, raw: str, query: str) -> Plan | Response:
+        name = python_names.project(raw)
+        if name is None:
+            return _text(404, "no project can have this name")
+        if name != raw:
+            return self._page_redirect(raw, "../", query)
+        if python_names.matches(name, self._blocked):
+            return _text(403, "this project is blocked here")
+        kind = page_type(request.headers.get("Accept"), query)
+        return self._page(request, name, kind, accepts_gzip(request.headers))
+
+    def _page_redirect(self, raw: str, up: str, query: str) -> Response:
+        name = python_names.project(raw)
+        if name is None:
+            return _text(404, "no project can have this name")
+        return _redirect(f"{up}{name}/", query)
+
+    def _page(self, request: Request, name: str, kind: PageType, gzip: bool) -> Plan:
+        unmarked = frozenset(file for project, file in self._without_sidecar if project == name)
+        return self._plan(
+            request,
+            f"{self._path}{name}/",
+            self._rules.page,
+            fields={"Accept": ASKED, "Accept-Encoding": "gzip"},
+            view=PageView(name, kind, gzip, self._policy(), unmarked),
+            present=page_fields,
+            tags=(f"project:{name}",),
+            name=name,
+        )
+
+    def _policy(self) -> PagePolicy:
+        settings = self._settings
+        before = None
+        if settings.min_release_age > 0:
+            # Rounded down: a file shows up to a step late, never early.
+            now = self._context.clock()
+            before = now - now % AGE_STEP_SECONDS - settings.min_release_age
+        filters = self._rules.page.offline and settings.offline_filter
+        return PagePolicy(
+            links=self._links,
+            drop_foreign=settings.foreign == "drop",
+            serial_guard=settings.serial_guard == "auto",
+            uploaded_before=before,
+            stored_only=self._context.stored_keys if filters else None,
+        )
+
+    def _root_list(self, request: Request, query: str) -> Plan | Response:
+        if not self._settings.root_list:
+            return _text(404, "the list of all projects is not served here")
+        kind = page_type(request.headers.get("Accept"), query)
+        return self._plan(
+            request,
+            self._path,
+            self._rules.root_list,
+            fields={"Accept": kind.value, "Accept-Encoding": "identity"},
+            variant=f" as {kind.name}",
+            present=page_fields,
+        )
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def _file_request(self, request: Request, identity: str, path: str) -> Plan | Response:
+        origin = origin_of_id(identity)
+        sidecar = path.endswith(".metadata")
+        path = path.removesuffix(".metadata")
+        canonical = python_names.canonical_path(path)
+        if origin is None or canonical is None:
+            return _text(404, "no file can have this name")
+        file = _File(origin, path, canonical)
+        found = self._facts.find(origin, canonical)
+        project = found[0] if found else python_names.project_of_file(file.name)
+        if project is not None and python_names.matches(project, self._blocked):
+            return _text(403, "this project is blocked here")
+        if found is None:
+            return self._unlisted(request, file, project, sidecar)
+        if self._is_young(found[1]):
+            return _text(403, "this file is younger than this node allows")
+        if sidecar:
+            return self._sidecar(request, file, found[0], found[1])
+        return self._file(request, file, found[0], found[1])
+
+    def _is_young(self, facts: FileFacts) -> bool:
+        age = self._settings.min_release_age
+        return age > 0 and (facts.uploaded is None or facts.uploaded > self._context.clock() - age)
+
+    def _file(self, request: Request, file: _File, project: str, facts: FileFacts) -> Plan:
+        known = bool(facts.sha256)
+        return self._file_plan(
+            request,
+            file.origin,
+            facts.path or file.canonical,
+            self._rules.file if known else self._rules.unhashed,
+            expected=Expected(facts.sha256.hex(), facts.size),
+            present=file_fields(immutable=known),
+            tags=(f"project:{project}",),
+            name=file.name,
+            prefetch_bytes_max=self._settings.prefetch,
+            finish_without_readers=True,
+        )
+
+    def _sidecar(self, request: Request, file: _File, project: str, facts: FileFacts) -> Plan:
+        wheel = self._file(request, file, project, facts)
+        identity = file_key(file.origin, file.canonical)
+        advertised = facts.sidecar is not None and (project, identity) not in self._without_sidecar
+        digest = (facts.sidecar or b"").hex()
+        view = SidecarView(project, identity, digest)
+        instead = replace(wheel, view=view, present=file_fields(immutable=True), prefetch_bytes_max=0)
+        return self._file_plan(
+            request,
+            file.origin,
+            f"{facts.path or file.canonical}.metadata",
+            self._rules.sidecar if advertised else self._rules.unadvertised,
+            expected=Expected(digest if advertised else ""),
+            present=file_fields(immutable=bool(digest)),
+            otherwise=instead if advertised and file.name.endswith(".whl") else None,
+            tags=(f"project:{project}",),
+            name=f"{file.name}.metadata",
+            finish_without_readers=True,
+        )
+
+    def _unlisted(self, request: Request, file: _File, project: str | None, sidecar: bool) -> Plan | Response:
+        """A file no page we remember lists. Its project's page is asked first; without facts it is
+        fetched only from a host of the configuration, and never where its age must be known."""
+        if project is None and not self._links.is_known(file.origin):
+            return _text(404, "no page of this index lists this file")
+        page = None if project is None else self._page(request, project, PageType.JSON, True)
+        target = f"{file.canonical}.metadata" if sidecar else file.canonical
+        unadvertised = (
+            self._rules.unadvertised if sidecar or file.name.endswith(".asc") else self._rules.unhashed
+        )
+        may_ask = self._links.is_known(file.origin) and self._settings.min_release_age == 0
+        plan = self._file_plan(
+            request,
+            file.origin,
+            target,
+            unadvertised,
+            present=file_fields(immutable=False),
+            tags=(f"project:{project}",) if project else (),
+            name=file.name,
+            prefetch_bytes_max=self._settings.prefetch,
+            prerequisite=page,
+        )
+        if may_ask:
+            return plan
+        listed = project is not None and self._facts.page(project) is not None
+        known_host = self._links.is_known(file.origin) or self._facts.knows_host(file.origin)
+        status = 503 if known_host and not listed else 404
+        # "Offline" keeps the pipeline from asking for this file; what is stored is still served, but
+        # only for a host a page has linked to: other sites' stored responses are not this one's.
+        rules = replace(plan.rules, offline=True, unavailable_status=status)
+        return replace(
+            plan,
+            target=file.canonical if not sidecar else target,
+            rules=rules,
+            key_suffix=plan.key_suffix if known_host else f"{plan.key_suffix} unknown",
+        )
+
+    # -- other resources of the index ----------------------------------------------------------
+
+    def _legacy(self, request: Request, path: str, raw: str, version: str) -> Plan | Response:
+        name, below = python_names.project(raw), self._beside_simple()
+        if name is None or below is None or (version and not _is_version(version)):
+            return _text(404, "no project can have this name")
+        if python_names.matches(name, self._blocked):
+            return _text(403, "this project is blocked here")
+        mount = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
+        root = f"{request.scheme}://{request.authority}{mount.rstrip('/')}" if request.authority else mount
+        rest = f"{version}/json" if version else "json"
+        return self._plan(
+            request,
+            f"{below}pypi/{name}/{rest}",
+            self._rules.legacy,
+            fields={"Accept": "application/json", "Accept-Encoding": "gzip"},
+            view=LegacyView(root, self._links),
+            present=page_fields,
+            tags=(f"project:{name}",),
+            name=name,
+        )
+
+    def _provenance(self, request: Request, raw: str, version: str, file: str) -> Plan | Response:
+        name, below = python_names.project(raw), self._beside_simple()
+        if name is None or below is None or not _is_version(version):
+            return _text(404, "no project can have this name")
+        if python_names.canonical_path(f"/{file}") is None:
+            return _text(404, "no file can have this name")
+        return self._plan(
+            request,
+            f"{below}integrity/{name}/{version}/{file}/provenance",
+            self._rules.provenance,
+            fields={"Accept": _PROVENANCE, "Accept-Encoding": "identity"},
+            tags=(f"project:{name}",),
+            name=name,
+        )
+
+    def _beside_simple(self) -> str | None:
+        """Path of the folder that holds simple/; None if the index does not end so."""
+        return self._path.removesuffix("simple/") if self._path.endswith("/simple/") else None
+
+    # -- plans ---------------------------------------------------------------------------------
+
+    def _plan(
+        self,
+        request: Request,
+        target: str,
+        rules: Rules,
+        *,
+        fields: Mapping[str, str | None],
+        variant: str = "",
+        **more: Any,
+    ) -> Plan:
+        """A plan for the index itself."""
+        hosts = {self._origin.host, *(origin.host for origin in self._links.configured)}
+        return Plan(
+            origin=self._origin,
+            target=target,
+            rules=rules,
+            reach=self._reach,
+            key_suffix=variant + self._credential(request),
+            fields={**self._fields, **fields},
+            redirects=frozenset(hosts),
+            keep_authorization=self._passes,
+            **more,
+        )
+
+    def _file_plan(self, request: Request, origin: Origin, target: str, rules: Rules, **more: Any) -> Plan:
+        """A plan for a file. Credentials belong to the index's own origin and go nowhere else."""
+        own = origin == self._origin
+        known = self._links.is_known(origin)
+        hosts = {origin.host, self._origin.host, *(other.host for other in self._links.configured)}
+        return Plan(
+            origin=origin,
+            target=target,
+            rules=rules,
+            reach=self._reach if known else self._learned_reach,
+            key_suffix=self._credential(request),
+            fields={
+                **(self._fields if own else {"Cookie": None}),
+                "Accept": "*/*",
+                "Accept-Encoding": "identity",
+            },
+            redirects=frozenset(hosts) if known else frozenset({origin.host}),
+            keep_authorization=self._passes and own,
+            **more,
+        )
+
+    def _credential(self, request: Request) -> str:
+        """With `pass`, what one client may see is kept apart from what others may."""
+        if not self._passes:
+            return ""
+        given = request.headers.get("Authorization").encode("latin-1", "replace")
+        digest = hmac.new(self._credential_key, given, hashlib.sha256).hexdigest()
+        return f" for={digest[:32]}"
+
+
+def _is_version(text: str) -> bool:
+    return python_names.canonical_path(f"/{text}") is not None
+
+
+def _redirect(location: str, query: str) -> Response:
+    """307, because pip keeps permanent redirects for ever; relative, because it must fit any mount."""
+    where = f"{location}?{query}" if query else location
+    return Response(307, Headers((("Location", where), ("Cache-Control", "max-age=600"))))
+
+
+def _text(status: int, line: str, fields: Mapping[str, str] | None = None) -> Response:
+    pairs = (("Content-Type", "text/plain; charset=utf-8"), *(fields or {}).items())
+    return Response(status, Headers(pairs), BytesBody(f"{line}\n".encode()))

@@ -1,0 +1,317 @@
+"""The index of the disk tier: SQLite in WAL mode. One thread writes, in batches; readers have their
+own connection in their own thread. It knows what is stored and how recently it was used; what a
+response is stands in its record, whose checksum and key are verified by whoever reads it.
+
+    sqlite3 index.sqlite3 "select substr(cast(record as text), 21) from responses"
+
+A broken index is set aside and an empty one takes its place; `is_partial` is then true until the
+bodies have been read in again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from edgeproxy.errors import StorageError
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage import record
+from edgeproxy.storage.crash import reach
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], object]
+
+SCHEMA_VERSION = 1
+BATCH_MAX = 512
+QUEUE_MAX = 16_384
+BUSY_SECONDS = 5.0
+SCHEMA = """
+create table if not exists responses (
+  id integer primary key, key integer not null, variant integer not null, body text not null,
+  sequence integer not null, last_used real not null, record blob not null);
+create index if not exists responses_by_key on responses (key, variant);
+create index if not exists responses_by_body on responses (body);
+create table if not exists bodies (
+  id text primary key, size integer not null, allocated integer not null, last_used real not null
+) without rowid;
+create index if not exists bodies_by_use on bodies (last_used);
+create table if not exists purges (
+  scope text not null, value text not null, soft integer not null, number integer not null,
+  primary key (scope, value, soft)) without rowid;
+create table if not exists facts (name text primary key, value integer not null) without rowid;
+"""
+
+
+class Index:
+    """Open with `start` (blocks, in a thread); `submit` from any thread; `read` in any thread."""
+
+    def __init__(self, path: Path, *, broken: Callable[[str], None]) -> None:
+        self._path = path
+        self._broken = broken
+        self._queue: queue.Queue[tuple[Work, Future[object]] | None] = queue.Queue(QUEUE_MAX)
+        self._thread = threading.Thread(target=self._run, name="edgeproxy-index", daemon=True)
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._readers: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._epoch = 0
+        self.is_partial = False
+        self.is_open = False
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open, setting a broken index aside. Raises OSError or sqlite3.Error if none can be made."""
+        try:
+            self._writer = self._connect()
+            self._prepare(self._writer)
+        except (sqlite3.DatabaseError, OSError):
+            self._replace()
+        self.is_open = True
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        for suffix in ("", "-wal", "-shm"):
+            path = f"{self._path}{suffix}"
+            if os.path.lexists(path) and (os.path.islink(path) or not os.path.isfile(path)):
+                raise OSError("the index is not a regular file")
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = normal")
+            connection.execute("pragma cache_size = -4096")
+            connection.execute("pragma cell_size_check = on")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (version,) = connection.execute("pragma user_version").fetchone()
+        if version not in (0, SCHEMA_VERSION):
+            raise sqlite3.DatabaseError("another version of the index")
+        connection.executescript(SCHEMA)
+        if version == 0:
+            connection.execute("insert or replace into facts values ('partial', 1)")
+            connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
+        row = connection.execute("select value from facts where name = 'partial'").fetchone()
+        self.is_partial = row is None or row[0] != 0
+
+    def _replace(self) -> None:
+        """Set the files aside under a free name and begin again, empty."""
+        self._close_connections()
+        number = 1
+        while os.path.lexists(f"{self._path.parent}/index.broken-{number}") and number < 8:
+            number += 1
+        aside = f"{self._path.parent}/index.broken-{number}"
+        if os.path.lexists(self._path):
+            with contextlib.suppress(IsADirectoryError, NotADirectoryError):
+                os.replace(self._path, aside)
+        for suffix in ("-wal", "-shm"):
+            if os.path.lexists(f"{self._path}{suffix}"):
+                os.replace(f"{self._path}{suffix}", f"{aside}{suffix}")
+        self._epoch += 1
+        self._writer = self._connect()
+        self._prepare(self._writer)
+        self._broken(f"the index was broken; it is now {os.path.basename(aside)} and a new one is made")
+
+    def _close_connections(self) -> None:
+        with self._lock:
+            readers, self._readers = self._readers, []
+        for connection in (*readers, self._writer):
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
+        self._writer = None
+
+    def close(self) -> None:
+        """Write what is queued, then close. Blocks."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+        self.is_open = False
+        self._close_connections()
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def submit(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
+        """Have `work` done in the writer's next transaction; the future ends after its commit, with
+        StorageError if it failed. Raises StorageError when the queue is full."""
+        future: Future[T] = Future()
+        try:
+            self._queue.put_nowait((work, future))  # type: ignore[arg-type]
+        except queue.Full:
+            raise StorageError("the index is too slow") from None
+        return future
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            batch: list[tuple[Work, Future[object]]] = []
+            item = self._queue.get()
+            while item is not None:
+                batch.append(item)
+                if len(batch) >= BATCH_MAX:
+                    break
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            last = item is None
+            if batch:
+                self._write(batch)
+
+    def _write(self, batch: list[tuple[Work, Future[object]]]) -> None:
+        writer = self._writer
+        results: list[object] = []
+        try:
+            if writer is None:
+                raise sqlite3.OperationalError("there is no index")
+            writer.execute("begin immediate")
+            results = [work(writer) for work, _ in batch]
+            reach("index-before-commit")
+            writer.execute("commit")
+        except (sqlite3.Error, OSError, StorageError, UnicodeError) as error:
+            self._failed(error)
+            for _, future in batch:
+                future.set_exception(StorageError(f"index: {error}"))
+            return
+        reach("index-committed")
+        for (_, future), result in zip(batch, results, strict=True):
+            future.set_result(result)
+
+    def _failed(self, error: Exception) -> None:
+        if self._writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("rollback")
+        if is_corruption(error):
+            with contextlib.suppress(sqlite3.Error, OSError):
+                self._replace()
+
+    def set_aside(self) -> None:
+        """Begin again with an empty index because a reader found this one broken."""
+        epoch = self._epoch
+
+        def replace(_: sqlite3.Connection) -> None:
+            if self._epoch == epoch:
+                raise sqlite3.DatabaseError("a reader found the index broken")
+
+        with contextlib.suppress(StorageError):
+            self.submit(replace)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def _reader(self) -> sqlite3.Connection:
+        if getattr(self._local, "epoch", None) != self._epoch:
+            connection = self._connect()
+            with self._lock:
+                self._readers.append(connection)
+            self._local.connection, self._local.epoch = connection, self._epoch
+        connection = self._local.connection
+        return connection
+
+    def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Raises StorageError; a corrupt index is then already being replaced."""
+        if not self.is_open:
+            raise StorageError("there is no index")
+        try:
+            return self._reader().execute(sql, values).fetchall()
+        except (sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
+            if is_corruption(error):
+                self.set_aside()
+            raise StorageError(f"index: {error}") from error
+
+    def records(self, key: str) -> list[tuple[int, str, bytes]]:
+        """(row, body, record) of every response that may be under `key`."""
+        rows = self.read(
+            "select id, body, record from responses where key = ? order by last_used desc limit 256",
+            (record.key_number(key),),
+        )
+        return [(r, b, d) for r, b, d in rows if isinstance(r, int) and isinstance(b, str) and _is_bytes(d)]  # type: ignore[misc]
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, bytes)
+
+
+def is_corruption(error: Exception) -> bool:
+    """Whether SQLite says the file is bad, as opposed to busy, full or unwritable."""
+    return (
+        isinstance(error, sqlite3.DatabaseError | UnicodeError)
+        and not isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError)
+    ) or "malformed" in str(error)
+
+
+# -- work for the writer ----------------------------------------------------------------------
+
+
+def put(
+    connection: sqlite3.Connection, stored: StoredResponse, data: bytes, allocated: int, now: float
+) -> list[str]:
+    """Insert a response and its body; gives the bodies it replaces, which nothing needs any more."""
+    key, variant = record.key_number(stored.key), record.variant_number(stored)
+    replaced = [
+        body
+        for (body,) in connection.execute(
+            "select body from responses where key = ? and variant = ?", (key, variant)
+        )
+        if body != stored.body
+    ]
+    connection.execute("delete from responses where key = ? and variant = ?", (key, variant))
+    connection.execute(
+        "insert into responses (key, variant, body, sequence, last_used, record) values (?, ?, ?, ?, ?, ?)",
+        (key, variant, stored.body, stored.sequence, now, data),
+    )
+    connection.execute(
+        "insert or replace into bodies values (?, ?, ?, ?)", (stored.body, stored.body_bytes, allocated, now)
+    )
+    return [body for body in replaced if _drop_unused(connection, body)]
+
+
+def _drop_unused(connection: sqlite3.Connection, body: str) -> bool:
+    if connection.execute("select 1 from responses where body = ?", (body,)).fetchone():
+        return False
+    connection.execute("delete from bodies where id = ?", (body,))
+    return True
+
+
+def freshen(connection: sqlite3.Connection, stored: StoredResponse, data: bytes) -> None:
+    connection.execute(
+        "update responses set sequence = ?, record = ?, variant = ? where key = ? and body = ?",
+        (
+            stored.sequence,
+            data,
+            record.variant_number(stored),
+            record.key_number(stored.key),
+            stored.body,
+        ),
+    )
+
+
+def drop_bodies(connection: sqlite3.Connection, bodies: Iterable[str]) -> None:
+    """Forget bodies and every response that needs them."""
+    for body in bodies:
+        connection.execute("delete from responses where body = ?", (body,))
+        connection.execute("delete from bodies where id = ?", (body,))
+
+
+def touch(connection: sqlite3.Connection, bodies: Iterable[str], now: float) -> None:
+    for body in bodies:
+        connection.execute("update bodies set last_used = ? where id = ?", (now, body))
+        connection.execute("update responses set last_used = ? where body = ?", (now, body))
+
+
+def note_purge(connection: sqlite3.Connection, scope: str, value: str, soft: bool, number: int) -> None:
+    connection.execute("insert or replace into purges values (?, ?, ?, ?)", (scope, value, int(soft), number))
+
+
+def complete(connection: sqlite3.Connection) -> None:
+    connection.execute("insert or replace into facts values ('partial', 0)")

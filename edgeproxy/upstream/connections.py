@@ -1,0 +1,92 @@
+"""Whether a kept connection is silent, asked just before a request goes out on it.
+
+libcurl looks for this only on connections that were idle for a while; bytes that an origin sends unasked
+shortly after an answer would be taken for the answer to the next request (response queue poisoning). So
+each use after the first peeks at the socket: anything there, even its end, means a fresh connection."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Ends: TypeAlias = tuple[str, str, int, int]  # remote address, local address, remote port, local port
+
+
+@dataclass(slots=True)
+class _Connection:
+    fd: int
+    multiplexed: bool = False  # HTTP/2: frames may come at any time
+
+
+class Connections:
+    """The sockets libcurl opened. Descriptors are never trusted: each use checks both ends, so one
+    that was closed and given out again by the kernel is not mistaken for the old."""
+
+    def __init__(self) -> None:
+        self._opened: set[int] = set()
+        self._known: dict[Ends, _Connection] = {}
+
+    def opened(self, fd: int) -> None:
+        self._opened.add(fd)
+
+    def multiplexes(self, ends: Ends) -> None:
+        if ends in self._known:
+            self._known[ends].multiplexed = True
+
+    def may_send(self, ends: Ends) -> bool:
+        """True for a connection never used before, or silent, or multiplexed."""
+        known = self._known.get(ends)
+        if known is None or not _is(known.fd, ends):
+            self._learn(ends)
+            return True
+        return known.multiplexed or _silent(known.fd)
+
+    def _learn(self, ends: Ends) -> None:
+        """Find the descriptor of a new connection; forget those that are gone."""
+        self._known = {key: each for key, each in self._known.items() if _is(each.fd, key)}
+        for fd in self._opened:
+            if _is(fd, ends):
+                self._known[ends] = _Connection(fd)
+                self._opened.discard(fd)
+                break
+        if len(self._opened) > 64:  # attempts that lost the race between two addresses
+            self._opened = {fd for fd in self._opened if _family(fd) is not None}
+
+
+def _family(fd: int) -> int | None:
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    family = sock.family
+    sock.detach()
+    return family
+
+
+def _is(fd: int, ends: Ends) -> bool:
+    family = socket.AF_INET6 if ":" in ends[0] else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM, 0, fileno=fd)
+    except OSError:
+        return False
+    try:
+        local, remote = sock.getsockname(), sock.getpeername()
+        return bool(local[1] == ends[3] and remote[1] == ends[2] and remote[0] == ends[0])
+    except (OSError, IndexError):
+        return False
+    finally:
+        sock.detach()
+
+
+def _silent(fd: int) -> bool:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        sock.detach()
+    return False

@@ -1,0 +1,110 @@
+"""Imports point one way, towards values."""
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+LEVELS = {
+    **dict.fromkeys(("cli", "node", "__main__"), 5),
+    **dict.fromkeys(("pipeline", "admin"), 4),
+    **dict.fromkeys(("sites", "storage", "serving"), 3),
+    **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
+    "config": 1,
+    **dict.fromkeys(("", "address", "message", "errors", "metrics", "tasks"), 0),
+}
+
+# cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).
+SAME_LEVEL = {("cli", "node"), ("__main__", "cli")}
+
+CONCRETE = {
+    "pipeline": ("edgeproxy.storage.disk", "edgeproxy.storage.memory", "edgeproxy.upstream.client"),
+    "serving": ("edgeproxy.pipeline", "edgeproxy.sites", "edgeproxy.storage", "edgeproxy.upstream"),
+}
+
+
+def group(name: str) -> str:
+    return [*name.split("."), ""][1]
+
+
+def imported(tree: ast.AST, known: frozenset[str]) -> Iterator[str]:
+    """Modules of the package that `tree` imports, also inside functions."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "edgeproxy")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module and node.module.split(".")[0] == "edgeproxy":
+                for alias in node.names:
+                    whole = f"{node.module}.{alias.name}"
+                    yield whole if whole in known else node.module
+
+
+def wrong(importer: str, target: str) -> bool:
+    here, there = group(importer), group(target)
+    if here == there or (here, there) in SAME_LEVEL:
+        return False
+    return LEVELS[there] >= LEVELS[here] and LEVELS[here] > 0
+
+
+@pytest.fixture
+def edges(modules: Any) -> list[tuple[str, str]]:
+    known = frozenset(module.name for module in modules)
+    return [(module.name, target) for module in modules for target in imported(module.tree, known)]
+
+
+def test_every_part_of_the_package_has_a_level(modules: Any) -> None:
+    assert {group(module.name) for module in modules} - set(LEVELS) == set()
+
+
+def test_imports_point_towards_values(edges: list[tuple[str, str]]) -> None:
+    assert [f"{importer} imports {target}" for importer, target in edges if wrong(importer, target)] == []
+
+
+def test_values_import_values_only(edges: list[tuple[str, str]]) -> None:
+    values = [(i, t) for i, t in edges if LEVELS[group(i)] == 0]
+    assert [f"{importer} imports {target}" for importer, target in values if LEVELS[group(target)] > 0] == []
+
+
+def test_parts_that_know_interfaces_do_not_import_what_is_behind_them(edges: list[tuple[str, str]]) -> None:
+    found = [
+        f"{importer} imports {target}"
+        for importer, target in edges
+        if any(target == name or target.startswith(f"{name}.") for name in CONCRETE.get(group(importer), ()))
+    ]
+    assert found == []
+
+
+def test_no_module_imports_itself_in_a_circle(edges: list[tuple[str, str]]) -> None:
+    imports: dict[str, set[str]] = {}
+    for importer, target in edges:
+        imports.setdefault(importer, set()).add(target)
+    done: set[str] = set()
+
+    def walk(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail, name))
+        if name not in done:
+            for target in sorted(imports.get(name, ())):
+                walk(target, (*trail, name))
+            done.add(name)
+
+    for name in sorted(imports):
+        walk(name, ())
+
+
+@pytest.mark.parametrize(
+    ("importer", "target", "is_wrong"),
+    [
+        ("edgeproxy.policy.freshness", "edgeproxy.storage.store", True),
+        ("edgeproxy.storage.disk", "edgeproxy.sites.site", True),
+        ("edgeproxy.serving.http1", "edgeproxy.pipeline.handler", True),
+        ("edgeproxy.policy.freshness", "edgeproxy.upstream.upstream", True),
+        ("edgeproxy.config", "edgeproxy.policy.rules", True),
+        ("edgeproxy.sites.site", "edgeproxy.upstream.upstream", False),
+        ("edgeproxy.storage.disk", "edgeproxy.policy.stored", False),
+        ("edgeproxy.node", "edgeproxy.storage.disk", False),
+    ],
+)
+def test_the_rule_itself_tells_right_from_wrong(importer: str, target: str, is_wrong: bool) -> None:
+    assert wrong(importer, target) is is_wrong

@@ -1,0 +1,124 @@
+"""Names, lengths, places and work at import."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BANNED = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc", "base"})
+FILE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
+TOP_LEVEL = frozenset(
+    {"pyproject.toml", "edgeproxy", "tests", "benchmarks", "configs", "README.md", "LICENSE", "CHANGELOG.md"}
+)
+
+# Modules without a test file of their own, each with its reason.
+UNTESTED = {
+    "edgeproxy.__main__": "one line; the journeys start it",
+    "edgeproxy.node": "the journeys run whole nodes",
+    "edgeproxy.errors": "types only; tested where they are raised",
+    "edgeproxy.admin.views": "an interface",
+    "edgeproxy.policy.decision": "types only",
+    "edgeproxy.policy.rules": "types only",
+    "edgeproxy.sites.site": "an interface",
+    "edgeproxy.storage.store": "an interface",
+    "edgeproxy.upstream.upstream": "an interface",
+}
+
+
+def words(name: str) -> set[str]:
+    """A name in parts: HttpManager and http_manager both hold "manager"."""
+    return {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name)}
+
+
+def test_nothing_has_a_name_that_says_nothing(modules: Any) -> None:
+    found = [f"{module.path}" for module in modules if any(words(p) & BANNED for p in module.name.split("."))]
+    found += [
+        f"{module.path}: class {node.name}"
+        for module in modules
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.ClassDef) and words(node.name) & BANNED
+    ]
+    assert found == []
+
+
+def test_a_file_is_one_concept_and_not_long(modules: Any) -> None:
+    lengths = {str(module.path): module.text.count("\n") for module in modules}
+    assert {path: length for path, length in lengths.items() if length > FILE_LINES_MAX} == {}
+
+
+def test_no_function_must_be_scrolled(modules: Any) -> None:
+    long = [
+        f"{module.path}:{function.lineno} {function.name}"
+        for module in modules
+        for function in module.functions()
+        if (function.end_lineno or 0) - function.lineno + 1 > FUNCTION_LINES_MAX
+    ]
+    assert long == []
+
+
+def test_every_module_says_what_it_is(modules: Any) -> None:
+    assert [str(module.path) for module in modules if not ast.get_docstring(module.tree)] == []
+
+
+def test_nothing_is_done_at_import(modules: Any) -> None:
+    """No calls for their effect, no files, no loops but those that fill a table or register commands."""
+    effects = {"open", "connect", "socket", "run", "getenv", "import_module", "get_event_loop", "read_text"}
+    found = []
+    for module in modules:
+        for node in module.tree.body:
+            bare = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+            called = (
+                {_called(c) for c in ast.walk(node) if isinstance(c, ast.Call)} if _is_value(node) else set()
+            )
+            if bare or called & effects or isinstance(node, (ast.While, ast.With)):
+                found.append(f"{module.path}:{node.lineno}")
+    assert found == []
+
+
+def _is_value(node: ast.stmt) -> bool:
+    return isinstance(node, (ast.Assign, ast.AnnAssign, ast.For, ast.Try))
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def test_the_top_level_holds_what_the_design_says_and_nothing_else(root: Path) -> None:
+    present = {path.name for path in root.iterdir() if not path.name.startswith(".")}
+    ignored = {line.rstrip("/") for line in (root / ".gitignore").read_text().split("\n")}
+    assert present - TOP_LEVEL - ignored - {"edgeproxy.egg-info"} == set()
+    assert {"pyproject.toml", "README.md", "LICENSE"} <= present
+
+
+def test_every_module_has_a_test_file_of_its_own(modules: Any, root: Path) -> None:
+    missing = []
+    for module in modules:
+        parts = module.name.split(".")[1:]
+        if module.path.name == "__init__.py" or module.name in UNTESTED:
+            continue
+        expected = Path("tests", *parts[:-1], f"test_{'_'.join(parts)}.py")
+        if not (root / expected).exists():
+            missing.append(str(expected))
+    assert missing == []
+
+
+def test_exceptions_from_the_test_file_rule_still_exist(root: Path) -> None:
+    gone = [name for name in UNTESTED if not (root / f"{name.replace('.', '/')}.py").exists()]
+    assert [name for name in gone if name != "edgeproxy.__main__"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_banned"),
+    [
+        ("HttpManager", True),
+        ("disk_utils", True),
+        ("BaseStore", True),
+        ("Database", False),
+        ("basement", False),
+    ],
+)
+def test_the_rule_of_names_tells_right_from_wrong(name: str, is_banned: bool) -> None:
+    assert bool(words(name) & BANNED) is is_banned

@@ -1,0 +1,125 @@
+"""The breaker as a script: answers come, time passes, and it opens, probes and closes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import Headers
+from edgeproxy.upstream.health import Breaker, BreakerState
+from edgeproxy.upstream.upstream import Origin, UpstreamRequest, UpstreamResponse
+
+A, B = Origin("http", "a.example", 80), Origin("http", "b.example", 80)
+
+
+class Answer:
+    headers, content_length, version = Headers(), 0, "1.1"
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        if self.status == 299:
+            raise UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
+        yield b""
+
+    async def aclose(self) -> None:
+        return None
+
+
+class Scripted:
+    def __init__(self) -> None:
+        self.now, self.asked = 0.0, 0
+        self.next: int | ProxyError = 200
+
+    async def fetch(self, request: UpstreamRequest) -> UpstreamResponse:
+        self.asked += 1
+        if isinstance(self.next, ProxyError):
+            raise UpstreamError(self.next, "scripted")
+        return Answer(self.next)
+
+    async def aclose(self) -> None:
+        return None
+
+
+class Calm(random.Random):
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.fixture
+def upstream() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def breaker(upstream: Scripted) -> Breaker:
+    return Breaker(upstream, timer=lambda: upstream.now, chance=Calm())
+
+
+async def ask(breaker: Breaker, origin: Origin = A) -> Any:
+    try:
+        return (await breaker.fetch(UpstreamRequest("GET", origin, "/"))).status
+    except UpstreamError as error:
+        return error.error
+
+
+@pytest.mark.parametrize(
+    "bad", [502, 503, 504, ProxyError.CONNECTION_REFUSED, ProxyError.HTTP_PROTOCOL_ERROR]
+)
+async def test_five_failures_in_the_window_open_it_for_that_origin_only(
+    breaker: Breaker, upstream: Scripted, bad: int | ProxyError
+) -> None:
+    upstream.next = bad
+    assert [await ask(breaker) for _ in range(5)] == [bad] * 5
+    assert await ask(breaker) is ProxyError.DESTINATION_UNAVAILABLE
+    assert upstream.asked == 5
+    assert breaker.states()[0].state is BreakerState.OPEN
+    upstream.next = 200
+    assert await ask(breaker, B) == 200
+
+
+@pytest.mark.parametrize("fine", [200, 404, 500, ProxyError.DESTINATION_IP_PROHIBITED])
+async def test_what_is_not_the_origins_failure_never_opens_it(
+    breaker: Breaker, upstream: Scripted, fine: int | ProxyError
+) -> None:
+    upstream.next = fine
+    assert [await ask(breaker) for _ in range(20)] == [fine] * 20
+
+
+async def test_failures_further_apart_than_the_window_do_not_open_it(
+    breaker: Breaker, upstream: Scripted
+) -> None:
+    upstream.next = 503
+    for _ in range(20):
+        upstream.now += 2.6
+        assert await ask(breaker) == 503
+
+
+async def test_a_good_probe_closes_it_and_a_bad_one_opens_it_for_longer(
+    breaker: Breaker, upstream: Scripted
+) -> None:
+    upstream.next = 503
+    for _ in range(5):
+        await ask(breaker)
+    upstream.now = 10.0
+    assert breaker.states()[0].state is BreakerState.HALF_OPEN
+    assert await ask(breaker) == 503
+    upstream.now = 29.0
+    assert await ask(breaker) is ProxyError.DESTINATION_UNAVAILABLE
+    upstream.now, upstream.next = 30.0, 200
+    assert [await ask(breaker) for _ in range(3)] == [200] * 3
+    assert breaker.states() == ()
+
+
+async def test_bodies_that_break_off_count(breaker: Breaker, upstream: Scripted) -> None:
+    upstream.next = 299
+    for _ in range(5):
+        response = await breaker.fetch(UpstreamRequest("GET", A, "/"))
+        with pytest.raises(UpstreamError):
+            await anext(response.chunks())
+    assert await ask(breaker) is ProxyError.DESTINATION_UNAVAILABLE
