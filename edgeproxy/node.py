@@ -182,6 +182,7 @@ class Node:
         await self._admin.aclose()
         await self._tasks.aclose()
         await self._upstream.aclose()
+        await self._resolver.aclose()
         await self._store.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._access_log.close()

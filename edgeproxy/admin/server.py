@@ -59,9 +59,10 @@ class AdminServer:
             return await self._listen(runner, address)
         except OSError as error:
             await self.aclose()
-            raise StartError(
-                f"admin.listen: cannot listen at {address}: {os.strerror(error.errno or 0)}"
-            ) from None
+            # A resolver's errors have numbers of their own, which are negative.
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else error.strerror or str(error)
+            raise StartError(f"admin.listen: cannot listen at {address}: {why}") from None
 
     async def aclose(self) -> None:
         """Stop listening; running answers get a moment to end. May be called at any time."""

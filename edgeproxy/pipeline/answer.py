@@ -18,7 +18,7 @@ from edgeproxy.message import (
     Response,
 )
 from edgeproxy.pipeline.content import Content, DataContent, GrowingContent, Piece, stored_content
-from edgeproxy.pipeline.fill import Streaming
+from edgeproxy.pipeline.fill_head import Streaming
 from edgeproxy.policy import cache_status, conditionals, forwarding, ranges
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Derived, Plan

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol, assert_never
 
 from msgspec.structs import replace
@@ -29,6 +28,15 @@ from edgeproxy.errors import ProxyError, StorageError, UpstreamError
 from edgeproxy.message import Clock, Headers, Request
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.exchange import Answer, Exchange
+from edgeproxy.pipeline.fill_head import (
+    Failed,
+    FillEnd,
+    Freshened,
+    Head,
+    StaleInstead,
+    Streaming,
+    Unshared,
+)
 from edgeproxy.pipeline.growing_body import GrowingBody
 from edgeproxy.policy.decision import (
     After,
@@ -50,54 +58,6 @@ HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
 HASH_INLINE_BYTES = 64 << 10  # below, hashing costs less than a hop to a thread
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
 BUFFERED_BYTES_MAX = 64 << 20  # of a body that has to be looked at as a whole
-
-
-class FillEnd(StrEnum):
-    RUNNING = "running"
-    COMPLETE = "complete"
-    FRESHENED = "freshened"
-    FAILED = "failed"
-    GIVEN_UP = "given-up"
-    ABANDONED = "abandoned"
-    SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class Streaming:
-    """A storable response is arriving. `stored` lacks what only the end tells."""
-
-    stored: StoredResponse
-    body: GrowingBody
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class Freshened:
-    stored: StoredResponse
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class Unshared:
-    """Not storable: `answer` belongs to the one who started the fill, all others ask by themselves."""
-
-    answer: Answer
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class StaleInstead:
-    stored: StoredResponse
-    detail: str
-    forward_status: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    error: UpstreamError
-
-
-Head = Streaming | Freshened | Unshared | StaleInstead | Failed
 
 
 class Examiner(Protocol):

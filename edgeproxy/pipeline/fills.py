@@ -9,7 +9,8 @@ from cachetools import LRUCache
 
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Headers, Request
-from edgeproxy.pipeline.fill import Examiner, Failed, Fill, FillEnd, FillParts, Unshared
+from edgeproxy.pipeline.fill import Examiner, Fill, FillParts
+from edgeproxy.pipeline.fill_head import Failed, FillEnd, Unshared
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
 

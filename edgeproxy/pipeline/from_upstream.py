@@ -9,7 +9,8 @@ from typing import assert_never
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers, stale_outcome
-from edgeproxy.pipeline.fill import Failed, Fill, Freshened, Head, StaleInstead, Streaming, Unshared
+from edgeproxy.pipeline.fill import Fill
+from edgeproxy.pipeline.fill_head import Failed, Freshened, Head, StaleInstead, Streaming, Unshared
 from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.passing import Passing

@@ -14,13 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edgeproxy.message import Headers
-from edgeproxy.policy.structured import Item, parse_dictionary
+from edgeproxy.policy.structured import Item, parse_dictionary, split_list
 
 LIFETIME_MAX = 31536000.0  # one year in seconds; longer promises are not believed
 
 _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_NAMES = re.compile(r"[ \t]*,[ \t]*")
 _INVALID = "\0"  # an argument nobody can send: fields never hold NUL
 _PART = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
 _LIFETIMES = ("max-age", "s-maxage", "stale-while-revalidate", "stale-if-error")
@@ -135,7 +134,7 @@ def _field_names(argument: str) -> frozenset[str] | None:
     """The names in `private="a, b"`; None if this is not a proper list, which then means all."""
     if len(argument) < 2 or argument[0] != '"' or argument[-1] != '"':
         return None
-    names = [name for name in _NAMES.split(_unquote(argument).strip(" \t")) if name]
+    names = split_list(_unquote(argument))
     if not names or not all(_TOKEN.fullmatch(name) for name in names):
         return None
     return frozenset(name.lower() for name in names)

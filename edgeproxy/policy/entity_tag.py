@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 
 _TAG = re.compile(r'(?:W/)?"[!\x23-\x7e\x80-\xff]*"')
-_LISTED = re.compile(r'[ \t]*((?:W/)?"[!\x23-\x7e\x80-\xff]*"|[^,"]*)[ \t]*(?:,|\Z)')
 
 
 def is_strong(tag: str) -> bool:
@@ -30,11 +29,17 @@ def parse_list(text: str) -> tuple[str, ...]:
     tags: list[str] = []
     at = 0
     while at < len(text):
-        match = _LISTED.match(text, at)
-        if match is None or match.end() == at:
-            break
-        tag = match[1].rstrip(" \t")
-        if tag:
-            tags.append(tag)
-        at = match.end()
+        if text[at] in ", \t":
+            at += 1
+            continue
+        match = _TAG.match(text, at)
+        if match is not None:
+            end = match.end()
+        else:
+            comma = text.find(",", at)
+            end = len(text) if comma < 0 else comma
+            if '"' in text[at:end]:
+                break
+        tags.append(text[at:end].rstrip(" \t"))
+        at = end
     return tuple(tags)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from edgeproxy.message import Headers, Request
 from edgeproxy.policy import hop_by_hop, variant
 from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.policy.structured import split_list
 
 # Set by us or by nobody: an origin that reads them would believe the client.
 _IDENTITY = (
@@ -57,7 +58,6 @@ _CONDITIONS = (
     "If-Unmodified-Since",
     "Range",
 )
-_COMMA = re.compile(r"[ \t]*,[ \t]*")
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]", re.ASCII)
 
 
@@ -146,10 +146,10 @@ def _appending(headers: Headers, name: str, member: str) -> Headers:
 def loops(request: Request, node: str) -> bool:
     """Whether the request has passed this node before (RFC 9110 section 7.6.3, RFC 8586)."""
     name = pseudonym(node).lower()
-    for member in _COMMA.split(request.headers.get("CDN-Loop").lower()):
+    for member in split_list(request.headers.get("CDN-Loop").lower()):
         if member.partition(";")[0].strip(" \t") == name:
             return True
-    for member in _COMMA.split(request.headers.get("Via").lower()):
+    for member in split_list(request.headers.get("Via").lower()):
         words = member.split()
         if len(words) >= 2 and words[1] == name:
             return True

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Headers
+from edgeproxy.policy.structured import split_list
 
 ALWAYS = frozenset(
     {
@@ -51,15 +51,13 @@ PROTECTED = frozenset(
 _REFUSED = frozenset(
     {"authorization", "cache-control", "content-length", "cookie", "host", "transfer-encoding", "via"}
 )
-_COMMA = re.compile(r"[ \t]*,[ \t]*")
 
 
 def nominated(headers: Headers) -> Iterator[str]:
     """Lower-case names listed in Connection."""
     for line in headers.all("Connection"):
-        for name in _COMMA.split(line.strip(" \t")):
-            if name:
-                yield name.lower()
+        for name in split_list(line):
+            yield name.lower()
 
 
 def check_nominations(headers: Headers) -> None:

@@ -125,6 +125,12 @@ def parse_dictionary(text: str) -> dict[str, Item] | None:
         return None
 
 
+def split_list(text: str) -> list[str]:
+    """The members of a plain comma-separated list without the spaces around them, empty ones left
+    out (RFC 9110 section 5.6.1). Linear in the text, which a pattern for ` , ` would not be."""
+    return [member for part in text.split(",") if (member := part.strip(" \t"))]
+
+
 def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from edgeproxy.message import Headers
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.policy.structured import split_list
 
 Selecting = tuple[tuple[str, str | None], ...]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_COMMA = re.compile(r"[ \t]*,[ \t]*")
 _WEIGHTED = re.compile(
     r"([!#$%&'*+.^_`|~0-9a-z-]+)(?:[ \t]*;[ \t]*q=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?", re.ASCII
 )
@@ -28,9 +28,7 @@ def names(headers: Headers, rules: Rules) -> tuple[str, ...] | None:
     more names than anybody needs."""
     found: set[str] = set()
     for line in headers.all("Vary"):
-        for name in _COMMA.split(line.strip(" \t")):
-            if not name:
-                continue
+        for name in split_list(line):
             if name == "*" or _TOKEN.fullmatch(name) is None:
                 return None
             found.add(name.lower())
@@ -55,15 +53,18 @@ def normalised(name: str, headers: Headers) -> str | None:
     if name == "accept-language":
         return _accept_language(text)
     # Spaces inside quotes mean something; with quotes only the ends are trimmed.
-    return text if '"' in text else _COMMA.sub(",", text)
+    return text if '"' in text else _tight(text)
+
+
+def _tight(text: str) -> str:
+    """The same list without spaces around its commas; empty members count, we know nothing of it."""
+    return ",".join(part.strip(" \t") for part in text.split(","))
 
 
 def _weights(text: str) -> list[tuple[str, float]] | None:
     """Lower-case tokens with their q-values; None if the list is not one."""
     found: list[tuple[str, float]] = []
-    for part in _COMMA.split(text.lower()):
-        if not part:
-            continue
+    for part in split_list(text.lower()):
         match = _WEIGHTED.fullmatch(part)
         if match is None:
             return None
@@ -90,7 +91,7 @@ def accept_encoding(lines: Sequence[str]) -> str | None:
 def _accept_language(text: str) -> str:
     weights = _weights(text)
     if weights is None:
-        return _COMMA.sub(",", text.lower())
+        return _tight(text.lower())
     ordered = sorted(set(weights), key=lambda pair: (-pair[1], pair[0]))
     return ",".join(tag if weight == 1.0 else f"{tag};q={weight:g}" for tag, weight in ordered)
 

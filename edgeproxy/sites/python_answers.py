@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from edgeproxy.message import Headers
+from collections.abc import Mapping
+
+from edgeproxy.message import BytesBody, Headers, Response
 from edgeproxy.policy import http_date
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Presentation
@@ -46,3 +48,14 @@ def file_fields(*, immutable: bool) -> Presentation:
         return headers.replacing(changes)
 
     return present
+
+
+def redirect(location: str, query: str) -> Response:
+    """307, because pip keeps permanent redirects for ever; relative, because it must fit any mount."""
+    where = f"{location}?{query}" if query else location
+    return Response(307, Headers((("Location", where), ("Cache-Control", "max-age=600"))))
+
+
+def text(status: int, line: str, fields: Mapping[str, str] | None = None) -> Response:
+    pairs = (("Content-Type", "text/plain; charset=utf-8"), *(fields or {}).items())
+    return Response(status, Headers(pairs), BytesBody(f"{line}\n".encode()))

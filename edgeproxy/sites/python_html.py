@@ -9,7 +9,7 @@ import html
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _ATTRIBUTE = r"""[^\s"'<>/=]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'=<>`]++))?+"""
 _ATTRIBUTES = rf"(?:\s++(?:{_ATTRIBUTE})|\s*+/(?!>))*+"
@@ -20,10 +20,8 @@ _ONE = re.compile(r"""([^\s"'<>/=]++)(?:\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s"'=<>`]+
 _BASE = re.compile(rf"<base(?=[\s/])({_ATTRIBUTES})\s*+/?>", re.IGNORECASE)
 _META = re.compile(rf"<meta(?=[\s/])({_ATTRIBUTES})\s*+/?>", re.IGNORECASE)
 _HEAD = re.compile(r"<(?:!doctype\s++html|html)\b", re.IGNORECASE)
-_SIDECAR_ATTRIBUTES = frozenset({"data-core-metadata", "data-dist-info-metadata"})
-_SIDECAR = re.compile(
-    r"""\s++data-(?:core|dist-info)-metadata(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s"'=<>`]++))?+""", re.I
-)
+_VALUE = r"""(?:"[^"]*+"|'[^']*+'|[^\s"'=<>`]++)"""
+_SIDECAR = re.compile(rf"\s++data-(?:core|dist-info)-metadata(?:\s*+=\s*+{_VALUE})?+", re.IGNORECASE)
 _HREF = re.compile(r"""(\shref\s*+=\s*+)("[^"]*+"|'[^']*+'|[^\s"'=<>`]++)""", re.IGNORECASE)
 _HASH = re.compile(r"#(?:.*&)?(md5|sha1|sha224|sha256|sha384|sha512)=([0-9a-fA-F]+)")
 
@@ -191,16 +189,13 @@ def _anchor_line(file: Mapping[str, Any]) -> str:
         attributes.append(f'data-provenance="{html.escape(file["provenance"])}"')
     mark = sidecar_mark(file)
     if mark:
-        text = "true" if mark is True else "=".join(next(iter(sorted(mark.items(), key=_sha256_first))))
-        attributes += [
-            f'data-dist-info-metadata="{html.escape(text)}"',
-            f'data-core-metadata="{html.escape(text)}"',
-        ]
+        text = "true" if mark is True else html.escape("=".join(min(mark.items(), key=_sha256_first)))
+        attributes += [f'data-{name}-metadata="{text}"' for name in ("dist-info", "core")]
     return f"    <a {' '.join(attributes)}>{html.escape(str(file['filename']))}</a><br />"
 
 
-def sidecar_mark(file: Mapping[str, Any]) -> dict[str, str] | bool:
-    """The mark of a JSON entry under any of its names: hashes, True, or False."""
+def sidecar_mark(file: Mapping[str, Any]) -> dict[str, str] | Literal[True] | None:
+    """The mark of a JSON entry under any of its names: hashes, True, or None without one."""
     for key in ("core-metadata", "dist-info-metadata", "data-dist-info-metadata"):
         value = file.get(key)
         if value is True:
@@ -209,7 +204,7 @@ def sidecar_mark(file: Mapping[str, Any]) -> dict[str, str] | bool:
             return value
         if isinstance(value, dict):
             return True
-    return False
+    return None
 
 
 def _sha256_first(item: tuple[str, str]) -> tuple[bool, str]:

@@ -8,26 +8,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError, RequestError
-from edgeproxy.message import BytesBody, Headers, Request, Response
+from edgeproxy.message import Request, Response
 from edgeproxy.policy.rules import Rules
 from edgeproxy.sites import pip_configuration, python_names
-from edgeproxy.sites.python_answers import file_fields, page_fields
+from edgeproxy.sites.python_answers import file_fields, page_fields, redirect, text
 from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, PageFacts, file_key
 from edgeproxy.sites.python_legacy import LegacyView
 from edgeproxy.sites.python_links import LinkRules, origin_of_id
 from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, page_type
 from edgeproxy.sites.python_pages import PagePolicy, PageView
 from edgeproxy.sites.python_rules import IndexRules, index_rules
+from edgeproxy.sites.python_settings import authorization_field, link_hosts
 from edgeproxy.sites.python_sidecars import SidecarView
 from edgeproxy.sites.site import Expected, Plan, Site, SiteContext
 from edgeproxy.sites.urls import configured_url, looks_private
@@ -57,33 +55,12 @@ def build(settings: config.Site, context: SiteContext) -> Site:
         links=LinkRules(
             index=origin,
             private=looks_private(origin.host) if private is None else private,
-            configured=frozenset(_link_hosts(settings.link_hosts, f"{where}.link_hosts")),
+            configured=frozenset(link_hosts(settings.link_hosts, f"{where}.link_hosts")),
             learn=not settings.link_hosts,
         ),
-        authorization=_authorization(settings, userinfo, where),
+        authorization=authorization_field(settings, userinfo, where),
         ca_file=settings.ca_file or (pip.ca_file if pip else "") or context.reach.ca_file or "",
     )
-
-
-def _link_hosts(hosts: list[str], where: str) -> list[Origin]:
-    """Hosts are written as "host", "host:port" (https both), or as a URL."""
-    return [configured_url(host if "://" in host else f"https://{host}/", where)[0] for host in hosts]
-
-
-def _authorization(settings: config.Site, userinfo: str, where: str) -> str | None:
-    """Authorization that goes with every request to the index; None if there is none of ours."""
-    if settings.credentials == "pass":
-        return None
-    secret = unquote(userinfo).encode("utf-8")
-    if settings.credentials == "static":
-        try:
-            text = Path(settings.credentials_file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{where}.credentials_file", "cannot be read") from error
-        secret = text.split("\n", 1)[0].strip(" \t\r").encode("utf-8")
-        if b":" not in secret:
-            raise ConfigurationError(f"{where}.credentials_file", "does not hold user:password")
-    return f"Basic {b64encode(secret).decode('ascii')}" if secret else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +120,14 @@ class PythonIndex:
 
     def plan(self, request: Request, path: str) -> Plan | Response:
         if request.method not in ("GET", "HEAD"):
-            return _text(405, "an index is only read here", {"Allow": "GET, HEAD"})
+            return text(405, "an index is only read here", {"Allow": "GET, HEAD"})
         raw, _, query = path.partition("?")
         raw = raw.partition("#")[0]
         if not raw.isascii() or "\0" in raw:
             raise RequestError(400, "the request target is not ASCII", close=False)
         match raw.split("/")[1:]:
             case ["simple"]:
-                return _redirect("simple/", query)
+                return redirect("simple/", query)
             case ["simple", ""]:
                 return self._root_list(request, query)
             case ["simple", name]:
@@ -166,7 +143,7 @@ class PythonIndex:
             case ["integrity", name, version, file, "provenance"]:
                 return self._provenance(request, name, version, file)
             case _:
-                return _text(404, "an index has nothing here")
+                return text(404, "an index has nothing here")
 
     def learn(self, learned: Any) -> None:
         if isinstance(learned, PageFacts):
@@ -181,19 +158,19 @@ class PythonIndex:
     def _project_page(self, request: Request, raw: str, query: str) -> Plan | Response:
         name = python_names.project(raw)
         if name is None:
-            return _text(404, "no project can have this name")
+            return text(404, "no project can have this name")
         if name != raw:
             return self._page_redirect(raw, "../", query)
         if python_names.matches(name, self._blocked):
-            return _text(403, "this project is blocked here")
+            return text(403, "this project is blocked here")
         kind = page_type(request.headers.get("Accept"), query)
         return self._page(request, name, kind, accepts_gzip(request.headers))
 
     def _page_redirect(self, raw: str, up: str, query: str) -> Response:
         name = python_names.project(raw)
         if name is None:
-            return _text(404, "no project can have this name")
-        return _redirect(f"{up}{name}/", query)
+            return text(404, "no project can have this name")
+        return redirect(f"{up}{name}/", query)
 
     def _page(self, request: Request, name: str, kind: PageType, gzip: bool) -> Plan:
         unmarked = frozenset(file for project, file in self._without_sidecar if project == name)
@@ -226,7 +203,7 @@ class PythonIndex:
 
     def _root_list(self, request: Request, query: str) -> Plan | Response:
         if not self._settings.root_list:
-            return _text(404, "the list of all projects is not served here")
+            return text(404, "the list of all projects is not served here")
         kind = page_type(request.headers.get("Accept"), query)
         return self._plan(
             request,
@@ -245,16 +222,16 @@ class PythonIndex:
         path = path.removesuffix(".metadata")
         canonical = python_names.canonical_path(path)
         if origin is None or canonical is None:
-            return _text(404, "no file can have this name")
+            return text(404, "no file can have this name")
         file = _File(origin, path, canonical)
         found = self._facts.find(origin, canonical)
         project = found[0] if found else python_names.project_of_file(file.name)
         if project is not None and python_names.matches(project, self._blocked):
-            return _text(403, "this project is blocked here")
+            return text(403, "this project is blocked here")
         if found is None:
             return self._unlisted(request, file, project, sidecar)
         if self._is_young(found[1]):
-            return _text(403, "this file is younger than this node allows")
+            return text(403, "this file is younger than this node allows")
         if sidecar:
             return self._sidecar(request, file, found[0], found[1])
         return self._file(request, file, found[0], found[1])
@@ -302,18 +279,16 @@ class PythonIndex:
         """A file no page we remember lists. Its project's page is asked first; without facts it is
         fetched only from a host of the configuration, and never where its age must be known."""
         if project is None and not self._links.is_known(file.origin):
-            return _text(404, "no page of this index lists this file")
+            return text(404, "no page of this index lists this file")
         page = None if project is None else self._page(request, project, PageType.JSON, True)
-        target = f"{file.canonical}.metadata" if sidecar else file.canonical
-        unadvertised = (
-            self._rules.unadvertised if sidecar or file.name.endswith(".asc") else self._rules.unhashed
-        )
+        target = f"{file.path}.metadata" if sidecar else file.path
+        is_small = sidecar or file.name.endswith(".asc")
         may_ask = self._links.is_known(file.origin) and self._settings.min_release_age == 0
         plan = self._file_plan(
             request,
             file.origin,
             target,
-            unadvertised,
+            self._rules.unadvertised if is_small else self._rules.unhashed,
             present=file_fields(immutable=False),
             tags=(f"project:{project}",) if project else (),
             name=file.name,
@@ -330,7 +305,6 @@ class PythonIndex:
         rules = replace(plan.rules, offline=True, unavailable_status=status)
         return replace(
             plan,
-            target=file.canonical if not sidecar else target,
             rules=rules,
             key_suffix=plan.key_suffix if known_host else f"{plan.key_suffix} unknown",
         )
@@ -340,9 +314,9 @@ class PythonIndex:
     def _legacy(self, request: Request, path: str, raw: str, version: str) -> Plan | Response:
         name, below = python_names.project(raw), self._beside_simple()
         if name is None or below is None or (version and not _is_version(version)):
-            return _text(404, "no project can have this name")
+            return text(404, "no project can have this name")
         if python_names.matches(name, self._blocked):
-            return _text(403, "this project is blocked here")
+            return text(403, "this project is blocked here")
         mount = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
         root = f"{request.scheme}://{request.authority}{mount.rstrip('/')}" if request.authority else mount
         rest = f"{version}/json" if version else "json"
@@ -360,9 +334,9 @@ class PythonIndex:
     def _provenance(self, request: Request, raw: str, version: str, file: str) -> Plan | Response:
         name, below = python_names.project(raw), self._beside_simple()
         if name is None or below is None or not _is_version(version):
-            return _text(404, "no project can have this name")
+            return text(404, "no project can have this name")
         if python_names.canonical_path(f"/{file}") is None:
-            return _text(404, "no file can have this name")
+            return text(404, "no file can have this name")
         return self._plan(
             request,
             f"{below}integrity/{name}/{version}/{file}/provenance",
@@ -434,14 +408,3 @@ class PythonIndex:
 
 def _is_version(text: str) -> bool:
     return python_names.canonical_path(f"/{text}") is not None
-
-
-def _redirect(location: str, query: str) -> Response:
-    """307, because pip keeps permanent redirects for ever; relative, because it must fit any mount."""
-    where = f"{location}?{query}" if query else location
-    return Response(307, Headers((("Location", where), ("Cache-Control", "max-age=600"))))
-
-
-def _text(status: int, line: str, fields: Mapping[str, str] | None = None) -> Response:
-    pairs = (("Content-Type", "text/plain; charset=utf-8"), *(fields or {}).items())
-    return Response(status, Headers(pairs), BytesBody(f"{line}\n".encode()))

@@ -209,12 +209,12 @@ class _Page:
             FileFacts(
                 bytes.fromhex(_sha256_of(file.get("hashes"))),
                 size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None,
-                None if mark is False else b"" if mark is True else bytes.fromhex(_sha256_of(mark)),
+                None if mark is None else b"" if mark is True else bytes.fromhex(_sha256_of(mark)),
                 link.path if link.path != link.canonical else None,
                 uploaded,
             ),
         )
-        if self._is_young(uploaded, file) or not self._is_there(link):
+        if self._is_young(uploaded) or not self._is_there(link):
             return None
         if key in self._view.without_sidecar:
             for name in _MARKS:
@@ -269,7 +269,7 @@ class _Page:
 
     def _change_resolved(self, anchor: Anchor, link: Link | None) -> tuple[str, bool] | None:
         if link is None:
-            if self._policy.drop_foreign or self._policy.stored_only or self._is_young(None, None):
+            if self._drops_foreign or self._is_young(None):
                 return None
             try:
                 return self._links.absolute(anchor.href), True
@@ -288,7 +288,7 @@ class _Page:
                 link.path if link.path != link.canonical else None,
             ),
         )
-        if self._is_young(None, None) or not self._is_there(link):
+        if self._is_young(None) or not self._is_there(link):
             return None
         return link.relative + link.fragment, key not in self._view.without_sidecar
 
@@ -303,14 +303,14 @@ class _Page:
             self._aliases.add(guess)
         return key
 
-    def _is_young(self, uploaded: float | None, file: object) -> bool:
+    @property
+    def _drops_foreign(self) -> bool:
+        return self._policy.drop_foreign or self._policy.stored_only is not None
+
+    def _is_young(self, uploaded: float | None) -> bool:
         """Too young for the operator; a file that does not tell its age is."""
         before = self._policy.uploaded_before
-        if before is None:
-            return False
-        if uploaded is None and isinstance(file, dict):
-            uploaded = _seconds(file.get("upload-time"))
-        return uploaded is None or uploaded > before
+        return before is not None and (uploaded is None or uploaded > before)
 
     def _look_up(self, links: Any) -> None:
         if self._policy.stored_only is not None:

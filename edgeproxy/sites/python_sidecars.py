@@ -15,6 +15,8 @@ from edgeproxy.sites.python_facts import NoSidecar
 from edgeproxy.sites.site import Derived, Unacceptable
 
 SIDECAR_BYTES_MAX = 16 << 20
+# All that zipfile raises for archives that are damaged, encrypted or packed in an unknown way.
+_BROKEN = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, ValueError, OSError, EOFError)
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 
 

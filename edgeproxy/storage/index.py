@@ -25,7 +25,8 @@ from edgeproxy.storage import record
 from edgeproxy.storage.crash import reach
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], object]
+Connection = sqlite3.Connection
+Work = Callable[[Connection], object]
 
 SCHEMA_VERSION = 1
 BATCH_MAX = 512
@@ -37,6 +38,7 @@ create table if not exists responses (
   sequence integer not null, last_used real not null, record blob not null);
 create index if not exists responses_by_key on responses (key, variant);
 create index if not exists responses_by_body on responses (body);
+create index if not exists responses_by_sequence on responses (sequence);
 create table if not exists bodies (
   id text primary key, size integer not null, allocated integer not null, last_used real not null
 ) without rowid;
@@ -254,9 +256,10 @@ def is_corruption(error: Exception) -> bool:
 
 
 def put(
-    connection: sqlite3.Connection, stored: StoredResponse, data: bytes, allocated: int, now: float
-) -> list[str]:
-    """Insert a response and its body; gives the bodies it replaces, which nothing needs any more."""
+    connection: sqlite3.Connection, stored: StoredResponse, data: bytes, size: int, now: float
+) -> tuple[list[str], int]:
+    """Insert a response and its body of `size` allocated bytes; gives the bodies it replaces, which
+    nothing needs any more, and their allocated bytes."""
     key, variant = record.key_number(stored.key), record.variant_number(stored)
     replaced = [
         body
@@ -271,16 +274,22 @@ def put(
         (key, variant, stored.body, stored.sequence, now, data),
     )
     connection.execute(
-        "insert or replace into bodies values (?, ?, ?, ?)", (stored.body, stored.body_bytes, allocated, now)
+        "insert or replace into bodies values (?, ?, ?, ?)", (stored.body, stored.body_bytes, size, now)
     )
-    return [body for body in replaced if _drop_unused(connection, body)]
+    unused = [body for body in replaced if not _is_used(connection, body)]
+    freed = sum(allocated(connection, body) for body in unused)
+    drop_bodies(connection, unused)
+    return unused, freed
 
 
-def _drop_unused(connection: sqlite3.Connection, body: str) -> bool:
-    if connection.execute("select 1 from responses where body = ?", (body,)).fetchone():
-        return False
-    connection.execute("delete from bodies where id = ?", (body,))
-    return True
+def allocated(connection: sqlite3.Connection, body: str) -> int:
+    """Bytes a body takes on disk, 0 if it is unknown."""
+    row = connection.execute("select allocated from bodies where id = ?", (body,)).fetchone()
+    return row[0] if row is not None and isinstance(row[0], int) else 0
+
+
+def _is_used(connection: sqlite3.Connection, body: str) -> bool:
+    return connection.execute("select 1 from responses where body = ?", (body,)).fetchone() is not None
 
 
 def freshen(connection: sqlite3.Connection, stored: StoredResponse, data: bytes) -> None:

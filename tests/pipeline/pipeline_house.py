@@ -293,6 +293,12 @@ class House:
         response = await self.ask(target, method, **fields)
         return response.status, await content(response), response.outcome.cache.value
 
+    async def fills_end(self) -> None:
+        """Wait until no fill runs any more."""
+        running = [task for task in asyncio.all_tasks() if task.get_name().startswith("fill ")]
+        if running:
+            await asyncio.wait(running)
+
     async def settle(self) -> None:
         """Let background work go on until nothing of it can."""
         for _ in range(50):

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline_house import ORIGIN, Scripted, ScriptedUpstream
+
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
@@ -10,9 +14,6 @@ from edgeproxy.pipeline.exchange import Exchange, parse_url
 from edgeproxy.policy.rules import Rules
 from edgeproxy.sites.site import Plan
 from edgeproxy.upstream.upstream import Origin
-from hypothesis import given
-from hypothesis import strategies as st
-from pipeline_house import ORIGIN, Scripted, ScriptedUpstream
 
 
 @pytest.mark.parametrize(

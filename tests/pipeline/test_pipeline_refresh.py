@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from edgeproxy.policy.rules import Rules
 from pipeline_house import House, Scripted
+
+from edgeproxy.policy.rules import Rules
 
 
 async def test_what_is_used_is_due_shortly_before_it_expires(house: House) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 
+from pipeline_house import House, Scripted
+
 from edgeproxy.message import Headers
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Derived, Unacceptable
-from pipeline_house import House, Scripted
 
 FRESH = (("Cache-Control", "max-age=60"), ("ETag", '"1"'))
 

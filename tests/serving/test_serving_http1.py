@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from conftest import Serve, echo, until
+from serving_stand import Serve, echo, until
 
 from edgeproxy.config import Limits
 from edgeproxy.errors import BodyAborted, RequestError

@@ -1,0 +1,59 @@
+"""What those who wait on a fill are told, once, when its head is decided; and how fills end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edgeproxy.errors import UpstreamError
+from edgeproxy.pipeline.exchange import Answer
+from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.policy.stored import StoredResponse
+
+
+class FillEnd(StrEnum):
+    RUNNING = "running"
+    COMPLETE = "complete"
+    FRESHENED = "freshened"
+    FAILED = "failed"
+    GIVEN_UP = "given-up"
+    ABANDONED = "abandoned"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """A storable response is arriving. `stored` lacks what only the end tells."""
+
+    stored: StoredResponse
+    body: GrowingBody
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Freshened:
+    stored: StoredResponse
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Unshared:
+    """Not storable: `answer` belongs to the one who started the fill, all others ask by themselves."""
+
+    answer: Answer
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaleInstead:
+    stored: StoredResponse
+    detail: str
+    forward_status: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    error: UpstreamError
+
+
+Head = Streaming | Freshened | Unshared | StaleInstead | Failed

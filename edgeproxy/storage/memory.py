@@ -1,0 +1,188 @@
+"""The RAM tier: for each key all its variants' heads, and the bodies that are small enough.
+
+An entry holds *every* variant stored under its key, so what it does not list is not stored; also
+none at all, which answers repeated misses without asking the index. Whole entries leave. An entry
+that still waits to be written to disk is pinned: eviction forgets its place but not the entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeproxy.errors import StorageError
+from edgeproxy.message import Part
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage.eviction import Eviction
+
+ENTRY_BYTES = 700  # the entry, its places in tables, its key apart
+VARIANT_BYTES = 700
+FIELD_BYTES = 180
+COPY_BYTES = 250
+
+
+class Copy:
+    """One response in RAM: a store.Reusable."""
+
+    __slots__ = ("_used", "body", "data", "fresh_until", "key", "sequence")
+
+    def __init__(
+        self, stored: StoredResponse, data: bytes, sequence: int, used: Callable[[str, str], None]
+    ) -> None:
+        self.key, self.body = stored.key, stored.body
+        self.data = data
+        self.fresh_until = stored.fresh_until
+        self.sequence = sequence
+        self._used = used
+
+    def used(self) -> None:
+        self._used(self.key, self.body)
+
+    def retire(self) -> None:
+        self.fresh_until = 0.0
+        self.data = b""
+
+
+class Entry:
+    """Everything stored under one key. `checked` is the purge sequence up to which it is known good."""
+
+    __slots__ = ("checked", "copies", "is_placed", "pins", "size", "variants")
+
+    def __init__(self) -> None:
+        self.variants: tuple[StoredResponse, ...] = ()
+        self.copies: dict[str, Copy] = {}
+        self.pins = 0
+        self.size = 0
+        self.checked = -1
+        self.is_placed = False
+
+
+class MemoryBody:
+    """A store.StoredBody in RAM."""
+
+    __slots__ = ("data", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self.data: bytes | None = data
+        self.size = len(data)
+
+    async def check(self, start: int, end: int) -> None:
+        if self.data is None:
+            raise StorageError("the body is closed")
+
+    def slice(self, start: int, end: int) -> Part:
+        if self.data is None:
+            raise StorageError("the body is closed")
+        return self.data if (start, end) == (0, self.size) else memoryview(self.data)[start:end]
+
+    def close(self) -> None:
+        self.data = None
+
+
+class RamTier:
+    """Entries by key, bounded by `bytes_max` including overhead. Used on the loop only."""
+
+    def __init__(self, bytes_max: int, eviction: Eviction, evicted: Callable[[], None]) -> None:
+        self.bytes_max = bytes_max
+        self.bytes = 0
+        self._eviction = eviction
+        self._evicted = evicted
+        self._entries: dict[str, Entry] = {}
+        self.key_of: dict[str, str] = {}  # body -> key, of all variants held
+        self.touched: set[str] = set()  # bodies used since the index was last told
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def responses(self) -> int:
+        """Responses whose body is in RAM."""
+        return sum(len(entry.copies) for entry in self._entries.values())
+
+    def keys(self) -> list[str]:
+        return list(self._entries)
+
+    def find(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def used(self, key: str, body: str) -> None:
+        self._eviction.touch(key)
+        self.touched.add(body)
+
+    def touch(self, key: str) -> None:
+        self._eviction.touch(key)
+
+    def hold(self, key: str, variants: tuple[StoredResponse, ...], checked: int) -> Entry:
+        """Note what is stored under `key`; copies of what no longer is are retired."""
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._entries[key] = Entry()
+        kept = {stored.body for stored in variants}
+        for stored in entry.variants:
+            if stored.body not in kept:
+                self.key_of.pop(stored.body, None)
+                self.touched.discard(stored.body)
+        for body in [body for body in entry.copies if body not in kept]:
+            entry.copies.pop(body).retire()
+        for body in kept:
+            self.key_of[body] = key
+        entry.variants, entry.checked = variants, checked
+        self._measure(key, entry)
+        return entry
+
+    def copy(self, entry: Entry, stored: StoredResponse, data: bytes, sequence: int) -> Copy:
+        """Hold the body of one of the entry's variants; what was held for it is retired."""
+        old = entry.copies.get(stored.body)
+        copy = entry.copies[stored.body] = Copy(stored, data, sequence, self.used)
+        if old is not None:
+            old.retire()
+        self._measure(stored.key, entry)
+        return copy
+
+    def drop_copy(self, key: str, entry: Entry, body: str) -> None:
+        copy = entry.copies.pop(body, None)
+        if copy is not None:
+            copy.retire()
+            self._measure(key, entry)
+
+    def pin(self, entry: Entry) -> None:
+        entry.pins += 1
+
+    def unpin(self, key: str, entry: Entry) -> None:
+        entry.pins -= 1
+        if not entry.pins and not entry.is_placed:
+            self.drop(key)
+
+    def drop(self, key: str) -> None:
+        """Let go of an entry; a pinned one only loses its place."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        self._eviction.remove(key)
+        entry.is_placed = False
+        if entry.pins:
+            return
+        del self._entries[key]
+        for copy in entry.copies.values():
+            copy.retire()
+        for stored in entry.variants:
+            self.key_of.pop(stored.body, None)
+        self.bytes -= entry.size
+        entry.copies = {}
+
+    def _measure(self, key: str, entry: Entry) -> None:
+        size = _size(key, entry)
+        self.bytes += size - entry.size
+        entry.size = size
+        self._eviction.admit(key, size)
+        entry.is_placed = True
+        if self.bytes > self.bytes_max:
+            for victim in self._eviction.victims(self.bytes - self.bytes_max):
+                self.drop(victim)
+                self._evicted()
+
+
+def _size(key: str, entry: Entry) -> int:
+    size = ENTRY_BYTES + 2 * len(key)
+    for stored in entry.variants:
+        size += VARIANT_BYTES + sum(len(n) + len(v) + FIELD_BYTES for n, v in stored.fields)
+        size += sum(len(tag) + 60 for tag in stored.tags) + len(stored.key)
+    return size + sum(len(copy.data) + COPY_BYTES for copy in entry.copies.values())

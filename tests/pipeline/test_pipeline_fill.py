@@ -1,0 +1,106 @@
+"""Fills: one upstream exchange for all who ask, and an end that is proven."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from pipeline_house import House, Scripted, content
+
+from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
+from edgeproxy.sites.site import Expected
+
+REFUSED = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
+CUT = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
+
+
+async def test_many_at_once_make_one_upstream_request(house: House) -> None:
+    house.upstream.answers("/a", Scripted())
+    house.upstream.gate = asyncio.Event()
+    asked = [asyncio.ensure_future(house.get("/a")) for _ in range(200)]
+    await house.settle()
+    house.upstream.gate.set()
+    answers = await asyncio.gather(*asked)
+    assert {(status, body) for status, body, _ in answers} == {(200, b"hello world")}
+    assert len(house.upstream.requests) == 1
+
+
+async def test_a_late_joiner_streams_from_the_running_fill(house: House) -> None:
+    rest = asyncio.Event()
+    house.upstream.answers("/a", Scripted(pieces=(b"first ", rest, b"second")))
+    first = await house.ask("/a")
+    late = await house.ask("/a")
+    parts = late.body.parts()
+    assert await anext(parts) == b"first "
+    rest.set()
+    assert await anext(parts) == b"second"
+    assert await content(first) == b"first second"
+    await late.body.aclose()
+    assert late.outcome.collapsed
+    assert len(house.upstream.requests) == 1
+
+
+async def test_a_cut_body_breaks_the_client_off_and_is_not_stored(house: House) -> None:
+    house.upstream.answers("/a", Scripted(pieces=(b"half", CUT), length=8), Scripted(pieces=(b"complete",)))
+    response = await house.ask("/a")
+    with pytest.raises(BodyAborted):
+        await content(response)
+    await house.settle()
+    assert await house.get("/a") == (200, b"complete", "miss")
+
+
+async def test_a_body_shorter_than_announced_is_never_complete(house: House) -> None:
+    house.upstream.answers("/a", Scripted(pieces=(b"half",), length=8))
+    with pytest.raises(BodyAborted):
+        await content(await house.ask("/a"))
+    assert house.store.kept == {}
+
+
+async def test_a_known_digest_is_checked_before_the_end_is_shown(house: House) -> None:
+    house.site.shape = lambda plan: replace(plan, expected=Expected(sha256="0" * 64))
+    house.upstream.answers("/a", Scripted(pieces=(b"hello ", b"world")))
+    response = await house.ask("/a")
+    with pytest.raises(BodyAborted):
+        await content(response)
+    assert house.store.kept == {}
+    assert house.metrics.value("digest_mismatch_total", "one") == 1
+
+
+async def test_a_store_that_fails_in_mid_body_is_not_noticed_by_the_client(house: House) -> None:
+    house.store.fail_writes_after = 6
+    house.upstream.answers("/a", Scripted(pieces=(b"hello ", b"w", b"orld")))
+    assert (await house.get("/a"))[:2] == (200, b"hello world")
+    assert house.store.kept == {}
+
+
+async def test_a_purge_supersedes_a_running_fill(house: House) -> None:
+    rest = asyncio.Event()
+    house.upstream.answers("/a", Scripted(pieces=(b"old ", rest, b"body")), Scripted(pieces=(b"new",)))
+    first = await house.ask("/a")
+    house.store.sequence += 1
+    assert (await house.get("/a"))[:2] == (200, b"new")
+    rest.set()
+    assert await content(first) == b"old body", "who waited still gets an answer"
+    await house.settle()
+    assert await house.get("/a") == (200, b"new", "hit")
+
+
+async def test_a_fill_nobody_reads_is_given_up_early_and_finished_late(house: House) -> None:
+    for target, here in (("/early", 100), ("/late", 700_000)):
+        rest = asyncio.Event()
+        pieces = (b"x" * here, rest, *[b"y" * 1000] * 300)
+        house.upstream.answers(target, Scripted(pieces=pieces))
+        response = await house.ask(target)
+        await response.body.aclose()
+        rest.set()
+        await house.fills_end()
+    assert house.metrics.value("fills_total", "one", "abandoned") == 1
+    assert house.metrics.value("fills_total", "one", "complete") == 1
+
+
+async def test_an_answer_to_no_question_is_refused(house: House) -> None:
+    house.upstream.answers("/part", Scripted(206, fields=(("Content-Range", "bytes 0-10/99"),)))
+    house.upstream.answers("/304", Scripted(304, pieces=()))
+    assert (await house.get("/part"))[0] == 502
+    assert (await house.get("/304"))[0] == 502
