@@ -159,16 +159,7 @@ def main() -> None:
             result.tables.append(_summary(size, figures))
             result.limits += _limits(size, figures)
     result.skipped = list(dict.fromkeys(result.skipped))
-    _finish(result, options.dry)
-
-
-def _finish(result: Result, dry: bool) -> None:
-    from benchmarks.report import render
-
-    if dry:
-        print(render(asdict(result)))
-    else:
-        result.publish()
+    result.finish(options.dry)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,11 @@ class Result:
     date: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     machine: dict[str, object] = field(default_factory=machine.describe)
 
-    def publish(self) -> None:
-        """Print, write results/NAME.json, and make README.md anew."""
+    def finish(self, dry: bool) -> None:
+        """Print; unless `dry`, write results/NAME.json and make README.md anew."""
         print(render(asdict(self)))
+        if dry:
+            return
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
         write_readme()

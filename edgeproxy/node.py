@@ -215,17 +215,19 @@ class Node:
     async def purge(self, purge: Purge) -> None:
         if purge.scope is PurgeScope.SITE and self._sites.named(purge.value) is None:
             raise RequestError(404, f"no site is named {purge.value!r}")
-        if purge.scope is PurgeScope.URL:
+        if purge.scope in (PurgeScope.URL, PurgeScope.PREFIX):
             purge = replace(purge, value=self._key_of(purge.value))
         self.metrics.count("purges_total", purge.scope.value)
+        self._log.info("purge", scope=purge.scope.value, value=purge.value, soft=purge.soft)
         await self._store.purge(purge)
 
     def _key_of(self, url: str) -> str:
-        """The cache key behind a URL of ours; a URL no site answers is taken for a key."""
-        request = _as_request(url, "GET", Headers())
-        routed = self._sites.route(request)
-        if routed is None or (url.startswith("http") and not routed[0].name):
+        """The cache key behind a path of ours; a whole URL is a key already."""
+        if not url.startswith("/"):
             return url
+        routed = self._sites.route(_as_request(url, "GET", Headers()))
+        if routed is None:
+            raise RequestError(404, f"no site is mounted at {url}")
         planned = routed[0].plan(request, routed[1])
         return url if isinstance(planned, Response) else planned.key
 
@@ -298,9 +300,24 @@ async def _serve(config: Config) -> int:
     return 0
 
 
+def _configure_log(level: str) -> None:
+    """The node's own log: lines on standard error, for people on a terminal, JSON elsewhere."""
+    terminal = sys.stderr.isatty()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 def serve(config: Config) -> int:
     """Run a node until SIGTERM or SIGINT. Raises StartError or ConfigurationError when it cannot
     start; gives the exit status."""
+    _configure_log(config.log.level)
     factory = aiofastnet.loop_factory(uvloop.new_event_loop)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(_serve(config))

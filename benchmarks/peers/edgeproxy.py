@@ -37,6 +37,7 @@ kind = "generic"
 mount = "/"
 origin = "{origin}"
 """
+_START = "from edgeproxy.cli.main import main; main()"
 _READY = re.compile(rb"^edgeproxy: ready http=([^ \r\n]+)(?: admin=([^ \r\n]+))?")
 
 
@@ -60,7 +61,7 @@ class Edgeproxy:
             _CONFIGURATION.format(directory=directory, disk=self.disk, memory=self.memory, origin=origin)
         )
         process = spawn(
-            [sys.executable, "-m", "edgeproxy.cli.main", "serve", "--config", str(file)], log, pipe=True
+            [sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True
         )
         assert process.stdout
         end = time.monotonic() + 20

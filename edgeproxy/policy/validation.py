@@ -74,6 +74,7 @@ def freshen(
         body=stored.body,
         body_bytes=stored.body_bytes,
         digest=stored.digest,
+        url=stored.url,
         name=stored.name,
     )
     if not withdrawn:

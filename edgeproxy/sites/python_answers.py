@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from edgeproxy.message import BytesBody, Headers, Response
 from edgeproxy.policy import http_date
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Presentation
+
+_FORMAT = re.compile(r"format=[A-Za-z0-9.+/%-]{1,100}")
 
 IMMUTABLE = "max-age=365000000, immutable, public"
 
@@ -52,7 +55,9 @@ def file_fields(*, immutable: bool) -> Presentation:
 
 def redirect(location: str, query: str) -> Response:
     """307, because pip keeps permanent redirects for ever; relative, because it must fit any mount."""
-    where = f"{location}?{query}" if query else location
+    # A query is passed on only as far as it is understood here.
+    known = "&".join(part for part in query.split("&") if _FORMAT.fullmatch(part))
+    where = f"{location}?{known}" if known else location
     return Response(307, Headers((("Location", where), ("Cache-Control", "max-age=600"))))
 
 

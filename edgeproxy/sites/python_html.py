@@ -189,7 +189,7 @@ def _anchor_line(file: Mapping[str, Any]) -> str:
         attributes.append(f'data-provenance="{html.escape(file["provenance"])}"')
     mark = sidecar_mark(file)
     if mark:
-        text = "true" if mark is True else html.escape("=".join(min(mark.items(), key=_sha256_first)))
+        text = "true" if mark is True else html.escape(_first_hash(mark))
         attributes += [f'data-{name}-metadata="{text}"' for name in ("dist-info", "core")]
     return f"    <a {' '.join(attributes)}>{html.escape(str(file['filename']))}</a><br />"
 
@@ -207,5 +207,6 @@ def sidecar_mark(file: Mapping[str, Any]) -> dict[str, str] | Literal[True] | No
     return None
 
 
-def _sha256_first(item: tuple[str, str]) -> tuple[bool, str]:
-    return item[0] != "sha256", item[0]
+def _first_hash(hashes: Mapping[str, str]) -> str:
+    kind = "sha256" if "sha256" in hashes else min(hashes)
+    return f"{kind}={hashes[kind]}"

@@ -192,11 +192,7 @@ class _Page:
 
     def _json_file(self, file: dict[str, Any], link: Link | None) -> dict[str, Any] | None:
         if link is None:
-            if (
-                self._policy.drop_foreign
-                or self._policy.stored_only is not None
-                or self._is_young(None, file)
-            ):
+            if self._drops_foreign or self._is_young(_seconds(file.get("upload-time"))):
                 return None
             # Relative links would otherwise be taken as relative to us.
             file["url"] = self._links.absolute(file["url"])

@@ -38,15 +38,14 @@ def site(origin: Origin) -> list[dict[str, str]]:
     return [{"name": "all", "mount": "/", "origin": origin.url}]
 
 
-def stored_files(node: Node, least: int = 0) -> list[Path]:
-    """Regular files of the store with more than `least` bytes, without those of the index."""
-    files = [path for path in node.cache.rglob("*") if path.is_file() and not path.is_symlink()]
-    bodies = [path for path in files if not is_index(path)]
-    return sorted(path for path in bodies if path.stat().st_size > least)
+def stored_files(node: Node) -> list[Path]:
+    """Files of the store that hold bodies."""
+    return sorted(path for path in (node.cache / "bodies").rglob("*") if path.is_file())
 
 
-def is_index(path: Path) -> bool:
-    return any(path.name.endswith(end) for end in (".sqlite", ".db", ".sqlite3", "-wal", "-shm"))
+def index_files(node: Node) -> list[Path]:
+    """Files of the store that say what there is and what was purged."""
+    return [p for p in node.cache.iterdir() if p.is_file() and ("index" in p.name or p.suffix == ".log")]
 
 
 def flip(path: Path, dice: random.Random, bits: int = 1) -> None:
@@ -145,9 +144,8 @@ def test_a_damaged_index_costs_hits_and_nothing_else(
     all_right(node, bodies)
     for seed in range(3):
         node.stop()
-        indexes = [path for path in node.cache.rglob("*") if path.is_file() and is_index(path)]
-        assert indexes, "no index was found"
-        for path in indexes:
+        assert index_files(node), "no index was found"
+        for path in index_files(node):
             if path.stat().st_size:
                 flip(path, random.Random(seed), bits)
         node.start()
@@ -159,9 +157,8 @@ def test_a_lost_index_costs_hits_at_most(start_node: StartNode, origin: Origin) 
     node = start_node(site(origin), {"cache": ON_DISK})
     all_right(node, bodies)
     node.stop()
-    for path in node.cache.rglob("*"):
-        if path.is_file() and is_index(path):
-            path.unlink()
+    for path in index_files(node):
+        path.unlink()
     node.start()
     all_right(node, bodies)
     all_right(node, bodies)
@@ -209,9 +206,11 @@ def _unreadable(path: Path, _: Path) -> None:
 
 
 def _other_file(path: Path, _: Path) -> None:
-    siblings = [other for other in path.parent.parent.rglob("*") if other.is_file() and other != path]
-    same = [other for other in siblings if not is_index(other)]
-    shutil.copyfile(same[0], path) if same else path.write_bytes(b"other")
+    """Another body of the same store, under this body's name."""
+    bodies = next(parent for parent in path.parents if parent.name == "bodies")
+    others = [other for other in sorted(bodies.rglob("*")) if other.is_file() and other != path]
+    content = others[0].read_bytes()
+    path.write_bytes(content)
 
 
 DAMAGES = [_truncate, _empty, _extend, _zeros, _remove, _directory, _symlink, _fifo, _unreadable, _other_file]

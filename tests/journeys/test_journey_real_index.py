@@ -34,10 +34,9 @@ def test_real_packages_install_cold_and_then_without_asking(
     start_node: Callable[..., Node], releases: Callable[[str], Pip | Uv], tmp_path: Path
 ) -> None:
     index = configured_index()
-    probe = subprocess.run(
-        [sys.executable, "-m", "pip", "--isolated", "download", "--no-deps", "-q", "-i", index, "-d", str(tmp_path), "six"],
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    download = ["download", "--no-deps", "--quiet", "--index-url", index, "--dest", str(tmp_path), "six"]
+    command = [sys.executable, "-m", "pip", "--isolated", *download]
+    probe = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     if probe.returncode != 0:
         pytest.skip(f"there is no index here: {probe.stderr.strip()[-200:]}")
     node = start_node(

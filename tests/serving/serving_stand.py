@@ -58,5 +58,5 @@ Serve = Callable[..., Awaitable[Served]]
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait for a condition that others bring about."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the condition belongs to others
             await asyncio.sleep(0.005)

@@ -1,0 +1,150 @@
+"""After a start, in the background: what lies on disk and what the index says are made to agree.
+
+With a complete index a body it does not know is an orphan of a crash and goes (it may be one that
+had been removed). With a new index, because the old one was lost or broken, every sound body is read
+in again from its footer; of two for one variant the younger stays."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+
+from edgeproxy.errors import StorageError
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage import body_file, index, record
+from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.record import Damaged
+
+ROWS_BATCH = 500
+
+
+class Sweep:
+    """One run. Blocks; `stop` (any thread) ends it early. `imported` is told each response that was
+    read in again."""
+
+    def __init__(
+        self,
+        disk: DiskTier,
+        generations: Generations,
+        *,
+        trust_bodies: bool,
+        imported: Callable[[StoredResponse], None],
+        corrupt: Callable[[str], None],
+    ) -> None:
+        self._disk = disk
+        self._generations = generations
+        self._trust_bodies = trust_bodies
+        self._imported = imported
+        self._corrupt = corrupt
+        self._stopped = False
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def run(self, temporary: list[str]) -> None:
+        """`temporary` are files left by an earlier process. Raises StorageError, OSError."""
+        for body in temporary:
+            self._disk.discard(body)
+        for body in self._disk.directory.body_ids():
+            if self._stopped:
+                return
+            self._judge_file(body)
+        self._judge_rows()
+        if self._stopped:
+            return
+        if self._disk.index.is_partial:
+            self._disk.index.submit(index.complete).result()
+            self._disk.index.is_partial = False
+        excess = self._disk.used - self._disk.limits.bytes_max
+        if excess > 0:
+            self._disk.evict(excess)
+
+    def _judge_file(self, body: str) -> None:
+        if body in self._disk.publishing:
+            return
+        if self._disk.index.read("select 1 from bodies where id = ?", (body,)):
+            return
+        if not (self._disk.index.is_partial and self._trust_bodies):
+            self._remove(body)
+            return
+        try:
+            footer = self._read(body)
+        except Damaged as error:
+            self._corrupt(str(error))
+            self._remove(body)
+            return
+        stored = footer.stored
+        if self._generations.verdict(stored) is Verdict.DEAD or self._is_superseded(stored):
+            self._remove(body)
+            return
+        self._disk.account(footer.allocated)
+        self._disk.insert(stored, footer.allocated, stored.response_time)
+        self._imported(stored)
+
+    def _read(self, body: str) -> body_file.Footer:
+        fd = body_file.open_regular(body_file.path_of(body), self._disk.directory.bodies)
+        try:
+            return body_file.read_footer(fd, body)
+        finally:
+            os.close(fd)
+
+    def _is_superseded(self, stored: StoredResponse) -> bool:
+        others = self._disk.index.records(stored.key)
+        for _, _, data in others:
+            with contextlib.suppress(Damaged):
+                other = record.decode(data)
+                same = other.key == stored.key and other.selecting == stored.selecting
+                if same and other.response_time >= stored.response_time:
+                    return True
+        return False
+
+    def _remove(self, body: str) -> None:
+        with contextlib.suppress(StorageError):
+            self._disk.unlink(body)
+
+    def _judge_rows(self) -> None:
+        """Rows without a file go; what a body takes is what its file says."""
+        after = ""
+        while not self._stopped:
+            rows = self._disk.index.read(
+                "select id, allocated from bodies where id > ? order by id limit ?", (after, ROWS_BATCH)
+            )
+            if not rows:
+                break
+            gone: list[str] = []
+            drifted: list[tuple[str, int, int]] = []
+            for body, allocated in rows:
+                after = str(body)
+                real = self._allocated(after)
+                if real is None and after not in self._disk.publishing:
+                    gone.append(after)
+                elif real is not None and real != allocated:
+                    drifted.append((after, real, allocated if isinstance(allocated, int) else 0))
+            if gone:
+                self._disk.drop(gone)
+            for body_id, real, told in drifted:
+                self._correct(body_id, real)
+                self._disk.account(real - told)
+        self._drop_rows_without_body()
+
+    def _drop_rows_without_body(self) -> None:
+        sql = "delete from responses where body not in (select id from bodies)"
+        self._disk.index.submit(lambda c: c.execute(sql) and None).result()
+
+    def _correct(self, body: str, real: int) -> None:
+        sql = "update bodies set allocated = ? where id = ?"
+        self._disk.index.submit(lambda c: c.execute(sql, (real, body)) and None).result()
+
+    def _allocated(self, body: str) -> int | None:
+        if not body_file.is_body_id(body):
+            return None
+        try:
+            status = os.stat(
+                body_file.path_of(body), dir_fd=self._disk.directory.bodies, follow_symlinks=False
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_blocks * 512 if stat.S_ISREG(status.st_mode) else None

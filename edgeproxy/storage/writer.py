@@ -1,0 +1,149 @@
+"""A body on its way into the store: in RAM while it is small, in a temporary file beyond."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from edgeproxy.errors import StorageError
+from edgeproxy.message import FileSlice, Part
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.integrity import RunningChecksums
+
+T = TypeVar("T")
+
+
+class Keeper(Protocol):
+    """What a writer needs of the store it belongs to."""
+
+    disk: DiskTier | None
+
+    def run(self, work: Callable[..., T], *arguments: object) -> Awaitable[T]: ...
+
+    def later(self, work: Callable[..., object], *arguments: object) -> None: ...
+
+    async def keep_small(
+        self, stored: StoredResponse, data: bytes, memory_only: bool
+    ) -> StoredResponse | None: ...
+
+    async def keep_large(
+        self, stored: StoredResponse, fd: int, sums: Sequence[int]
+    ) -> StoredResponse | None: ...
+
+    def ended(self, writer: Writer) -> None: ...
+
+
+class Writer:
+    """A store.BodyWriter. `memory_bytes_max` is how much stays in RAM; beyond it the body goes to a
+    file, or fails if `memory_only`."""
+
+    def __init__(
+        self, keeper: Keeper, body: str, key: str, *, sequence: int, memory_bytes_max: int, memory_only: bool
+    ) -> None:
+        self.body, self.key, self.sequence = body, key, sequence
+        self.written = 0
+        self.memory_only = memory_only
+        self._keeper = keeper
+        self._memory_bytes_max = memory_bytes_max
+        self._buffer: bytearray | None = bytearray()
+        self._fd = -1
+        self._sums = RunningChecksums()
+        self._is_dead = False
+        self._is_ended = False
+
+    def fileno(self) -> int:
+        if self._fd < 0:
+            raise ValueError("the writer is closed")
+        return self._fd
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        if self._is_dead or self._is_ended:
+            raise StorageError("this body is not being stored any more")
+        size = sum(len(chunk) for chunk in chunks)
+        buffer = self._buffer
+        if buffer is not None and self.written + size <= self._memory_bytes_max:
+            for chunk in chunks:
+                buffer += chunk
+            self.written += size
+            return
+        try:
+            await self._write_file(chunks, size)
+        except BaseException:
+            self._is_dead = True
+            raise
+
+    async def _write_file(self, chunks: Sequence[bytes], size: int) -> None:
+        disk = self._keeper.disk
+        if disk is None or self.memory_only:
+            raise StorageError("the body is too large for the RAM tier")
+        if self.written + size > disk.limits.bytes_max:
+            raise StorageError("the body is larger than the disk tier")
+        if self._fd < 0:
+            self._fd = await self._keeper.run(disk.create, self.body)
+        if self._buffer is not None:
+            chunks = [bytes(self._buffer), *chunks]
+        start = 0 if self._buffer is not None else self.written
+        end = await self._keeper.run(self._append, disk, chunks, start)
+        self._buffer = None
+        self.written = end
+
+    def _append(self, disk: DiskTier, chunks: Sequence[bytes], offset: int) -> int:
+        end = disk.append(self._fd, chunks, offset)
+        for chunk in chunks:
+            self._sums.add(chunk)
+        return end
+
+    def slice(self, start: int, end: int) -> Part:
+        if not 0 <= start <= end <= self.written:
+            raise StorageError("bytes that are not there")
+        if self._buffer is not None:
+            return bytes(self._buffer[start:end])
+        return FileSlice(self, start, end - start)
+
+    async def commit(self, stored: StoredResponse, digest: str) -> StoredResponse | None:
+        if self._is_dead or self._is_ended or stored.key != self.key:
+            return None
+        self._is_ended = True
+        stored = _completed(stored, self, digest)
+        try:
+            if self._buffer is not None:
+                return await self._keeper.keep_small(stored, bytes(self._buffer), self.memory_only)
+            return await self._keeper.keep_large(stored, self._fd, self._sums.finish())
+        finally:
+            self._keeper.ended(self)
+
+    async def abort(self) -> None:
+        if self._is_ended:
+            return
+        self._give_up()
+
+    def _give_up(self) -> None:
+        self._is_ended = True
+        disk = self._keeper.disk
+        if disk is not None and self._fd >= 0:
+            held = self.written if self._buffer is None else 0
+            self._keeper.later(disk.discard, self.body)
+            disk.account(-held)
+        self._keeper.ended(self)
+
+    def close(self) -> None:
+        if not self._is_ended:
+            self._give_up()
+        if self._fd >= 0:
+            # The last close of a removed file frees its blocks, which can take long.
+            self._keeper.later(os.close, self._fd)
+            self._fd = -1
+
+
+def _completed(stored: StoredResponse, writer: Writer, digest: str) -> StoredResponse:
+    return replace(
+        stored,
+        body=writer.body,
+        body_bytes=writer.written,
+        sequence=writer.sequence,
+        digest=digest or stored.digest,
+    )
