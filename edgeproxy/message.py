@@ -161,6 +161,9 @@ class RequestBody(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
+Interim: TypeAlias = Callable[[int, Headers], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request, framing already checked and taken off.
@@ -168,7 +171,8 @@ class Request:
     `target` is the origin-form exactly as it arrived (for absolute-form: its path and query),
     `authority` is host[:port] in lower case from the absolute-form or Host, "" for HTTP/1.0 without
     Host. `client` is the address the request is attributed to (through trusted fields), `peer` the
-    other end of the socket. `received_at` is wall-clock seconds."""
+    other end of the socket. `received_at` is wall-clock seconds. `interim` sends an interim response
+    (102, 103) ahead of the answer; once that has begun it does nothing."""
 
     method: str
     target: str
@@ -180,6 +184,7 @@ class Request:
     peer: str = ""
     listener: str = ""
     body: RequestBody | None = None
+    interim: Interim | None = None
     id: str = ""
     traceparent: str = ""
     received_at: float = 0.0

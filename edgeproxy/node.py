@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import sys
 import time
@@ -55,6 +56,8 @@ class Node:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._name = config.node.name or "edgeproxy"
+        # Via and CDN-Loop must tell this node from its neighbours, who may have no name either.
+        self._via = config.node.name or f"edgeproxy-{secrets.token_hex(4)}"
         self._log = structlog.get_logger("edgeproxy")
         self._started_at = time.time()
         self._clock = time.time
@@ -104,9 +107,11 @@ class Node:
             FillParts(exchange, store, config.fill, self.metrics, clock, self._threads, self._tasks)
         )
         views = Views(store, self._tasks, self._threads)
-        answers = Answers(node=self._name, ranges_max=config.limits.ranges, store=store, clock=clock)
+        answers = Answers(
+            node=self._name, via=self._via, ranges_max=config.limits.ranges, store=store, clock=clock
+        )
         passing = Passing(
-            node=self._name,
+            via=self._via,
             exchange=exchange,
             store=store,
             fills=self._fills,
@@ -116,7 +121,7 @@ class Node:
         )
         from_store = FromStore(store, views, answers)
         from_upstream = FromUpstream(
-            node=self._name,
+            via=self._via,
             fills=self._fills,
             views=views,
             passing=passing,
@@ -126,7 +131,7 @@ class Node:
         )
         self._refresh = Refresh(store, from_upstream, clock)
         pipeline = Pipeline(
-            node=self._name,
+            via=self._via,
             sites=self._sites,
             store=store,
             fills=self._fills,
@@ -228,7 +233,8 @@ class Node:
         routed = self._sites.route(_as_request(url, "GET", Headers()))
         if routed is None:
             raise RequestError(404, f"no site is mounted at {url}")
-        planned = routed[0].plan(request, routed[1])
+        site, path = routed
+        planned = site.plan(_as_request(url, "GET", Headers()), path)
         return url if isinstance(planned, Response) else planned.key
 
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:

@@ -63,8 +63,9 @@ class HitReuse:
 class Answers:
     """Builds every Response of the data plane."""
 
-    def __init__(self, *, node: str, ranges_max: int, store: Store, clock: Clock) -> None:
+    def __init__(self, *, node: str, via: str, ranges_max: int, store: Store, clock: Clock) -> None:
         self._node = node
+        self._via = via
         self._ranges_max = ranges_max
         self._store = store
         self._clock = clock
@@ -75,7 +76,7 @@ class Answers:
         self, plan: Plan, source: StoredResponse, headers: Headers, outcome: Outcome, now: float
     ) -> Headers:
         """The fields of a stored response (or a view of it) as of `now`."""
-        sent = forwarding.client_headers(headers, self._node)
+        sent = forwarding.client_headers(headers, self._via)
         changes: dict[str, str | None] = {"Age": str(int(source.age(now))), "Cache-Status": None}
         if source.status in (200, 206) and "Accept-Ranges" not in sent:
             changes["Accept-Ranges"] = "bytes"
@@ -86,7 +87,7 @@ class Answers:
 
     def passing_headers(self, response: UpstreamResponse, outcome: Outcome) -> Headers:
         """The fields of an upstream's response on its way to one client."""
-        sent = forwarding.client_headers(response.headers, self._node, response.version)
+        sent = forwarding.client_headers(response.headers, self._via, response.version)
         status = self._cache_status(response.headers, outcome)
         return sent.without(("Cache-Status",)).adding((("Cache-Status", status),))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import urljoin
 
 from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import Headers, RequestBody
+from edgeproxy.message import Headers, Interim, RequestBody
 from edgeproxy.metrics import Metrics
+from edgeproxy.policy import hop_by_hop
 from edgeproxy.sites.site import Plan
 from edgeproxy.upstream.upstream import Origin, Upstream, UpstreamRequest, UpstreamResponse
 
@@ -34,9 +35,16 @@ class Exchange:
         self._metrics = metrics
 
     async def ask(
-        self, plan: Plan, site: str, method: str, headers: Headers, body: RequestBody | None = None
+        self,
+        plan: Plan,
+        site: str,
+        method: str,
+        headers: Headers,
+        body: RequestBody | None = None,
+        interim: Interim | None = None,
     ) -> Answer:
-        """Raises UpstreamError when no acceptable response head arrives."""
+        """`interim` passes interim responses on to a client. Raises UpstreamError when no acceptable
+        response head arrives."""
         started = time.monotonic()
         request = UpstreamRequest(
             method=method,
@@ -44,6 +52,7 @@ class Exchange:
             target=plan.target,
             headers=headers.replacing(plan.fields) if plan.fields else headers,
             body=body,
+            interim=None if interim is None else _passing_on(interim),
             reach=plan.reach,
             host=plan.fields.get("Host"),
         )
@@ -68,6 +77,10 @@ class Exchange:
             raise
         self._metrics.count("upstream_requests_total", site, f"{response.status // 100}xx")
         return response
+
+
+def _passing_on(interim: Interim) -> Interim:
+    return lambda status, headers: interim(status, hop_by_hop.end_to_end(headers))
 
 
 def _redirect(request: UpstreamRequest, response: UpstreamResponse, plan: Plan) -> UpstreamRequest | None:

@@ -171,7 +171,9 @@ class Fill:
     async def _ask(self) -> bool:
         """One exchange; False if it has to be repeated without conditions."""
         self.started = self.parts.clock()
-        answer = await self.parts.exchange.ask(self.plan, self.site, "GET", self.headers)
+        answer = await self.parts.exchange.ask(
+            self.plan, self.site, "GET", self.headers, interim=self.request.interim
+        )
         handed_over = False
         try:
             self._refuse_unasked(answer.response)

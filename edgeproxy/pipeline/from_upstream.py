@@ -56,7 +56,7 @@ class FromUpstream:
     def __init__(
         self,
         *,
-        node: str,
+        via: str,
         fills: Fills,
         views: Views,
         passing: Passing,
@@ -64,7 +64,7 @@ class FromUpstream:
         answers: Answers,
         clock: Clock,
     ) -> None:
-        self._node = node
+        self._via = via
         self._fills = fills
         self._views = views
         self._passing = passing
@@ -122,7 +122,7 @@ class FromUpstream:
             request = replace(request, headers=request.headers.without(("Authorization",)))
         headers = forwarding.upstream_headers(
             request,
-            self._node,
+            self._via,
             keep_authorization=plan.keep_authorization,
             strip_cookie=plan.rules.strip_cookie,
         )

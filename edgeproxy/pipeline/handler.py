@@ -28,7 +28,7 @@ class Pipeline:
     def __init__(
         self,
         *,
-        node: str,
+        via: str,
         sites: SiteTable,
         store: Store,
         fills: Fills,
@@ -40,7 +40,7 @@ class Pipeline:
         answers: Answers,
         clock: Clock,
     ) -> None:
-        self._node = node
+        self._via = via
         self._sites = sites
         self._store = store
         self._fills = fills
@@ -53,8 +53,8 @@ class Pipeline:
         self._clock = clock
 
     async def __call__(self, request: Request) -> Response:
-        if forwarding.loops(request, self._node):
-            raise RequestError(508, f"this request has passed through {self._node} before", close=False)
+        if forwarding.loops(request, self._via):
+            raise RequestError(508, f"this request has passed through {self._via} before", close=False)
         routed = self._sites.route(request)
         if routed is None:
             return self._answers.not_mounted(self._sites.mounts)

@@ -23,7 +23,7 @@ class Passing:
     def __init__(
         self,
         *,
-        node: str,
+        via: str,
         exchange: Exchange,
         store: Store,
         fills: Fills,
@@ -31,7 +31,7 @@ class Passing:
         metrics: Metrics,
         clock: Clock,
     ) -> None:
-        self._node = node
+        self._via = via
         self._exchange = exchange
         self._store = store
         self._fills = fills
@@ -47,13 +47,15 @@ class Passing:
             return self._answers.refused(plan, site, 504, "offline")
         headers = forwarding.upstream_headers(
             request,
-            self._node,
+            self._via,
             shared=False,
             keep_authorization=plan.keep_authorization,
             strip_cookie=plan.rules.strip_cookie,
         )
         try:
-            answer = await self._exchange.ask(plan, site, request.method, headers, request.body)
+            answer = await self._exchange.ask(
+                plan, site, request.method, headers, request.body, request.interim
+            )
         except UpstreamError as error:
             return self._answers.failed(plan, site, error)
         await self._invalidate(request, plan, answer)

@@ -61,10 +61,10 @@ class LineCheck:
             self._line += length
 
     def _check_first(self, data: bytes, begin: int, length: int) -> None:
-        if length > self._limits.uri + _AROUND_TARGET:
-            raise RequestError(414, "request target too long")
         if length and data[begin] != 13 and not _FIRST_BYTE.match(data, begin):
             raise RequestError(400, "malformed request line")
+        if length > self._limits.uri + _AROUND_TARGET:
+            raise RequestError(414, "request target too long")
 
     def _check_line(self, line: bytes) -> None:
         if self._requested:

@@ -29,7 +29,6 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeproxy.errors import StorageError
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import record
 from edgeproxy.storage.crash import reach

@@ -117,7 +117,12 @@ class CurlUpstream:
     ) -> Transfer:
         settings, reach = self._settings, request.reach
         easy = self._idle.pop() if self._idle and request.body is None else Easy()
-        reader = HeadReader(request.method, bytes_max=settings.head, fields_max=settings.fields)
+        reader = HeadReader(
+            request.method,
+            bytes_max=settings.head,
+            fields_max=settings.fields,
+            interim=request.interim,
+        )
         transfer = Transfer(easy, reader, reach, addresses, self._connections, sends=sends)
         try:
             easy.prepare(

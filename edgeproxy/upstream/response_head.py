@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import Headers, Pair
+from edgeproxy.message import Headers, Interim, Pair
 
 INTERIM_MAX = 8
 
@@ -34,11 +34,25 @@ class ResponseHead:
 class HeadReader:
     """Collects the lines of a response, interim responses first. One reader serves one request.
 
+    `interim` is told of each interim response but 100, which answers an Expect that we never send.
     Raises UpstreamError(HTTP_PROTOCOL_ERROR or HTTP_RESPONSE_HEADER_SECTION_SIZE) from `feed`."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_fields", "_fields_max", "_interim", "_method", "_start", "head")
+    __slots__ = (
+        "_bytes",
+        "_bytes_max",
+        "_fields",
+        "_fields_max",
+        "_interim",
+        "_method",
+        "_start",
+        "_tell",
+        "head",
+    )
 
-    def __init__(self, method: str, *, bytes_max: int, fields_max: int) -> None:
+    def __init__(
+        self, method: str, *, bytes_max: int, fields_max: int, interim: Interim | None = None
+    ) -> None:
+        self._tell = interim
         self._method = method
         self._bytes_max = bytes_max
         self._fields_max = fields_max
@@ -72,6 +86,8 @@ class HeadReader:
             self._interim += 1
             if self._interim > INTERIM_MAX:
                 raise _malformed(f"more than {INTERIM_MAX} interim responses")
+            if self._tell is not None and status != 100:
+                self._tell(status, Headers(self._fields))
             self._start = None
             self._fields.clear()
             return None

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgeproxy.message import Headers, RequestBody
+from edgeproxy.message import Headers, Interim, RequestBody
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class UpstreamRequest:
     target: str
     headers: Headers = field(default_factory=Headers)
     body: RequestBody | None = None
+    interim: Interim | None = None  # told of interim responses (102, 103) as they come
     reach: Reach = Reach()
     host: str | None = None  # Host / :authority if other than origin.authority
     retry: bool = True  # once, on a fresh connection, if idempotent and nothing came back

@@ -246,9 +246,9 @@ class House:
             FillParts(exchange, self.store, settings, self.metrics, clock, self.threads, self.tasks)
         )
         views = Views(self.store, self.tasks, self.threads)
-        answers = Answers(node="edge", ranges_max=16, store=self.store, clock=clock)
+        answers = Answers(node="edge", via="edge", ranges_max=16, store=self.store, clock=clock)
         passing = Passing(
-            node="edge",
+            via="edge",
             exchange=exchange,
             store=self.store,
             fills=self.fills,
@@ -258,7 +258,7 @@ class House:
         )
         from_store = FromStore(self.store, views, answers)
         from_upstream = FromUpstream(
-            node="edge",
+            via="edge",
             fills=self.fills,
             views=views,
             passing=passing,
@@ -268,7 +268,7 @@ class House:
         )
         self.refresh = Refresh(self.store, from_upstream, clock)
         self.handler = Pipeline(
-            node="edge",
+            via="edge",
             sites=SiteTable([Place(self.site, "", frozenset())]),
             store=self.store,
             fills=self.fills,
