@@ -1,6 +1,7 @@
 """A plain blocking client that proves every byte it gets, for checks and for latencies.
 
-`python -m benchmarks.client URL` waits for a line on standard input, asks once and prints the answer as JSON."""
+`python -m benchmarks.client URL` waits for a line on standard input, asks once and prints the
+answer as JSON."""
 
 from __future__ import annotations
 
@@ -49,7 +50,14 @@ class Client:
         self._connection.close()
 
     def get(self, target: str, *, check: bool = True) -> Answer:
-        """Raises WrongBytes for a status other than 200, a wrong length or (if `check`) a wrong byte."""
+        """Raises WrongBytes for a status other than 200, a body cut short or (if `check`) a wrong byte;
+        OSError when there is no answer."""
+        try:
+            return self._get(target, check)
+        except http.client.HTTPException as error:
+            raise WrongBytes(f"{target}: {error!r}") from error
+
+    def _get(self, target: str, check: bool) -> Answer:
         begun = time.perf_counter()
         self._connection.request("GET", target)
         response = self._connection.getresponse()

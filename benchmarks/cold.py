@@ -36,10 +36,13 @@ def main() -> None:
         "cold",
         "How much later does a cold small object come through the node?",
         [
-            f"{options.rounds} interleaved rounds; in each, every server is asked for {options.requests} URLs of "
-            f"{bodies.show_size(size)} it has never seen, one after the other on one keep-alive connection; every byte "
+            f"{options.rounds} interleaved rounds; in each, every server is asked for {options.requests} "
+            "URLs of "
+            f"{bodies.show_size(size)} it has never seen, one after the other on one keep-alive connection; "
+            "every byte "
             "is checked. Time is from before the request to after the last byte.",
-            "Added is the difference of the medians of a round to those of asking the origin itself. Each server is on "
+            "Added is the difference of the medians of a round to those of asking the origin itself. Each "
+            "server is on "
             "one core; client and origin share the other. The origin must see every request exactly once.",
             *(peer.method for peer in peers),
         ],
@@ -59,7 +62,9 @@ def main() -> None:
                     [bodies.path(size, f"cold-{name}-{turn}-{i}") for i in range(options.requests)],
                 )
                 if (asked := origin.counts().requests) != options.requests + 1:
-                    result.skipped.append(f"{name}: the origin saw {asked} requests for {options.requests + 1}")
+                    result.skipped.append(
+                        f"{name}: the origin saw {asked} requests for {options.requests + 1}"
+                    )
                 medians.setdefault(name, []).append(statistics.median(times))
                 slow.setdefault(name, []).append(statistics.quantiles(times, n=100)[98])
     added = {
@@ -67,13 +72,16 @@ def main() -> None:
         for name, values in medians.items()
     }
     rows = [
-        [name, spread(medians[name], ".3f"), spread(slow[name], ".3f"), spread(added[name], ".3f")] for name in medians
+        [name, spread(medians[name], ".3f"), spread(slow[name], ".3f"), spread(added[name], ".3f")]
+        for name in medians
     ]
     result.tables.append(Table(["server", "median ms", "p99 ms", "added at the median ms"], rows))
     if "edgeproxy" in added:
         got = statistics.median(added["edgeproxy"])
         result.limits.append(
-            Limit("added latency of a cold small object", f"<= {LIMIT_MS} ms", f"{got:.3f} ms", got <= LIMIT_MS)
+            Limit(
+                "added latency of a cold small object", f"<= {LIMIT_MS} ms", f"{got:.3f} ms", got <= LIMIT_MS
+            )
         )
     result.data = {"median_ms": medians, "p99_ms": slow, "added_ms": added}
     result.finish(options.dry)

@@ -111,10 +111,13 @@ def main() -> None:
         "footprint",
         "How much memory does a node take, idle and for each stored object, and how fast is a purge by tag?",
         [
-            f"Resident memory (VmRSS) of the node's process when it has settled; RAM tier {RAM_TIER}; bodies of {BODY} "
-            "bytes, each asked for once over 32 connections, every byte checked. For each object: what is beyond the "
+            f"Resident memory (VmRSS) of the node's process when it has settled; RAM tier {RAM_TIER}; "
+            f"bodies of {BODY} "
+            "bytes, each asked for once over 32 connections, every byte checked. For each object: what is "
+            "beyond the "
             "idle node and the whole RAM tier, divided by the number stored.",
-            "Every object has one tag. The purge is one POST /api/v1/purge on a new connection, to the end of the "
+            "Every object has one tag. The purge is one POST /api/v1/purge on a new connection, to the end "
+            "of the "
             "answer; before it an object was a hit, after it and again after a restart the origin is asked.",
         ],
     )
@@ -122,7 +125,9 @@ def main() -> None:
         try:
             memory, purge = _measure(directory / "node", origin, steps, result)
         except (Absent, OSError) as reason:
-            result.skipped.append(f"edgeproxy: {type(reason).__name__}: {reason}".replace(str(directory), "..."))
+            result.skipped.append(
+                f"edgeproxy: {type(reason).__name__}: {reason}".replace(str(directory), "...")
+            )
         else:
             result.tables += [
                 Table(["stored objects", "RSS MB", "bytes for each", "filled per second"], memory),

@@ -1,4 +1,4 @@
-"""What does the origin see when many clients want one cold object, and how soon does a late joiner get a byte?"""
+"""What does the origin see when many clients want one cold object?"""
 
 from __future__ import annotations
 
@@ -111,12 +111,15 @@ class _Late:
 async def _run(server: Server, origin: Origin, target: str, clients: int, join_after: float) -> Herd:
     size = bodies.size_of(target) or 1
     address = urlsplit(server.url)
+    assert address.hostname
+    assert address.port
     late = _Late(server.url + target)
     loop = asyncio.get_running_loop()
     origin.reset()
     begun = time.perf_counter()
+    host, port = address.hostname, address.port
     readers = [
-        (await loop.create_connection(lambda: Reader(target, address.netloc), address.hostname, address.port))[1]
+        (await loop.create_connection(lambda: Reader(target, address.netloc), host, port))[1]
         for _ in range(clients)
     ]
     everyone = asyncio.gather(*(reader.done for reader in readers))
@@ -160,11 +163,14 @@ def main() -> None:
         "herd",
         "What does the origin see when many clients want one cold object?",
         [
-            f"{options.clients} clients ask at once for one cold object of {bodies.show_size(size)}, which the origin "
+            f"{options.clients} clients ask at once for one cold object of {bodies.show_size(size)}, which "
+            "the origin "
             f"gives at {bodies.show_size(rate)}/s; every client checks every byte.",
-            f"One more client, a process of its own, asks {join_after:.1f} s later, while the fill still runs; "
+            f"One more client, a process of its own, asks {join_after:.1f} s later, while the fill still "
+            "runs; "
             "its first byte is the first of the body.",
-            "The server has one core; all clients and the origin share the other, so that both are saturated.",
+            "The server has one core; all clients and the origin share the other, so that both are "
+            "saturated.",
             *(peer.method for peer in peers),
         ],
     )
@@ -221,7 +227,9 @@ def _limits(herd: Herd, clients: int) -> list[Limit]:
     ratio = herd.origin_bytes_ratio
     return [
         Limit("origin bytes / body bytes", "<= 1.001", f"{ratio:.4f}", 0 < ratio <= 1.001),
-        Limit("clients with the right whole body", str(clients), str(herd.complete), herd.complete == clients),
+        Limit(
+            "clients with the right whole body", str(clients), str(herd.complete), herd.complete == clients
+        ),
         Limit(
             "late joiner's first byte",
             "<= 20 ms",

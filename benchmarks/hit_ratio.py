@@ -24,7 +24,7 @@ def trace(objects: int, requests: int, exponent: float, seed: int) -> list[str]:
 def best_possible(objects: int, kept: int, exponent: float) -> float:
     """The share of requests for the `kept` most wanted: no eviction can do better on such a trace."""
     weights = [1 / k**exponent for k in range(1, objects + 1)]
-    return sum(weights[:kept]) / sum(weights)
+    return float(sum(weights[:kept]) / sum(weights))
 
 
 def share_of_hits(eviction: Eviction, keys: list[str], kept: int) -> float:
@@ -58,9 +58,11 @@ def main() -> None:
         "hit_ratio",
         "Which share of a Zipf trace does each eviction find in a cache of one hundredth of the objects?",
         [
-            f"{options.requests} requests drawn independently from Zipf({options.exponent:g}), seed {options.seed}, "
+            f"{options.requests} requests drawn independently from Zipf({options.exponent:g}), seed "
+            f"{options.seed}, "
             "objects of one size, from an empty cache: the first request for each object is a miss too.",
-            "Best possible is the share of the most wanted objects that fit, for a cache that knew them before.",
+            "Best possible is the share of the most wanted objects that fit, for a cache that knew them "
+            "before.",
         ],
     )
     rows = []

@@ -76,7 +76,8 @@ def _scenario(
 def _show(size: int, run: dict[str, float]) -> str:
     return (
         f"{run['requests_per_second']:9.0f} requests/s {run['bytes_per_second'] / 1e6:7.0f} MB/s "
-        f"p50 {run['p50_us']:.0f} us p99 {run['p99_us']:.0f} us busy {run['busy']:.0%} load {run['load_busy']:.0%} failed {run['failures']:.0f}"
+        f"p50 {run['p50_us']:.0f} us p99 {run['p99_us']:.0f} us busy {run['busy']:.0%} load "
+        f"{run['load_busy']:.0%} failed {run['failures']:.0f}"
     )
 
 
@@ -101,7 +102,17 @@ def _summary(size: int, figures: dict[str, list[dict[str, float]]]) -> Table:
             ]
         )
     unit = "requests/s" if size < LARGE else "MB/s (one stream)"
-    columns = ["server", unit, "MB/s", "p50 ms", "p99 ms", "server busy %", "load busy %", "failed", "edgeproxy / this"]
+    columns = [
+        "server",
+        unit,
+        "MB/s",
+        "p50 ms",
+        "p99 ms",
+        "server busy %",
+        "load busy %",
+        "failed",
+        "edgeproxy / this",
+    ]
     return Table(columns, rows, bodies.show_size(size))
 
 
@@ -135,23 +146,32 @@ def main() -> None:
         "hits",
         "How do cache hits compare with nginx proxy_cache and HAProxy cache, one core each?",
         [
-            "All servers run at once on loopback, each with one worker or thread, pinned to one core; only one has "
+            "All servers run at once on loopback, each with one worker or thread, pinned to one core; only "
+            "one has "
             "load at a time. Load and origin are on another core. Access logs are off everywhere.",
-            f"{options.rounds} interleaved rounds (A B C A B C) of {options.seconds} s after 1 s of warming; figures "
+            f"{options.rounds} interleaved rounds (A B C A B C) of {options.seconds} s after 1 s of "
+            "warming; figures "
             "are medians (least-greatest), ratios the median of the ratios of each round.",
-            f"Up to 1 MiB: `wrk -t1 -c{CONNECTIONS}` with keep-alive. From {bodies.show_size(LARGE)}: one connection, "
+            f"Up to 1 MiB: `wrk -t1 -c{CONNECTIONS}` with keep-alive. From {bodies.show_size(LARGE)}: one "
+            "connection, "
             "one reader taking up to 1 MiB a call, because wrk reads 8 KiB at a time.",
-            "Before measuring, every server gave every byte right and was asked twice without the origin being "
+            "Before measuring, every server gave every byte right and was asked twice without the origin "
+            "being "
             "asked; afterwards the origin is asked how many requests it saw.",
-            "Busy is processor time by wall time: where the load is near 100 % and the server is not, the load was the "
+            "Busy is processor time by wall time: where the load is near 100 % and the server is not, the "
+            "load was the "
             "limit; where neither is, something else had the core or both waited.",
             *(peer.method for peer in peers),
-            "HAProxy at 1 GiB: a cache of 4095 MB (the most it takes), since a body may have half of it; it answers "
+            "HAProxy at 1 GiB: a cache of 4095 MB (the most it takes), since a body may have half of it; "
+            "it answers "
             "from RAM while the others answer from files in the page cache.",
         ],
     )
     for size in [bodies.parse_size(text) for text in options.sizes.split(",")]:
-        taking = [replace(peer, megabytes=4095) if isinstance(peer, Haproxy) and size >= LARGE else peer for peer in peers]
+        taking = [
+            replace(peer, megabytes=4095) if isinstance(peer, Haproxy) and size >= LARGE else peer
+            for peer in peers
+        ]
         with scratch() as directory:
             figures = _scenario(size, taking, directory, options, result.skipped)
         if figures:

@@ -51,7 +51,9 @@ def versions() -> dict[str, str]:
     found["edgeproxy"] = f"{_package('edgeproxy')} ({revision or 'no revision'})"
     found |= {name: version for name in _PACKAGES if (version := _package(name))}
     for name, command in _PROGRAMS.items():
-        if match := re.search(r"(?:nginx/|version |debian/)([0-9][^ \n]*)|wrk ([0-9][^ ]*)", _output(command)):
+        if match := re.search(
+            r"(?:nginx/|version |debian/)([0-9][^ \n]*)|wrk ([0-9][^ ]*)", _output(command)
+        ):
             found[name] = match[1] or match[2]
     return found
 

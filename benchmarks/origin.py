@@ -1,8 +1,8 @@
 """An origin that gives cacheable bodies of any size and counts what it was asked for.
 
-`/b/SIZE/NAME` answers SIZE bytes (see bodies.py) with `Cache-Control: max-age=86400`, ETag and one byte range.
-In the query, `rate=BYTES` paces the body in bytes a second and `tag=NAME` adds a Surrogate-Key.
-`/-/counts` tells the requests and body bytes since the last `/-/reset`."""
+`/b/SIZE/NAME` answers SIZE bytes (see bodies.py) with `Cache-Control: max-age=86400`, an ETag, and one byte
+range if asked. In the query, `rate=BYTES` paces the body in bytes a second and `tag=NAME` adds a
+Surrogate-Key. `/-/counts` tells the requests and body bytes since the last `/-/reset`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import sys
 import urllib.request
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from benchmarks import bodies, machine
@@ -42,7 +42,8 @@ class Answering:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 fields = {
-                    name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])
+                    name.lower(): value.strip()
+                    for name, _, value in (line.partition(":") for line in head[1:])
                 }
                 method, target, _ = head[0].split(" ", 2)
                 await self._answer(writer, method, target, fields)
@@ -145,9 +146,10 @@ class Origin:
     def reset(self) -> None:
         self._ask("reset")
 
-    def _ask(self, what: str) -> dict[str, object]:
+    def _ask(self, what: str) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/-/{what}", timeout=30) as answer:
-            return json.load(answer)
+            counts: dict[str, Any] = json.load(answer)
+            return counts
 
 
 async def _main(address: str) -> None:

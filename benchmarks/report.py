@@ -91,7 +91,9 @@ def render(result: dict[str, Any]) -> str:
         f"## {result['question']}",
         f"{result['date']}; {on['cpu']}, {on['cores']} cores, {on['memory_gib']} GiB, {on['system']}; "
         f"load average at the end {on['load_average'][0]}. {versions}.",
-        "Method (`python -m benchmarks." + result["name"] + "`):\n\n"
+        "Method (`python -m benchmarks."
+        + result["name"]
+        + "`):\n\n"
         + "\n".join(f"- {sentence}" for sentence in result["method"]),
     ]
     if result["skipped"]:
@@ -99,8 +101,12 @@ def render(result: dict[str, Any]) -> str:
     parts += [_table(table) for table in result["tables"]]
     if result["limits"]:
         met = {True: "yes", False: "**no**", None: "not measured"}
-        rows = [[item["what"], item["limit"], item["measured"], met[item["met"]]] for item in result["limits"]]
-        parts.append(_table({"title": "", "columns": ["limit set", "limit", "measured", "met"], "rows": rows}))
+        rows = [
+            [item["what"], item["limit"], item["measured"], met[item["met"]]] for item in result["limits"]
+        ]
+        parts.append(
+            _table({"title": "", "columns": ["limit set", "limit", "measured", "met"], "rows": rows})
+        )
     return "\n\n".join(parts) + "\n"
 
 

@@ -62,7 +62,9 @@ def prove_hit(server: Server, origin: Origin, target: str, seconds: float = 20.0
                 client.get(target)
                 hits = hits + 1 if origin.counts().requests == before else 0
                 if time.monotonic() > end:
-                    return f"no hit within {seconds:.0f} s for {bodies.show_size(bodies.size_of(target) or 0)}"
+                    return (
+                        f"no hit within {seconds:.0f} s for {bodies.show_size(bodies.size_of(target) or 0)}"
+                    )
                 if not hits:
                     time.sleep(0.1)
         except (WrongBytes, OSError) as error:

@@ -49,7 +49,7 @@ class Edgeproxy:
 
     @property
     def method(self) -> str:
-        return f"edgeproxy: default configuration, one worker, {self.memory} RAM tier, disk tier in the page cache"
+        return f"edgeproxy: default configuration, one worker, {self.memory} RAM tier, disk in the page cache"
 
     def refuses(self, size: int) -> str:
         return ""
@@ -60,9 +60,7 @@ class Edgeproxy:
         file.write_text(
             _CONFIGURATION.format(directory=directory, disk=self.disk, memory=self.memory, origin=origin)
         )
-        process = spawn(
-            [sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True
-        )
+        process = spawn([sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True)
         assert process.stdout
         end = time.monotonic() + 20
         line = b""

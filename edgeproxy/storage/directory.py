@@ -12,6 +12,7 @@ What has none of these names is not ours: it is neither read nor removed."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -61,10 +62,8 @@ class Directory:
         self._lock()
         self._check_layout()
         for name in ("bodies", "tmp"):
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path / name, 0o700)
-            except FileExistsError:
-                pass
         self.bodies = self._keep(os.open(self.path / "bodies", O_DIRECTORY))
         self.temporary = self._keep(os.open(self.path / "tmp", O_DIRECTORY))
         if not (self.path / "CACHEDIR.TAG").exists():

@@ -19,7 +19,7 @@ from edgeproxy.storage import body_file, index, record
 from edgeproxy.storage.crash import reach
 from edgeproxy.storage.directory import Directory
 from edgeproxy.storage.index import Index
-from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven
+from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.trouble import ErrorBudget
 
@@ -326,7 +326,7 @@ class DiskTier:
     def prove(self, fd: int, footer: body_file.Footer, start: int, end: int) -> None:
         """Prove [start, end) by checksums where that has not been done since the file last changed.
         Raises Damaged, OSError."""
-        file = body_file.identity(os.fstat(fd))
+        file = identity(os.fstat(fd))
         if file[1] != footer.file[1]:
             raise Damaged("a body file has changed its length")
         with self._lock:

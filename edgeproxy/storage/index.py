@@ -213,11 +213,12 @@ class Index:
 
     def _reader(self) -> sqlite3.Connection:
         if getattr(self._local, "epoch", None) != self._epoch:
-            connection = self._connect()
+            epoch = self._epoch
+            fresh = self._connect()
             with self._lock:
-                self._readers.append(connection)
-            self._local.connection, self._local.epoch = connection, self._epoch
-        connection = self._local.connection
+                self._readers.append(fresh)
+            self._local.connection, self._local.epoch = fresh, epoch
+        connection: sqlite3.Connection = self._local.connection
         return connection
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -319,7 +320,8 @@ def touch(connection: sqlite3.Connection, bodies: Iterable[str], now: float) -> 
 
 
 def note_purge(connection: sqlite3.Connection, scope: str, value: str, soft: bool, number: int) -> None:
-    connection.execute("insert or replace into purges values (?, ?, ?, ?)", (scope, value, int(soft), number))
+    row = (scope, value, int(soft), number)
+    connection.execute("insert or replace into purges values (?, ?, ?, ?)", row)
 
 
 def complete(connection: sqlite3.Connection) -> None:

@@ -143,8 +143,16 @@ class RamTier:
             copy.retire()
             self._measure(key, entry)
 
-    def pin(self, entry: Entry) -> None:
-        entry.pins += 1
+    def pin(self, key: str, entry: Entry) -> Entry:
+        """Keep the entry until `unpin`, even if eviction has taken it meanwhile."""
+        held = self._entries.setdefault(key, entry)
+        held.pins += 1
+        if held is entry and not held.size:
+            for stored in held.variants:
+                self.key_of[stored.body] = key
+            held.size = _size(key, held)
+            self.bytes += held.size
+        return held
 
     def unpin(self, key: str, entry: Entry) -> None:
         entry.pins -= 1
@@ -166,9 +174,12 @@ class RamTier:
         for stored in entry.variants:
             self.key_of.pop(stored.body, None)
         self.bytes -= entry.size
+        entry.size = 0
         entry.copies = {}
 
     def _measure(self, key: str, entry: Entry) -> None:
+        if self._entries.get(key) is not entry:
+            return  # it did not fit
         size = _size(key, entry)
         self.bytes += size - entry.size
         entry.size = size

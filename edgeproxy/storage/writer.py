@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ class Keeper(Protocol):
 
     disk: DiskTier | None
 
-    def run(self, work: Callable[..., T], *arguments: object) -> Awaitable[T]: ...
+    def run(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]: ...
 
     def later(self, work: Callable[..., object], *arguments: object) -> None: ...
 
@@ -51,6 +52,8 @@ class Writer:
         self._memory_bytes_max = memory_bytes_max
         self._buffer: bytearray | None = bytearray()
         self._fd = -1
+        self._job: asyncio.Future[int] | None = None
+        self._reserved = 0
         self._sums = RunningChecksums()
         self._is_dead = False
         self._is_ended = False
@@ -82,17 +85,21 @@ class Writer:
             raise StorageError("the body is too large for the RAM tier")
         if self.written + size > disk.limits.bytes_max:
             raise StorageError("the body is larger than the disk tier")
-        if self._fd < 0:
-            self._fd = await self._keeper.run(disk.create, self.body)
         if self._buffer is not None:
             chunks = [bytes(self._buffer), *chunks]
         start = 0 if self._buffer is not None else self.written
-        end = await self._keeper.run(self._append, disk, chunks, start)
+        # A caller may be cancelled while the thread goes on: the job outlives the call.
+        self._job = self._keeper.run(self._append, disk, chunks, start)
+        self._job.add_done_callback(_seen)
+        end = await asyncio.shield(self._job)
         self._buffer = None
         self.written = end
 
     def _append(self, disk: DiskTier, chunks: Sequence[bytes], offset: int) -> int:
+        if self._fd < 0:
+            self._fd = disk.create(self.body)
         end = disk.append(self._fd, chunks, offset)
+        self._reserved = end
         for chunk in chunks:
             self._sums.add(chunk)
         return end
@@ -117,26 +124,41 @@ class Writer:
             self._keeper.ended(self)
 
     async def abort(self) -> None:
-        if self._is_ended:
-            return
-        self._give_up()
+        if not self._is_ended:
+            self._give_up()
 
     def _give_up(self) -> None:
         self._is_ended = True
+        self._after_job(self._remove)
+        self._keeper.ended(self)
+
+    def _remove(self) -> None:
         disk = self._keeper.disk
         if disk is not None and self._fd >= 0:
-            held = self.written if self._buffer is None else 0
             self._keeper.later(disk.discard, self.body)
-            disk.account(-held)
-        self._keeper.ended(self)
+            disk.account(-self._reserved)
 
     def close(self) -> None:
         if not self._is_ended:
             self._give_up()
+        self._after_job(self._close)
+
+    def _close(self) -> None:
         if self._fd >= 0:
             # The last close of a removed file frees its blocks, which can take long.
             self._keeper.later(os.close, self._fd)
             self._fd = -1
+
+    def _after_job(self, work: Callable[[], None]) -> None:
+        if self._job is None or self._job.done():
+            work()
+        else:
+            self._job.add_done_callback(lambda _: work())
+
+
+def _seen(job: asyncio.Future[int]) -> None:
+    if not job.cancelled():
+        job.exception()
 
 
 def _completed(stored: StoredResponse, writer: Writer, digest: str) -> StoredResponse:

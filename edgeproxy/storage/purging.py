@@ -1,0 +1,120 @@
+"""What follows a purge: it is written down, and what it killed is reclaimed in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from edgeproxy.errors import StorageError
+from edgeproxy.storage import index, record
+from edgeproxy.storage.body_file import write_all
+from edgeproxy.storage.crash import reach
+from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.generations import Generations, Verdict, log_line
+from edgeproxy.storage.opening import LOG, write_log
+from edgeproxy.storage.record import Damaged
+from edgeproxy.storage.store import Purge
+
+ROWS_BATCH = 500
+PAUSE_SECONDS = 0.01  # between batches, so that reclaiming does not crowd out reading
+REST_SECONDS = 1.0  # several purges in a row are reclaimed together
+
+
+class Purging:
+    """`oldest` gives the purge sequence of the oldest fill that may still commit."""
+
+    def __init__(
+        self,
+        disk: DiskTier,
+        generations: Generations,
+        *,
+        run: Callable[..., asyncio.Future[Any]],
+        oldest: Callable[[], int],
+    ) -> None:
+        self._disk, self._generations = disk, generations
+        self._run, self._oldest = run, oldest
+        self._due = asyncio.Event()
+        self._log = threading.Lock()
+
+    async def note(self, number: int, purge: Purge) -> None:
+        """Write a purge down. Raises StorageError, OSError."""
+        self._due.set()
+        await asyncio.shield(self._run(self._append, log_line(number, purge)))
+        reach("purge-logged")
+        value = purge.value.encode("utf-8", "replace").decode("utf-8")
+        self._disk.index.submit(
+            lambda c: index.note_purge(c, purge.scope.value, value, purge.soft, number)
+        ).add_done_callback(lambda future: future.exception())
+
+    def _append(self, line: bytes) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        with self._log:
+            fd = os.open(self._disk.directory.path / LOG, flags, 0o600)
+            try:
+                write_all(fd, [line], os.fstat(fd).st_size)
+                if self._disk.limits.sync:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    async def run_forever(self) -> None:
+        """Reclaim after each purge, until cancelled."""
+        self._due.set()
+        while True:
+            await self._due.wait()
+            await asyncio.sleep(REST_SECONDS)
+            self._due.clear()
+            number = min(self._generations.sequence, self._oldest())
+            if len(self._generations) == 0:
+                continue
+            try:
+                await self.reclaim()
+                await self._compact(number)
+            except (StorageError, OSError):
+                continue  # counted where it happened; the next purge tries again
+
+    async def reclaim(self) -> None:
+        """One pass over what is older than the last purge. Raises StorageError."""
+        after, upto = 0, self._generations.sequence
+        while True:
+            rows = await self._run(
+                self._disk.index.read,
+                "select id, body, record from responses where id > ? and sequence < ? order by id limit ?",
+                (after, upto, ROWS_BATCH),
+            )
+            if not rows:
+                return
+            after = rows[-1][0]
+            dead = await self._run(self._dead, rows)
+            if dead:
+                await self._run(self._disk.drop, dead)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _dead(self, rows: list[tuple[int, str, bytes]]) -> list[str]:
+        dead: list[str] = []
+        for _, body, data in rows:
+            try:
+                stored = record.decode(data)
+            except (Damaged, TypeError):
+                dead.append(str(body))
+                continue
+            if self._generations.verdict(stored) is Verdict.DEAD:
+                dead.append(body)
+        return dead
+
+    async def _compact(self, number: int) -> None:
+        """Forget hard purges that nothing stored or being stored is older than."""
+        if self._disk.index.is_partial:
+            return  # bodies not read in yet may be older
+        self._generations.forget(number)
+        await self._run(self._rewrite)
+        self._disk.index.submit(
+            lambda c: c.execute("delete from purges where soft = 0 and number <= ?", (number,)) and None
+        ).add_done_callback(lambda future: future.exception())
+
+    def _rewrite(self) -> None:
+        with self._log:
+            write_log(self._disk.directory, self._generations)

@@ -1,0 +1,120 @@
+"""Small bodies on their way from RAM to disk: a bounded queue and one task that empties it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from edgeproxy.errors import StorageError
+from edgeproxy.message import Clock
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.integrity import RunningChecksums
+
+T = TypeVar("T")
+QUEUE_BYTES_MAX = 64 << 20
+QUEUE_MAX = 4096
+BATCH_MAX = 32
+ROOM_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    stored: StoredResponse
+    data: bytes
+
+
+class WriteBehind:
+    """`run` does blocking work in the disk's threads. `is_current` tells whether a response is still
+    wanted; `settled` is told of each one when it is on disk or given up. Used on the loop only."""
+
+    def __init__(
+        self,
+        disk: DiskTier,
+        *,
+        clock: Clock,
+        run: Callable[..., asyncio.Future[None]],
+        is_current: Callable[[StoredResponse], bool],
+        settled: Callable[[StoredResponse], None],
+    ) -> None:
+        self._disk = disk
+        self._clock = clock
+        self._run = run
+        self._is_current = is_current
+        self._settled = settled
+        self._queue: deque[Pending] = deque()
+        self._bytes = 0
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def put(self, pending: Pending) -> None:
+        """Waits for room, at most 5 s; then raises StorageError."""
+        deadline = asyncio.get_running_loop().time() + ROOM_SECONDS
+        while self._bytes >= QUEUE_BYTES_MAX or len(self._queue) >= QUEUE_MAX:
+            self._room.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._room.wait()
+            except TimeoutError:
+                raise StorageError("the disk is too slow: the write-behind queue is full") from None
+        self._queue.append(pending)
+        self._bytes += len(pending.data)
+        self._idle.clear()
+        self._work.set()
+
+    async def flush(self) -> None:
+        """Wait until everything put so far has been tried."""
+        await self._idle.wait()
+
+    async def run_forever(self) -> None:
+        """The task that writes; runs until cancelled."""
+        while True:
+            await self._work.wait()
+            while self._queue:
+                batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+                try:
+                    wanted = [pending for pending in batch if self._is_current(pending.stored)]
+                    if wanted:
+                        await self._run(self._write, wanted)
+                finally:
+                    for pending in batch:
+                        self._bytes -= len(pending.data)
+                        self._settled(pending.stored)
+                    self._room.set()
+            self._work.clear()
+            self._idle.set()
+
+    def _write(self, batch: list[Pending]) -> None:
+        for pending in batch:
+            with contextlib.suppress(StorageError):
+                self._write_one(pending)
+
+    def _write_one(self, pending: Pending) -> None:
+        disk, stored = self._disk, pending.stored
+        sums = RunningChecksums()
+        sums.add(pending.data)
+        fd = disk.create(stored.body)
+        try:
+            try:
+                disk.append(fd, [pending.data], 0)
+            except StorageError:
+                disk.discard(stored.body)
+                raise
+            allocated = disk.publish(fd, stored, sums.finish())
+        finally:
+            os.close(fd)
+        if not self._is_current(stored):
+            disk.publishing.discard(stored.body)
+            disk.unlink(stored.body)
+            disk.account(-allocated)
+            return
+        disk.insert(stored, allocated, self._clock())
+        if not self._is_current(stored):
+            disk.drop([stored.body])
