@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from edgeproxy.errors import RequestError
-from edgeproxy.message import Outcome, Request, Response
+from edgeproxy.message import Interim, Outcome, Request, Response
 from edgeproxy.serving.client_address import attribute
 from edgeproxy.serving.head import Head
 from edgeproxy.serving.log_line import LogEntry
@@ -16,9 +16,16 @@ from edgeproxy.serving.service import Service
 from edgeproxy.serving.trace import trace_id, traceparent
 
 
-def make_request(service: Service, head: Head, peer: str, told: str, body: IncomingBody | None) -> Request:
+def make_request(
+    service: Service,
+    head: Head,
+    peer: str,
+    told: str,
+    body: IncomingBody | None,
+    interim: Interim | None,
+) -> Request:
     """The request of a head that came from `peer`; `told` is the client address a PROXY header gave,
-    or the peer's."""
+    or the peer's. `interim` is None where the client cannot take interim responses."""
     headers = head.headers
     client, scheme = told, service.scheme
     if service.trusted:
@@ -35,6 +42,7 @@ def make_request(service: Service, head: Head, peer: str, told: str, body: Incom
         peer=peer,
         listener=service.listener,
         body=body,
+        interim=interim,
         id=service.ids.accepted(headers.get("x-request-id")),
         traceparent=traceparent(headers.get("traceparent")),
         received_at=service.clock(),

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from edgeproxy.errors import BodyAborted, RequestError
-from edgeproxy.message import Body, BytesBody, Request, Response
+from edgeproxy.message import Body, BytesBody, Headers, Request, Response
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import Decoder
 from edgeproxy.serving.exchange import Progress, account, account_refusal, ask, make_request
@@ -17,7 +17,14 @@ from edgeproxy.serving.head import Head
 from edgeproxy.serving.head_syntax import HeadReader
 from edgeproxy.serving.request_body import IncomingBody
 from edgeproxy.serving.request_memo import Remembered, is_reusable
-from edgeproxy.serving.response_head import Framing, breakdown, encode_head, framing_of, refusal
+from edgeproxy.serving.response_head import (
+    Framing,
+    breakdown,
+    encode_head,
+    encode_interim,
+    framing_of,
+    refusal,
+)
 from edgeproxy.serving.service import Service
 
 DROP_BYTES = 64 << 10  # unwanted request content read to keep a connection
@@ -28,6 +35,7 @@ class Answering(asyncio.Protocol):
     end's address, "" for a unix socket; `proxied` tells that a PROXY header comes first."""
 
     __slots__ = (
+        "_awaited",
         "_body",
         "_client",
         "_content",
@@ -77,6 +85,7 @@ class Answering(asyncio.Protocol):
         self._eof = False
         self._reading = True
         self._lingering = False
+        self._awaited: object | None = None  # marks the exchange whose answer has not begun
         self._quick = False  # idle, nothing unread, able to write: the memo may answer
         self.served = 0
         self.served_max = service.limits.requests_per_connection or 1 << 62
@@ -109,7 +118,16 @@ class Answering(asyncio.Protocol):
     def _start(self, body: IncomingBody | None) -> None:
         head = self._head
         assert head is not None
-        request = make_request(self._service, head, self._peer, self._client, body)
+        self._awaited = waiting = object()
+
+        def interim(status: int, headers: Headers) -> None:
+            # What comes too late would be taken for a part of this answer, or for another's.
+            if self._awaited is waiting and not self._transport.is_closing():
+                self._transport.write(encode_interim(status, headers))
+
+        # RFC 9110 section 15.2: never to a client of HTTP/1.0.
+        tell = interim if head.version == "1.1" else None
+        request = make_request(self._service, head, self._peer, self._client, body, tell)
         self._quick = False
         self._task = self._service.tasks.start(self._exchange(request, head), "exchange")
 
@@ -126,6 +144,7 @@ class Answering(asyncio.Protocol):
             self._exchanged()
 
     async def _answer(self, request: Request, head: Head, response: Response, progress: Progress) -> None:
+        self._awaited = None
         framing = framing_of(response, request.method, request.version)
         self._keep = self._may_continue(response, framing)
         try:

@@ -83,6 +83,17 @@ def encode_head(
         lines.append(f"Content-Length: {length}\r\n")
     if connection:
         lines.append(f"Connection: {connection}\r\n")
+    return _joined(lines)
+
+
+def encode_interim(status: int, headers: Headers) -> bytes:
+    """An interim response (RFC 9110 section 15.2). ValueError as for encode_head."""
+    lines = [_STATUS_LINES.get(status, f"HTTP/1.1 {status} \r\n")]
+    lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _FRAMING]
+    return _joined(lines)
+
+
+def _joined(lines: list[str]) -> bytes:
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise ValueError("a response field holds a line break or NUL")

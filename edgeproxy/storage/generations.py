@@ -63,7 +63,9 @@ class Generations:
             self.forget(number, keep_all=True)
         if len(self) > SCOPES_MAX:
             self._fold()
-        self._measure()
+            self._measure()
+        elif purge.scope is PurgeScope.PREFIX:
+            self._measure()
 
     def verdict(self, stored: StoredResponse) -> Verdict:
         """Whether a purge supersedes a response."""

@@ -1,43 +1,35 @@
 """When to stop asking an origin: a circuit breaker around any Upstream.
 
-CLOSED counts failures in a window; enough of them open it. OPEN refuses at once. When its time is over
-one request is let through as a probe (HALF_OPEN): its success closes the breaker, its failure opens it
-for twice as long, up to a bound. Times are jittered so that many nodes do not probe together."""
+CLOSED counts failures in a row within a window; enough of them open it. OPEN refuses at once. When its
+time is over one request is let through as a probe (HALF_OPEN): its success closes the breaker, its
+failure opens it for twice as long, up to a bound. Times are jittered so that many nodes do not probe
+together.
+
+Only what costs a client its patience counts: an origin that does not answer in time. A refused
+connection, an error status or a broken body is known at once, says little about the next URL, and is
+gone the moment the origin is back: refusing for longer would make a short outage a long one."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from cachetools import LRUCache
 
 from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import Clock, Headers
+from edgeproxy.message import Clock
 from edgeproxy.upstream.upstream import Origin, Upstream, UpstreamRequest, UpstreamResponse
 
 _ORIGINS_MAX = 1024
 _JITTER = 0.2
-_BAD_STATUSES = frozenset({502, 503, 504})
-_BAD_ERRORS = frozenset(
+_SILENCE = frozenset(
     {
         ProxyError.DNS_TIMEOUT,
-        ProxyError.DESTINATION_UNAVAILABLE,
-        ProxyError.DESTINATION_IP_UNROUTABLE,
-        ProxyError.CONNECTION_REFUSED,
-        ProxyError.CONNECTION_TERMINATED,
         ProxyError.CONNECTION_TIMEOUT,
-        ProxyError.CONNECTION_READ_TIMEOUT,
-        ProxyError.CONNECTION_WRITE_TIMEOUT,
-        ProxyError.TLS_PROTOCOL_ERROR,
-        ProxyError.TLS_CERTIFICATE_ERROR,
-        ProxyError.HTTP_RESPONSE_INCOMPLETE,
-        ProxyError.HTTP_RESPONSE_HEADER_SECTION_SIZE,
         ProxyError.HTTP_RESPONSE_TIMEOUT,
-        ProxyError.HTTP_PROTOCOL_ERROR,
     }
 )
 
@@ -69,7 +61,7 @@ class _Record:
 
 
 class Breaker:
-    """Implements Upstream around another. `failures` within `window_seconds` open it for
+    """Implements Upstream around another. `failures` in a row within `window_seconds` open it for
     `open_seconds`, doubled with each failed probe up to `open_seconds_max`."""
 
     def __init__(
@@ -79,7 +71,7 @@ class Breaker:
         failures: int = 5,
         window_seconds: float = 10.0,
         open_seconds: float = 10.0,
-        open_seconds_max: float = 60.0,
+        open_seconds_max: float = 30.0,
         timer: Clock = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
@@ -110,11 +102,8 @@ class Breaker:
         finally:
             if record is not None and probe:
                 record.probing = False
-        if response.status in _BAD_STATUSES:
-            self._note(origin, f"status {response.status}", probe=probe)
-        elif probe:
-            self._records.pop(origin, None)
-        return _Watched(response, self, origin)
+        self._records.pop(origin, None)
+        return response
 
     async def aclose(self) -> None:
         await self._upstream.aclose()
@@ -138,8 +127,8 @@ class Breaker:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < record.open_until else BreakerState.HALF_OPEN
 
-    def _failed(self, origin: Origin, error: UpstreamError, *, probe: bool = False) -> None:
-        if error.error in _BAD_ERRORS:
+    def _failed(self, origin: Origin, error: UpstreamError, *, probe: bool) -> None:
+        if error.error in _SILENCE:
             self._note(origin, f"{error.error.value}: {error}", probe=probe)
 
     def _note(self, origin: Origin, what: str, *, probe: bool) -> None:
@@ -155,41 +144,3 @@ class Breaker:
             record.opened += 1
             seconds = min(self._open * 2 ** min(record.opened - 1, 16), self._open_max)
             record.open_until = now + seconds * (1 + _JITTER * self._chance.random())
-
-
-class _Watched:
-    """A response whose body still counts: an origin that breaks off every answer is not healthy."""
-
-    __slots__ = ("_breaker", "_origin", "_response")
-
-    def __init__(self, response: UpstreamResponse, breaker: Breaker, origin: Origin) -> None:
-        self._response = response
-        self._breaker = breaker
-        self._origin = origin
-
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def headers(self) -> Headers:
-        return self._response.headers
-
-    @property
-    def content_length(self) -> int | None:
-        return self._response.content_length
-
-    @property
-    def version(self) -> str:
-        return self._response.version
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._response.chunks():
-                yield piece
-        except UpstreamError as error:
-            self._breaker._failed(self._origin, error)
-            raise
-
-    async def aclose(self) -> None:
-        await self._response.aclose()

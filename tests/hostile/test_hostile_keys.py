@@ -154,7 +154,7 @@ DECEPTIONS = [
 PRIVATE_HEADS: dict[str, Fields] = {
     "private": [("Cache-Control", "private, max-age=60")],
     "no-store": [("Cache-Control", "no-store")],
-    "cookie set": [("Cache-Control", "max-age=60"), ("Set-Cookie", "session=1")],
+    "cookie set": [("Cache-Control", "max-age=60"), ("Set-Cookie", "session=8f14e45fceea")],
     "silent": [],
 }
 

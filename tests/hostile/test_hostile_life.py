@@ -52,7 +52,7 @@ def test_sigterm_lets_running_downloads_end(start_node: StartNode, origin: Origi
         client.join()
     assert [answer.complete and answer.body == body for answer in answers] == [True] * 20
     assert idle.wait_end(3) in ("eof", "reset")
-    node.stop()
+    assert node.process.wait(5) == 0
 
 
 def test_a_second_sigterm_ends_it_now(start_node: StartNode, origin: Origin) -> None:
@@ -119,7 +119,7 @@ def test_a_wrong_option_is_named(start_node: StartNode, name: str) -> None:
 
 
 WRONG_SITES: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "unknown kind": ([{**SITE, "kind": "gopher"}], "gopher"),
+    "unknown kind": ([{**SITE, "kind": "gopher"}], "kind"),
     "no origin": ([{"name": "all", "mount": "/"}], "origin"),
     "origin without scheme": ([{**SITE, "origin": "127.0.0.1:9"}], "origin"),
     "origin of another scheme": ([{**SITE, "origin": "ftp://a/"}], "origin"),

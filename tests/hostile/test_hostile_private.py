@@ -55,8 +55,14 @@ NOT_SHARED: dict[str, Fields] = {
     "vary star": [*cache_control("max-age=60"), ("Vary", "*")],
     "vary star in a list": [*cache_control("max-age=60"), ("Vary", "Accept, *")],
     "vary star second line": [*cache_control("max-age=60"), ("Vary", "Accept"), ("Vary", "*")],
-    "cookie set": [*cache_control("max-age=60"), ("Set-Cookie", "session=1")],
-    "cookie set, lower case": [*cache_control("public, max-age=60"), ("set-cookie", "session=1")],
+    "cookie set": [*cache_control("max-age=60"), ("Set-Cookie", "session=8f14e45fceea")],
+    "cookie set, lower case": [*cache_control("public, max-age=60"), ("set-cookie", "id=8f14e45fceea")],
+    "cookie set, short": [*cache_control("max-age=60"), ("Set-Cookie", "session=1")],
+    "cookie set, second line": [
+        *cache_control("max-age=60"),
+        ("Set-Cookie", "a=b"),
+        ("Set-Cookie", "s=8f14e45f; HttpOnly"),
+    ],
     "silent": [],
 }
 

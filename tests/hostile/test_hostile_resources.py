@@ -139,7 +139,7 @@ def test_clients_that_leave_leave_nothing(start_node: StartNode, origin: Origin)
             client.reset()
     assert eventually(lambda: node.metric("fills") == 0, 10)
     assert eventually(lambda: node.descriptors() <= before + 5, 10), (before, node.descriptors())
-    assert all(e.ended for e in origin.journal.exchanges)
+    assert eventually(lambda: all(e.ended for e in origin.journal.exchanges), 5)
 
 
 def test_a_connection_may_not_queue_without_bound(start_node: StartNode, origin: Origin) -> None:

@@ -19,6 +19,7 @@ from stands.raw_client import Address, RawAnswer, fetch
 CHECKOUT = Path(__file__).parents[2]
 READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)", re.MULTILINE)
 READY_SECONDS = 20.0
+PROGRAM = "from edgeproxy.cli.main import main; main()"  # what the console script does
 Table = Mapping[str, Any]
 
 
@@ -95,7 +96,7 @@ class Node:
         """Start the process without waiting for it to be ready."""
         config = self.directory / "edge.toml"
         config.write_text(toml(self.sections))
-        command = [sys.executable, "-m", "edgeproxy.cli.main", "serve", "--config", str(config)]
+        command = [sys.executable, "-c", PROGRAM, "serve", "--config", str(config)]
         with open(self._output, "wb") as output, open(self._errors, "ab") as errors:
             self.process = subprocess.Popen(
                 [*command, *self.arguments],

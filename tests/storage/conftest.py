@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -87,7 +88,7 @@ class Stand:
 
     async def forget_memory(self) -> None:
         await self.on_disk()
-        for key in self.store._ram.keys():
+        for key in list(self.store._ram._entries):
             self.store._ram.drop(key)
 
 
@@ -133,6 +134,13 @@ async def opened(directory: Path | str, *, on_disk: bool = True, **changes: Any)
 @pytest.fixture
 def open_at(tmp_path: Path) -> Callable[..., Any]:
     return lambda **changes: opened(tmp_path / "cache", **changes)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait, at most ten seconds, for what a background thread is about to do."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the thread has no event to wait for
+            await asyncio.sleep(0.01)
 
 
 def body_files(directory: Path) -> list[Path]:

@@ -77,5 +77,5 @@ def zipf_hit_ratio(kind: str, objects: int = 20_000, requests: int = 200_000) ->
 
 def test_s3_fifo_keeps_its_hit_ratio_on_a_zipf_trace_where_lru_does_not():
     s3_fifo, lru = zipf_hit_ratio("s3-fifo"), zipf_hit_ratio("lru")
-    assert s3_fifo >= 0.5, (s3_fifo, lru)
+    assert s3_fifo >= 0.52, (s3_fifo, lru)
     assert s3_fifo > lru + 0.08

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import shutil
@@ -12,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import body_files, opened
+from conftest import body_files, opened, until
 from crash_child import body_of
 
 from edgeproxy.errors import StartError, StorageError
@@ -49,16 +48,12 @@ async def test_after_a_death_at_any_point_only_right_bodies_are_found(tmp_path, 
             assert data is None or right
             for _, tag, when in purged:
                 assert not any(n <= int(when) and f"t{n % 5}" == tag for n in right)
-        async with asyncio.timeout(10):
-            while stand.store.disk.index.is_partial or list((directory / "tmp").iterdir()):
-                await asyncio.sleep(0.01)
+        await until(lambda: not stand.store.disk.index.is_partial and not list((directory / "tmp").iterdir()))
         await stand.put("after", b"works")
         assert await stand.get("after") == b"works"
     async with opened(directory, disk=400_000) as stand:
         real = sum(path.stat().st_blocks * 512 for path in body_files(directory))
-        async with asyncio.timeout(10):
-            while stand.store.disk.used != real:
-                await asyncio.sleep(0.01)
+        await until(lambda: stand.store.disk.used == real)
 
 
 async def test_a_flipped_bit_anywhere_gives_right_bytes_or_a_miss(tmp_path):
@@ -86,8 +81,8 @@ async def test_a_flipped_bit_anywhere_gives_right_bytes_or_a_miss(tmp_path):
                     assert got is None or got == data
                     hits, misses = hits + (got is not None), misses + (got is None)
                 assert await stand.put("new", b"new")
-        except StartError as error:
-            assert "layout" in str(error)  # the version file itself was hit
+        except StartError:
+            assert (directory / "VERSION").read_bytes() != b"1\n"  # the version file itself was hit
         shutil.rmtree(directory)
     assert hits > misses
 
@@ -192,7 +187,7 @@ async def test_a_file_in_place_of_the_directory_is_one_clear_line(tmp_path):
 async def test_a_full_file_system_fails_writes_only_and_recovers(tmp_path, options):
     directory = tmp_path / "m"
     directory.mkdir()
-    mounted = subprocess.run(
+    mounted = subprocess.run(  # noqa: ASYNC221 - nothing else runs here
         ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)], capture_output=True, check=False
     )
     if mounted.returncode:
@@ -217,12 +212,12 @@ async def test_a_full_file_system_fails_writes_only_and_recovers(tmp_path, optio
                 for stored in await stand.store.lookup(key):
                     await stand.store.remove(stored)
             remount = f"remount,{options.replace('2m', '32m').replace('60', '600')}"
-            subprocess.run(["mount", "-o", remount, str(directory)], check=True)
+            subprocess.run(["mount", "-o", remount, str(directory)], check=True)  # noqa: ASYNC221
             assert await stand.put("again", b"x" * 100_000)
             assert await stand.get("again") == b"x" * 100_000
             assert stand.store.statistics().disk_state == "ok"
     finally:
-        subprocess.run(["umount", str(directory)], check=True)
+        subprocess.run(["umount", str(directory)], check=True)  # noqa: ASYNC221
 
 
 async def test_too_many_errors_take_the_disk_out_of_use_and_ram_goes_on(tmp_path):

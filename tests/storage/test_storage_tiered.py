@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import NOW, body_files, lose_index, opened, part_bytes, response
+from conftest import NOW, body_files, lose_index, opened, part_bytes, response, until
 
 from edgeproxy.errors import StartError, StorageError
 from edgeproxy.storage.store import Purge, PurgeScope
@@ -225,7 +225,7 @@ async def test_a_replaced_body_is_freed_while_an_open_reader_finishes(tmp_path):
         old = await stand.put(KEY, b"o" * 5000)
         body = await stand.store.open(old)
         await stand.put(KEY, b"n" * 5000)
-        await _until(lambda: len(body_files(tmp_path / "c")) == 1)
+        await until(lambda: len(body_files(tmp_path / "c")) == 1)
         assert part_bytes(body.slice(0, 5000)) == b"o" * 5000
         body.close()
         assert await stand.get(KEY) == b"n" * 5000
@@ -277,10 +277,4 @@ async def test_a_purge_of_many_responses_is_quick_and_reclaimed(tmp_path):
 
 
 async def _swept(stand):
-    await _until(lambda: not stand.store.disk.index.is_partial)
-
-
-async def _until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
+    await until(lambda: not stand.store.disk.index.is_partial)
