@@ -15,6 +15,7 @@ from benchmarks.report import Limit, Result, Table, ratio, spread
 from benchmarks.running import chosen, prove_hit, scratch, started
 
 CONNECTIONS = 64
+MIDDLE = 256 << 10  # from here on a plain reader: wrk would be the limit
 LARGE = 256 << 20  # from here on one connection and a plain reader
 _REQUIRED = {"nginx": {1 << 10: 2.0}, "haproxy": {1 << 10: 1.0}}
 
@@ -24,6 +25,8 @@ def _measure(server: Server, target: str, seconds: int) -> dict[str, float]:
     used, loaded, begun = server.cpu_seconds(), _load_seconds(), time.perf_counter()
     if size >= LARGE:
         run = load.stream(server.url + target, times=max(1, round(seconds / 2)))
+    elif size >= MIDDLE:
+        run = load.several(server.url + target, connections=CONNECTIONS, seconds=seconds)
     else:
         run = load.wrk(server.url + target, connections=CONNECTIONS, seconds=seconds)
     seconds_taken = time.perf_counter() - begun
@@ -152,9 +155,11 @@ def main() -> None:
             f"{options.rounds} interleaved rounds (A B C A B C) of {options.seconds} s after 1 s of "
             "warming; figures "
             "are medians (least-greatest), ratios the median of the ratios of each round.",
-            f"Up to 1 MiB: `wrk -t1 -c{CONNECTIONS}` with keep-alive. From {bodies.show_size(LARGE)}: one "
-            "connection, "
-            "one reader taking up to 1 MiB a call, because wrk reads 8 KiB at a time.",
+            f"Below {bodies.show_size(MIDDLE)}: `wrk -t1 -c{CONNECTIONS}`. From there: {CONNECTIONS} "
+            "connections of a "
+            "reader that takes up to 1 MiB a call, because wrk reads 8 KiB at a time and would be the "
+            "limit. From "
+            f"{bodies.show_size(LARGE)}: one connection of such a reader. Connections are kept alive.",
             "Before measuring, every server gave every byte right and was asked twice without the origin "
             "being "
             "asked; afterwards the origin is asked how many requests it saw.",

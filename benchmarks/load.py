@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import selectors
 import socket
 import subprocess
 import time
@@ -94,6 +95,76 @@ def stream(url: str, times: int = 1) -> Run:
                     raise ConnectionError(f"{left} bytes missing")
                 left -= count
         return Run(time.perf_counter() - begun, times, times * expected)
+
+
+class _Reading:
+    """One keep-alive connection of `several`: where it is in its answer."""
+
+    def __init__(self, address: tuple[str, int], head: bytes, size: int) -> None:
+        self.socket = socket.create_connection(address, timeout=20)
+        self.socket.setblocking(False)
+        self._head, self._size = head, size
+        self._first = b""
+        self._left = 0
+        self._asked = 0.0
+
+    def ask(self) -> None:
+        self._first, self._left, self._asked = b"", 0, time.perf_counter()
+        self.socket.send(self._head)
+
+    def read(self, buffer: memoryview) -> tuple[int, float | None]:
+        """Bytes read, and the seconds of the answer if this was its end (the next is asked for then).
+        Raises ConnectionError."""
+        if not self._left:
+            self._first += (data := self.socket.recv(64 << 10))
+            head, found, body = self._first.partition(b"\r\n\r\n")
+            if not data or (found and not head.startswith(b"HTTP/1.1 200")):
+                raise ConnectionError("no 200")
+            if not found:
+                return len(data), None
+            self._left, count = self._size - len(body), len(data)
+        else:
+            if not (count := self.socket.recv_into(buffer, min(self._left, len(buffer)))):
+                raise ConnectionError(f"{self._left} bytes missing")
+            self._left -= count
+        if self._left:
+            return count, None
+        seconds = time.perf_counter() - self._asked
+        self.ask()
+        return count, seconds
+
+
+def several(url: str, *, connections: int, seconds: float) -> Run:
+    """Many connections, each asking again as soon as it has its answer, read up to 1 MiB at a time.
+
+    For bodies that keep wrk busier with its 8 KiB reads than the server under test."""
+    parts = urlsplit(url)
+    assert parts.hostname
+    assert parts.port
+    size = bodies.size_of(parts.path) or 0
+    head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
+    buffer = memoryview(bytearray(1 << 20))
+    taken: list[float] = []
+    received = 0
+    with selectors.DefaultSelector() as selector:
+        readings = [_Reading((parts.hostname, parts.port), head, size) for _ in range(connections)]
+        for reading in readings:
+            selector.register(reading.socket, selectors.EVENT_READ, reading)
+            reading.ask()
+        begun = time.perf_counter()
+        while (passed := time.perf_counter() - begun) < seconds:
+            if not (ready := selector.select(20)):
+                raise ConnectionError("nothing came for 20 s")
+            for key, _ in ready:
+                count, ended = key.data.read(buffer)
+                received += count
+                if ended is not None:
+                    taken.append(ended)
+        for reading in readings:
+            reading.socket.close()
+    taken.sort()
+    p50, p99, most = (taken[min(len(taken) - 1, int(len(taken) * q))] * 1e6 for q in (0.5, 0.99, 1.0))
+    return Run(passed, len(taken), received, p50_us=p50, p99_us=p99, max_us=most)
 
 
 async def _fill(url: str, targets: Sequence[str], connections: int) -> int:

@@ -94,6 +94,8 @@ class Answering:
         begun, position = clock(), start
         while position < end:
             data = bodies.piece(path, position, min(_PIECE, end - position))
+            if writer.transport.is_closing():
+                raise ConnectionResetError("the reader has gone")
             writer.write(data)
             self.counts.body_bytes += len(data)
             position += len(data)

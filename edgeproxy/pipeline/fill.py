@@ -235,7 +235,7 @@ class Fill:
         unavailable = self.plan.rules.unavailable_status is not None
         if status == 206:
             raise _bad_answer("a part of the content came although no range was asked for")
-        if unavailable and status in self.plan.rules.error_statuses:
+        if unavailable and status in self.plan.rules.error_statuses and status not in (404, 410):
             raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
         if response.status == 200 and self.plan.expected.size is not None:
             length = response.content_length

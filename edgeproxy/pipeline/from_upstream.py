@@ -103,11 +103,9 @@ class FromUpstream:
         self._fills.start_background(lambda: self._start(question, shared=shared))
 
     def _is_shared(self, question: Question) -> bool:
-        """Whether others may wait for the same fill. Credentials that do not go upstream, and HEAD
-        where a whole body is needed anyway, do not stand against it."""
+        """Whether others may wait for the same fill. HEAD is no hindrance where a whole body is needed
+        anyway."""
         request = question.request
-        if not question.plan.keep_authorization:
-            request = replace(request, headers=request.headers.without(("Authorization",)))
         if request.method == "HEAD" and (
             question.plan.view is not None or self._fills.joinable(question.plan.key)
         ):
@@ -118,8 +116,6 @@ class FromUpstream:
         request, plan, site = question.request, question.plan, question.site
         if request.method == "HEAD":  # of a view: it takes the whole to know its length
             request = replace(request, method="GET")
-        if not plan.keep_authorization:  # then it shapes neither the answer nor what may be shared
-            request = replace(request, headers=request.headers.without(("Authorization",)))
         headers = forwarding.upstream_headers(
             request,
             self._via,

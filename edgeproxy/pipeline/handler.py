@@ -75,6 +75,10 @@ class Pipeline:
         variants = self._store.lookup_memory(plan.key)
         if variants is None:
             variants = await self._store.lookup(plan.key)
+        if plan.expected.sha256:  # what was stored before the site learned otherwise is not it
+            variants = tuple(one for one in variants if one.digest in ("", plan.expected.sha256))
+        if not plan.keep_authorization:
+            request = replace(request, headers=request.headers.without(("Authorization",)))
         now = self._clock()
         decision = before(request, variants, plan.rules, now)
         match decision:
@@ -105,6 +109,8 @@ class Pipeline:
                     return self._answers.refused(plan, site.name, 504, "offline, and this is not stored")
                 return await self._passing.forward(request, plan, site.name, reason, detail=detail)
             case Refuse(status, detail):
+                if plan.prerequisite is not None and path is not None:
+                    return await self._after_prerequisite(request, plan.prerequisite, site, path)
                 return self._answers.refused(plan, site.name, status, detail)
             case _:
                 assert_never(decision)

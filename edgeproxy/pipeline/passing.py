@@ -79,7 +79,8 @@ class Passing:
         self, request: Request, plan: Plan, site: str, answer: Answer, reason: ForwardReason, detail: str
     ) -> Response:
         status = answer.response.status
-        if plan.rules.unavailable_status is not None and status in plan.rules.error_statuses:
+        errors = plan.rules.error_statuses - {404, 410}  # those say "no", whatever they count as
+        if plan.rules.unavailable_status is not None and status in errors:
             await answer.response.aclose()
             error = UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
             return self._answers.failed(plan, site, error)

@@ -34,7 +34,10 @@ class Rules:
     refresh_within: float = 0.0  # what was used so recently is revalidated before it expires; 0: never
     revalidate_floor: float = 0.0  # a client's no-cache/max-age=0 asks upstream at most this often
 
-    # Vary and cookies.
+    # Credentials, Vary and cookies.
+    keyed_by_credential: bool = (
+        False  # the cache key tells credentials apart, so answers to them are storable
+    )
     vary_ignore: frozenset[str] = frozenset()  # lower-case names that do not select
     variants_max: int = 64
     strip_set_cookie: bool = False  # store without Set-Cookie instead of not storing

@@ -55,7 +55,7 @@ def judge(request: Request, status: int, headers: Headers, rules: Rules, respons
     reason = (
         _refused_by_exchange(request, status, rules)
         or _refused_by_response(status, headers, directives, rules)
-        or _refused_by_credentials(request, directives)
+        or _refused_by_credentials(request, directives, rules)
         or _pointless(status, headers, directives, lifetime, rules)
     )
     return Storability(reason, directives, lifetime)
@@ -88,9 +88,9 @@ def _refused_by_response(status: int, headers: Headers, directives: Directives, 
     return ""
 
 
-def _refused_by_credentials(request: Request, directives: Directives) -> str:
+def _refused_by_credentials(request: Request, directives: Directives, rules: Rules) -> str:
     """RFC 9111 section 3.5."""
-    if "Authorization" not in request.headers:
+    if "Authorization" not in request.headers or rules.keyed_by_credential:
         return ""
     allowed = directives.public or directives.must_revalidate or directives.s_maxage is not None
     return "" if allowed else "Authorization"

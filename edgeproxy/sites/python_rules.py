@@ -19,6 +19,7 @@ SECOND_LOOK_SECONDS = 30.0
 ERROR_MEMORY_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 2.0
 HOUR = 3600.0
+USED_SECONDS = 86400.0  # a page used within this time is kept fresh
 
 # All that says "not now" rather than "no": a client gets what is stored instead.
 ERROR_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
@@ -68,11 +69,15 @@ def index_rules(settings: config.Site, context: SiteContext) -> IndexRules:
         unavailable_status=503,
         retry_after=RETRY_AFTER_SECONDS,
         error_memory=ERROR_MEMORY_SECONDS,
+        # A refresh has no client, so it could not present the credentials of one.
+        refresh_within=0.0 if settings.credentials == "pass" else USED_SECONDS,
+        keyed_by_credential=settings.credentials == "pass",
     )
     if settings.keep_deleted:
         page = replace(page, error_statuses=ERROR_STATUSES | {404, 410})
     file = replace(
         page,
+        refresh_within=0.0,
         ttl=FILE_SECONDS,
         ttl_default=None,
         ttl_max=None,
@@ -89,7 +94,7 @@ def index_rules(settings: config.Site, context: SiteContext) -> IndexRules:
     )
     return IndexRules(
         page=page,
-        root_list=replace(page, body_bytes_max=min(settings.body, ROOT_LIST_BYTES_MAX)),
+        root_list=replace(page, refresh_within=0.0, body_bytes_max=min(settings.body, ROOT_LIST_BYTES_MAX)),
         legacy=replace(page, ttl_default=900.0, ttl_max=None, negative_ttl=negative),
         provenance=replace(page, ttl_default=600.0),
         file=file,

