@@ -11,11 +11,12 @@ from pathlib import Path
 from benchmarks import bodies, load, machine
 from benchmarks.origin import Origin
 from benchmarks.peers import Haproxy, Peer, Server
-from benchmarks.report import Limit, Result, Table, ratio, spread
+from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import chosen, prove_hit, scratch, started
 
 CONNECTIONS = 64
 MIDDLE = 256 << 10  # from here on a plain reader: wrk would be the limit
+FULLY_BUSY = 0.9
 LARGE = 256 << 20  # from here on one connection and a plain reader
 _REQUIRED = {"nginx": {1 << 10: 2.0}, "haproxy": {1 << 10: 1.0}}
 
@@ -98,6 +99,7 @@ def _summary(size: int, figures: dict[str, list[dict[str, float]]]) -> Table:
                 f"{sorted(run['bytes_per_second'] for run in runs)[len(runs) // 2] / 1e6:.0f}",
                 spread([run["p50_us"] / 1000 for run in runs], ".2f") if size < LARGE else "-",
                 spread([run["p99_us"] / 1000 for run in runs], ".2f") if size < LARGE else "-",
+                spread([run[key] / scale / run["busy"] for run in runs if run["busy"]]),
                 spread([100 * run["busy"] for run in runs]),
                 spread([100 * run["load_busy"] for run in runs]),
                 f"{sum(run['failures'] for run in runs):.0f}",
@@ -111,6 +113,7 @@ def _summary(size: int, figures: dict[str, list[dict[str, float]]]) -> Table:
         "MB/s",
         "p50 ms",
         "p99 ms",
+        "per busy core",
         "server busy %",
         "load busy %",
         "failed",
@@ -127,9 +130,15 @@ def _limits(size: int, figures: dict[str, list[dict[str, float]]]) -> list[Limit
         if not least:
             continue
         what, bar = f"{bodies.show_size(size)} hit against {name}", f">= {least:g}x"
-        if figures.get("edgeproxy") and figures.get(name):
-            got = ratio([run[key] for run in figures["edgeproxy"]], [run[key] for run in figures[name]])
-            found.append(Limit(what, bar, f"{got:.2f}x", got >= least))
+        ours, theirs = figures.get("edgeproxy"), figures.get(name)
+        if ours and theirs:
+            got, how = ratio([run[key] for run in ours], [run[key] for run in theirs]), ""
+            if min(median([run["busy"] for run in runs]) for runs in (ours, theirs)) < FULLY_BUSY:
+                how = " by processor time"
+                got = ratio(
+                    [run[key] / run["busy"] for run in ours], [run[key] / run["busy"] for run in theirs]
+                )
+            found.append(Limit(what, bar, f"{got:.2f}x{how}", got >= least))
         else:
             found.append(Limit(what, bar, "-", None))
     return found
@@ -166,6 +175,11 @@ def main() -> None:
             "Busy is processor time by wall time: where the load is near 100 % and the server is not, the "
             "load was the "
             "limit; where neither is, something else had the core or both waited.",
+            "Per busy core is the rate divided by the share of the core the server had. Limits are judged "
+            "by it where a "
+            f"server had less than {FULLY_BUSY:.0%} of its core, because then something other than the "
+            "server was the "
+            "limit.",
             *(peer.method for peer in peers),
             "HAProxy at 1 GiB: a cache of 4095 MB (the most it takes), since a body may have half of it; "
             "it answers "

@@ -190,6 +190,9 @@ class Site(Section, frozen=True, kw_only=True):
     revalidate_floor: Annotated[
         Seconds, _doc("python-index: least time between forced revalidations of a page")
     ] = 2.0
+    client_max_age: Annotated[
+        Seconds, _doc("python-index: a client's smaller max-age on a page is read as this; pip sends 0")
+    ] = 600.0
     link_hosts: Annotated[list[str], _doc("python-index: further hosts whose files are served")] = []
     foreign: Annotated[Literal["pass", "drop"], _doc("python-index: links to hosts not served")] = "pass"
     offline_filter: Annotated[bool, _doc("python-index: offline pages list stored files only")] = True

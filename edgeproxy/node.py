@@ -134,7 +134,6 @@ class Node:
             via=self._via,
             sites=self._sites,
             store=store,
-            fills=self._fills,
             views=views,
             passing=passing,
             from_store=from_store,

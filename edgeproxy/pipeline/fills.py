@@ -27,7 +27,6 @@ class Fills:
         self._background = 0
         self._uncacheable: LRUCache[str, float] = LRUCache(KEYS_REMEMBERED_MAX)
         self._failed: LRUCache[str, tuple[float, UpstreamError]] = LRUCache(KEYS_REMEMBERED_MAX)
-        self._asked: LRUCache[str, float] = LRUCache(KEYS_REMEMBERED_MAX)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -95,7 +94,6 @@ class Fills:
 
     def _learn(self, fill: Fill) -> None:
         now, rules, key = self.parts.clock(), fill.plan.rules, fill.plan.key
-        self._asked[key] = now
         match fill.head.result():
             case Unshared() if fill.shared and rules.uncacheable_memory > 0:
                 self._uncacheable[key] = now + rules.uncacheable_memory
@@ -117,8 +115,3 @@ class Fills:
         """The error of a fill of `key` that failed a moment ago, while it is remembered."""
         failed = self._failed.get(key)
         return failed[1] if failed is not None and self.parts.clock() < failed[0] else None
-
-    def asked_within(self, key: str, seconds: float) -> bool:
-        """Whether upstream was asked for `key` in the last `seconds`."""
-        at = self._asked.get(key)
-        return at is not None and self.parts.clock() - at < seconds

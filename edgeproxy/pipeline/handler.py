@@ -8,7 +8,6 @@ from typing import assert_never
 from edgeproxy.errors import RequestError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers, stale_outcome
-from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream, Question
 from edgeproxy.pipeline.passing import Passing
@@ -31,7 +30,6 @@ class Pipeline:
         via: str,
         sites: SiteTable,
         store: Store,
-        fills: Fills,
         views: Views,
         passing: Passing,
         from_store: FromStore,
@@ -43,7 +41,6 @@ class Pipeline:
         self._via = via
         self._sites = sites
         self._store = store
-        self._fills = fills
         self._views = views
         self._passing = passing
         self._from_store = from_store
@@ -92,11 +89,7 @@ class Pipeline:
                     self._from_upstream.revalidate_in_background(request, plan, site, stored)
                 outcome = stale_outcome(stored, site.name, now, detail)
                 return await self._serve(request, plan, site, stored, outcome)
-            case Revalidate(stored):
-                if self._was_just_revalidated(plan, decision, now):
-                    left = stored.fresh_until - now
-                    outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=left, detail="just revalidated")
-                    return await self._serve(request, plan, site, stored, outcome)
+            case Revalidate():
                 return await self._from_upstream.answer(Question(request, plan, site, decision))
             case Miss():
                 if plan.prerequisite is not None and path is not None:
@@ -114,12 +107,6 @@ class Pipeline:
                 return self._answers.refused(plan, site.name, status, detail)
             case _:
                 assert_never(decision)
-
-    def _was_just_revalidated(self, plan: Plan, decision: Revalidate, now: float) -> bool:
-        """A client insists on revalidation of what is fresh and was asked for a moment ago."""
-        floor = plan.rules.revalidate_floor
-        fresh = decision.stored.fresh_until > now and decision.reason is ForwardReason.REQUEST
-        return floor > 0 and fresh and self._fills.asked_within(plan.key, floor)
 
     async def _serve(
         self, request: Request, plan: Plan, site: Site, stored: StoredResponse, outcome: Outcome

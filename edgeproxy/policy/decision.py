@@ -168,18 +168,25 @@ def _usable(
         return _revalidate(stored, ForwardReason.REQUEST, unwanted) if unwanted else Hit(stored, lifetime)
     if stored.must_revalidate:
         return _revalidate(stored, ForwardReason.STALE, _NEVER_STALE)
-    if wishes.max_stale is not None and -lifetime <= wishes.max_stale and not _forces(stored, wishes, now):
+    if (
+        wishes.max_stale is not None
+        and -lifetime <= wishes.max_stale
+        and not _forces(stored, wishes, rules, now)
+    ):
         return Stale(stored, lifetime, False, "max-stale")
     if now < stored.stale_while_revalidate_until and not _unwanted(stored, lifetime, wishes, rules, now):
         return Stale(stored, lifetime, True, "stale-while-revalidate")
     return _revalidate(stored, ForwardReason.STALE, "")
 
 
-def _forces(stored: StoredResponse, wishes: RequestDirectives, now: float) -> bool:
-    """no-cache, or max-age below the age; an age of less than a second is not below max-age=0."""
+def _forces(stored: StoredResponse, wishes: RequestDirectives, rules: Rules, now: float) -> bool:
+    """no-cache, or max-age below the age; no age is below max-age=0."""
     if wishes.no_cache:
         return True
-    return wishes.max_age is not None and (wishes.max_age == 0 or stored.age(now) > wishes.max_age)
+    if wishes.max_age is None:
+        return False
+    allowed = max(wishes.max_age, rules.request_max_age_least)
+    return allowed == 0 or stored.age(now) > allowed
 
 
 def _unwanted(
@@ -190,7 +197,7 @@ def _unwanted(
         return ""
     if wishes.min_fresh is not None and lifetime < wishes.min_fresh:
         reason = "request min-fresh"
-    elif _forces(stored, wishes, now):
+    elif _forces(stored, wishes, rules, now):
         reason = "request no-cache" if wishes.no_cache else "request max-age"
     else:
         return ""

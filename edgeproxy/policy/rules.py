@@ -32,6 +32,7 @@ class Rules:
     # Client's wishes.
     honour_request_directives: bool = True  # Cache-Control and Pragma of requests
     refresh_within: float = 0.0  # what was used so recently is revalidated before it expires; 0: never
+    request_max_age_least: float = 0.0  # a client's smaller max-age is read as this
     revalidate_floor: float = 0.0  # a client's no-cache/max-age=0 asks upstream at most this often
 
     # Credentials, Vary and cookies.

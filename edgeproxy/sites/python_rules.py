@@ -62,6 +62,7 @@ def index_rules(settings: config.Site, context: SiteContext) -> IndexRules:
         patience=settings.page_timeout,
         offline=offline,
         revalidate_floor=settings.revalidate_floor,
+        request_max_age_least=settings.client_max_age,
         vary_ignore=VARY_IGNORE | {name.lower() for name in settings.vary_ignore},
         strip_cookie=True,
         strip_set_cookie=True,

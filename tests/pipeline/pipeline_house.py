@@ -271,7 +271,6 @@ class House:
             via="edge",
             sites=SiteTable([Place(self.site, "", frozenset())]),
             store=self.store,
-            fills=self.fills,
             views=views,
             passing=passing,
             from_store=from_store,
