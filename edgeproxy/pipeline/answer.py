@@ -111,8 +111,9 @@ class Answers:
         """A complete stored response; `source` is what a view was made from, else `stored` itself."""
         now = self._clock()
         headers = self.fields(plan, source, stored.headers, outcome, now)
+        in_ram = body.data is not None
         response = self._select(request, stored.status, headers, stored_content(body), outcome)
-        if response.status != 200 or outcome.cache is not CacheOutcome.HIT or body.data is None:
+        if response.status != 200 or outcome.cache is not CacheOutcome.HIT or not in_ram:
             return response
         handle = self._store.reusable(stored)
         source_handle = handle if source is stored else self._store.reusable(source)

@@ -61,8 +61,9 @@ class DictStore:
     async def open(self, stored: StoredResponse) -> DictBody | None:
         return self.open_memory(stored)
 
-    def reusable(self, stored: StoredResponse) -> None:
-        return None
+    def reusable(self, stored: StoredResponse) -> DictReusable | None:
+        data = self.bodies.get(stored.body)
+        return None if data is None else DictReusable(stored.fresh_until, self.sequence, data)
 
     def writer(self, key: str, *, sequence: int, expected_bytes: int | None, memory_only: bool) -> DictWriter:
         return DictWriter(self, key, sequence)
@@ -105,6 +106,16 @@ class DictBody:
         return self.data[start:end]
 
     def close(self) -> None:
+        self.data = b""  # whoever looks after closing sees nothing
+
+
+@dataclass
+class DictReusable:
+    fresh_until: float
+    sequence: int
+    data: bytes
+
+    def used(self) -> None:
         return None
 
 

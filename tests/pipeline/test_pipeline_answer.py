@@ -45,3 +45,24 @@ async def test_several_ranges_are_one_multipart_body(house: House) -> None:
     assert body.count(b"--" + boundary.encode()) == 3
     assert b"Content-Range: bytes 0-1/11\r\n\r\nhe\r\n" in body
     assert b"Content-Range: bytes 8-10/11\r\n\r\nrld\r\n" in body
+
+
+async def test_a_hit_from_ram_may_be_repeated_and_is_the_same_as_asked_again(house: House) -> None:
+    house.upstream.answers("/a", Scripted(fields=(("Cache-Control", "max-age=60"), ("ETag", '"v1"'))))
+    await house.get("/a")
+    reuse = (await house.ask("/a")).reuse
+    assert reuse is not None
+    assert (reuse.data, reuse.sequence, reuse.fresh_until) == (b"hello world", 0, house.now + 60)
+    house.now += 7
+    again = await house.ask("/a")
+    assert reuse.fields(house.now) == again.headers
+    assert again.headers.get("Age") == "7"
+
+
+@pytest.mark.parametrize("fields", [{"Range": "bytes=0-1"}, {"If-None-Match": '"v1"'}])
+async def test_what_one_client_asks_for_is_not_repeated_for_others(
+    house: House, fields: dict[str, str]
+) -> None:
+    house.upstream.answers("/a", Scripted(fields=(("Cache-Control", "max-age=60"), ("ETag", '"v1"'))))
+    await house.get("/a")
+    assert (await house.ask("/a", **fields)).reuse is None

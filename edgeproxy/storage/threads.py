@@ -1,0 +1,63 @@
+"""The threads in which the store blocks, and the way back from them to the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from edgeproxy.metrics import Metrics
+
+T = TypeVar("T")
+DISK_THREADS = 4
+INDEX_THREADS = 2
+
+
+class Threads:
+    """Made on the loop. `event` counts, and reports each kind of trouble once."""
+
+    def __init__(self, metrics: Metrics, report: Callable[[str], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._metrics, self._report = metrics, report
+        self._told: set[str] = set()
+        self._disk = ThreadPoolExecutor(DISK_THREADS, "edgeproxy-disk")
+        self._index = ThreadPoolExecutor(INDEX_THREADS, "edgeproxy-look-up")
+
+    def run(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
+        """Do blocking work with the disk."""
+        return self._loop.run_in_executor(self._disk, work, *arguments)
+
+    def look_up(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
+        """Do blocking work with the index only, not behind a slow disk."""
+        return self._loop.run_in_executor(self._index, work, *arguments)
+
+    def later(self, work: Callable[..., object], *arguments: object) -> None:
+        """Work with the disk for which nobody waits."""
+        try:
+            self._disk.submit(work, *arguments)
+        except RuntimeError:  # the pool has been shut down: only descriptors are left to close
+            work(*arguments)
+
+    def call(self, work: Callable[..., None], *arguments: object) -> None:
+        """Have the loop do something; from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(work, *arguments)
+
+    def event(self, counter: str, label: str, text: str) -> None:
+        """`note` from any thread."""
+        self.call(self.note, counter, label, text)
+
+    def note(self, counter: str, label: str, text: str) -> None:
+        """Count, and report the first of a kind. On the loop."""
+        self._metrics.count(counter, label)
+        kind = f"{counter} {label}"
+        if text and kind not in self._told:
+            self._told.add(kind)
+            self._report(text)
+
+    def close(self) -> None:
+        """Finish what was handed in. Blocks."""
+        self._disk.shutdown(wait=True)
+        self._index.shutdown(wait=True)
