@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,7 +27,9 @@ def chosen(names: str) -> list[Peer]:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory of our own that is gone afterwards."""
+    """A directory of our own that is gone afterwards. SIGTERM ends the run like an error from here on, so
+    that servers are stopped."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     directory = Path(tempfile.mkdtemp(prefix="edgeproxy-bench-"))
     try:
         yield directory

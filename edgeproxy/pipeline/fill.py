@@ -128,6 +128,14 @@ class Fill:
             self.waiters -= 1
             self._left.set()
 
+    async def disowned(self) -> None:
+        """The one for whom an answer was meant left before taking it over."""
+        self.owner_waits = False
+        if self.head.done():
+            head = self.head.result()
+            if isinstance(head, Unshared):
+                await head.answer.response.aclose()
+
     async def run(self) -> None:
         """To the end, and until the last reader has left. What goes wrong upstream is told to those
         who wait, not raised."""

@@ -135,10 +135,13 @@ class FromUpstream:
         early = not fill.head.done()
         with fill.joined():
             try:
-                patience = question.plan.rules.patience if fill.stored is not None else None
-                head = await asyncio.wait_for(asyncio.shield(fill.head), patience)
+                head = await asyncio.wait_for(asyncio.shield(fill.head), self._patience(question))
             except TimeoutError:
                 return await self._instead(question, _impatient())
+            except asyncio.CancelledError:
+                if owner:
+                    await fill.disowned()
+                raise
             finally:
                 if owner and not fill.head.done():
                     fill.owner_waits = False
@@ -150,6 +153,13 @@ class FromUpstream:
                 request, plan, question.site.name, question.reason, detail=head.detail
             )
         return await self._join(self._start(question, shared=False), question, owner=True)
+
+    def _patience(self, question: Question) -> float | None:
+        """How long upstream may take: without end, unless something stored can be served instead."""
+        rules, stored = question.plan.rules, question.stored
+        if rules.patience is None or after_failure(question.request, stored, rules, self._clock()) is None:
+            return None
+        return rules.patience
 
     def _is_for(self, question: Question, head: Head, early: bool) -> bool:
         """Whether one who joined may have what the fill brought. Who asked before the head was there
@@ -225,6 +235,8 @@ class FromUpstream:
                 return self._answers.derived(request, plan, source, fill.examined, outcome)
             return await self._stored_or_again(question, source, outcome)
         if self._is_far(request, head):
+            size = head.body.size
+            fill.wanted = fill.wanted or (size is not None and size <= plan.prefetch_bytes_max)
             return await self._passing.forward(
                 request, plan, site.name, ForwardReason.PARTIAL, detail="range far behind the fill"
             )

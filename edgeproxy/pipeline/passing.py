@@ -45,6 +45,32 @@ class Passing:
         """Neither looked up, nor stored, nor shared."""
         if plan.rules.offline:
             return self._answers.refused(plan, site, 504, "offline")
+        try:
+            answer = await self._ask(request, plan, site)
+        except UpstreamError as error:
+            return self._answers.failed(plan, site, error)
+        await self._invalidate(request, plan, answer)
+        return self.answer(request, plan, site, answer, reason, detail)
+
+    async def head(
+        self, request: Request, plan: Plan, site: str, reason: ForwardReason, stored: StoredResponse | None
+    ) -> Response:
+        """HEAD of what is not fresh here: upstream's answer tells about the stored GET as well (RFC
+        9111 section 4.3.5)."""
+        try:
+            answer = await self._ask(request, plan, site)
+        except UpstreamError as error:
+            return self._answers.failed(plan, site, error)
+        if stored is not None and answer.response.status == 200:
+            freshened = after_head(stored, answer.response.headers, plan.rules, self._clock())
+            if freshened is None:
+                await self._store.remove(stored)
+            else:
+                await self._store.freshen(stored, freshened)
+        return self.answer(request, plan, site, answer, reason, "")
+
+    async def _ask(self, request: Request, plan: Plan, site: str) -> Answer:
+        """Raises UpstreamError also for statuses that the site counts as failures."""
         headers = forwarding.upstream_headers(
             request,
             self._via,
@@ -52,39 +78,13 @@ class Passing:
             keep_authorization=plan.keep_authorization,
             strip_cookie=plan.rules.strip_cookie,
         )
-        try:
-            answer = await self._exchange.ask(
-                plan, site, request.method, headers, request.body, request.interim
-            )
-        except UpstreamError as error:
-            return self._answers.failed(plan, site, error)
-        await self._invalidate(request, plan, answer)
-        return await self._refuse_errors(request, plan, site, answer, reason, detail)
-
-    async def head(
-        self, request: Request, plan: Plan, site: str, reason: ForwardReason, stored: StoredResponse | None
-    ) -> Response:
-        """HEAD of what is not fresh here: upstream's answer tells about the stored GET as well (RFC
-        9111 section 4.3.5)."""
-        response = await self.forward(request, plan, site, reason)
-        if stored is not None and response.outcome.forward_status == 200:
-            freshened = after_head(stored, response.headers, plan.rules, self._clock())
-            if freshened is None:
-                await self._store.remove(stored)
-            else:
-                await self._store.freshen(stored, freshened)
-        return response
-
-    async def _refuse_errors(
-        self, request: Request, plan: Plan, site: str, answer: Answer, reason: ForwardReason, detail: str
-    ) -> Response:
+        answer = await self._exchange.ask(plan, site, request.method, headers, request.body, request.interim)
         status = answer.response.status
         errors = plan.rules.error_statuses - {404, 410}  # those say "no", whatever they count as
         if plan.rules.unavailable_status is not None and status in errors:
             await answer.response.aclose()
-            error = UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
-            return self._answers.failed(plan, site, error)
-        return self.answer(request, plan, site, answer, reason, detail)
+            raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
+        return answer
 
     def answer(
         self, request: Request, plan: Plan, site: str, answer: Answer, reason: ForwardReason, detail: str

@@ -61,3 +61,17 @@ class Threads:
         """Finish what was handed in. Blocks."""
         self._disk.shutdown(wait=True)
         self._index.shutdown(wait=True)
+
+
+async def or_undo(future: asyncio.Future[T], undo: Callable[[T], None]) -> T:
+    """Await a thread's result; if the caller is cancelled, undo it when it comes."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+
+        def late(ended: asyncio.Future[T]) -> None:
+            if not ended.cancelled() and ended.exception() is None:
+                undo(ended.result())
+
+        future.add_done_callback(late)
+        raise

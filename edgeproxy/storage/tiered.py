@@ -11,8 +11,6 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -25,21 +23,20 @@ from edgeproxy.storage import crash, eviction, index, record
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.disk_body import DiskBody
 from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.held import Held
 from edgeproxy.storage.memory import Copy, Entry, MemoryBody, RamTier
 from edgeproxy.storage.opening import open_disk
 from edgeproxy.storage.purging import Purging
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.store import Purge, PurgeScope, StoreStatistics
 from edgeproxy.storage.sweep import Sweep
+from edgeproxy.storage.threads import Threads, or_undo
+from edgeproxy.storage.upkeep import Upkeep
 from edgeproxy.storage.write_behind import Pending, WriteBehind
 from edgeproxy.storage.writer import Writer
 from edgeproxy.tasks import Tasks
 
-T = TypeVar("T")
 Report = Callable[[str], None]
-DISK_THREADS = 4
-INDEX_THREADS = 2
-TOUCH_SECONDS = 5.0
 
 
 class TieredStore:
@@ -58,21 +55,17 @@ class TieredStore:
     ) -> None:
         self.disk: DiskTier | None = None
         self._settings, self._clock, self._tasks, self._metrics = settings, clock, tasks, metrics
-        self._report = report
         self._on_disk = on_disk
-        self._told: set[str] = set()
+        self._threads = Threads(metrics, report)
         self._generations = Generations()
         policy = eviction.build(settings.memory_eviction)
         self._ram = RamTier(settings.memory, policy, lambda: metrics.count("evictions_total", "memory"))
-        self._loading: dict[str, asyncio.Task[Entry | None]] = {}
+        self._held = Held(self._ram, self._generations, self._threads, tasks)
         self._writers: set[Writer] = set()
         self._own_tasks: list[asyncio.Task[None]] = []
-        self._pool = ThreadPoolExecutor(DISK_THREADS, "edgeproxy-disk")
-        self._index_pool = ThreadPoolExecutor(INDEX_THREADS, "edgeproxy-look-up")
         self._behind: WriteBehind | None = None
         self._purging: Purging | None = None
-        self._sweep: Sweep | None = None
-        self._disk_responses = self._disk_bodies = 0
+        self._upkeep: Upkeep | None = None
         self._is_closed = False
 
     def __repr__(self) -> str:
@@ -84,30 +77,36 @@ class TieredStore:
     async def start(self) -> None:
         """Lock the directory and open the index. Raises StartError."""
         crash.arm(os.environ.get("EDGEPROXY_CRASH"))
-        self._loop = asyncio.get_running_loop()
         metrics, ram = self._metrics, self._ram
         metrics.gauge("memory_bytes", lambda: ram.bytes)
         metrics.gauge("memory_responses", lambda: ram.responses)
         metrics.gauge("disk_bytes", lambda: self.disk.used if self.disk else 0)
-        metrics.gauge("disk_responses", lambda: self._disk_responses)
+        metrics.gauge("disk_responses", lambda: self._upkeep.responses if self._upkeep else 0)
         if not self._on_disk:
             return
-        opened = await self.run(open_disk, self._settings, self._generations, self._event, self._left)
-        disk = self.disk = opened.disk
-        self._behind = WriteBehind(
-            disk, clock=self._clock, run=self.run, is_current=self._is_current, settled=self._settled
+        opened = await self._threads.run(
+            open_disk, self._settings, self._generations, self._threads.event, self._left
         )
-        self._purging = Purging(disk, self._generations, run=self.run, oldest=self._oldest_writer)
-        self._sweep = Sweep(
+        disk = self.disk = self._held.disk = opened.disk
+        self._behind = WriteBehind(
+            disk,
+            clock=self._clock,
+            run=self._threads.run,
+            is_current=self._held.is_current,
+            settled=self._settled,
+        )
+        self._purging = Purging(disk, self._generations, run=self._threads.run, oldest=self._oldest_writer)
+        sweep = Sweep(
             disk,
             self._generations,
             trust_bodies=opened.trust_bodies,
-            imported=lambda stored: self._call(self._imported, stored),
-            corrupt=lambda text: self._event("corrupt_total", "body", text),
+            imported=lambda stored: self._threads.call(self._held.imported, stored),
+            corrupt=lambda text: self._threads.event("corrupt_total", "body", text),
         )
+        self._upkeep = Upkeep(disk, sweep, self._ram, self._threads, self._clock)
         for work, name in (
             (self._behind.run_forever(), "write behind"),
-            (self._keep_index(opened.temporary), "index upkeep"),
+            (self._upkeep.run_forever(opened.temporary), "index upkeep"),
             (self._purging.run_forever(), "reclaim"),
         ):
             self._own_tasks.append(self._tasks.start(work, name))
@@ -116,8 +115,8 @@ class TieredStore:
         """Write what waits, then let go of the directory."""
         if self._is_closed:
             return
-        if self._sweep is not None:
-            self._sweep.stop()
+        if self._upkeep is not None:
+            self._upkeep.stop()
         if self._behind is not None and not self._own_tasks[0].done():
             await self._behind.flush()
         self._is_closed = True
@@ -128,85 +127,15 @@ class TieredStore:
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
-        self._pool.shutdown(wait=True)
-        self._index_pool.shutdown(wait=True)
-        if self.disk is not None:
+        self._threads.close()
+        if self.disk is not None and self._upkeep is not None:
             with contextlib.suppress(StorageError):
-                self._tell_touches()
+                self._upkeep.tell_touches()
             self.disk.index.close()
             self.disk.directory.close()
 
-    async def _keep_index(self, temporary: list[str]) -> None:
-        """Sweep once, and again whenever the index had to be replaced; tell it of uses; count."""
-        disk, sweep = self.disk, self._sweep
-        if disk is None or sweep is None:
-            return
-        is_due = True
-        while True:
-            try:
-                if is_due or disk.index.is_partial:
-                    is_due = False
-                    await self.run(sweep.run, temporary)
-                    temporary = []
-                await self.run(self._tell_touches)
-                (counts,) = await self.run(
-                    disk.index.read,
-                    "select (select count(*) from responses), (select count(*) from bodies)",
-                )
-                self._disk_responses, self._disk_bodies = (c if isinstance(c, int) else 0 for c in counts)
-            except (StorageError, OSError) as error:
-                self._event("storage_errors_total", "sweep", f"sweep: {error}")
-            await asyncio.sleep(TOUCH_SECONDS)
-
-    def _tell_touches(self) -> None:
-        if self.disk is None or not self._ram.touched:
-            return
-        bodies, self._ram.touched = self._ram.touched, set()
-        now = self._clock()
-        self.disk.index.submit(lambda c: index.touch(c, bodies, now)).result()
-
-    # -- threads -------------------------------------------------------------------------------
-
-    def run(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
-        """Do blocking work in the disk's threads."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    def later(self, work: Callable[..., object], *arguments: object) -> None:
-        """Likewise, nobody waits."""
-        try:
-            self._pool.submit(work, *arguments)
-        except RuntimeError:  # the pool has been shut down: only descriptors are left to close
-            work(*arguments)
-
-    def _call(self, work: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(work, *arguments)
-
-    def _event(self, counter: str, label: str, text: str) -> None:
-        self._call(self._note, counter, label, text)
-
-    def _note(self, counter: str, label: str, text: str) -> None:
-        self._metrics.count(counter, label)
-        kind = f"{counter} {label}"
-        if text and kind not in self._told:
-            self._told.add(kind)
-            self._report(text)
-
     def _left(self, bodies: list[str]) -> None:
-        self._call(self._forget_bodies, bodies)
-
-    def _forget_bodies(self, bodies: list[str]) -> None:
-        for body in bodies:
-            key = self._ram.key_of.get(body)
-            entry = self._ram.find(key) if key is not None else None
-            if key is not None and entry is not None and body not in entry.copies:
-                self._hold(key, tuple(stored for stored in entry.variants if stored.body != body))
-
-    def _imported(self, stored: StoredResponse) -> None:
-        self._generations.sequence = max(self._generations.sequence, stored.sequence)
-        entry = self._ram.find(stored.key)
-        if entry is not None and not entry.copies:
-            self._ram.drop(stored.key)
+        self._threads.call(self._held.forget_bodies, bodies)
 
     # -- looking up ----------------------------------------------------------------------------
 
@@ -215,67 +144,16 @@ class TieredStore:
         return self._generations.sequence
 
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
-        entry = self._ram.find(key)
-        if entry is None:
-            return () if self.disk is None else None
-        if entry.checked != self._generations.sequence:
-            self._judge(key, entry)
-        self._ram.touch(key)
-        return entry.variants
-
-    def _hold(self, key: str, variants: tuple[StoredResponse, ...]) -> Entry:
-        return self._ram.hold(key, variants, self._generations.sequence)
-
-    def _judge(self, key: str, entry: Entry) -> None:
-        """Compare an entry with the purges since it was last looked at."""
-        sequence = self._generations.sequence
-        kept: list[StoredResponse] = []
-        for stored in entry.variants:
-            verdict = self._generations.verdict(stored)
-            copy = entry.copies.get(stored.body)
-            if verdict is Verdict.DEAD:
-                continue
-            if verdict is Verdict.SOFT:
-                # From here on it has seen the purge: freshening it will make it good again.
-                stored = replace(stored, fresh_until=0.0, sequence=sequence)
-                if copy is not None:
-                    copy.fresh_until = 0.0
-            elif copy is not None:
-                copy.sequence = sequence
-            kept.append(stored)
-        self._hold(key, tuple(kept))
+        return self._held.lookup(key)
 
     async def lookup(self, key: str) -> tuple[StoredResponse, ...]:
-        found = self.lookup_memory(key)
+        found = self._held.lookup(key)
         if found is None:
-            entry = await self._entry(key)
-            found = None if entry is None else self.lookup_memory(key)
+            entry = await self._held.load(key)
+            found = None if entry is None else self._held.lookup(key)
             if found is None and entry is not None:  # it did not fit into the RAM tier
                 found = entry.variants
         return found or ()
-
-    async def _entry(self, key: str) -> Entry | None:
-        """What is held under `key`, loaded if need be; None when the index cannot tell."""
-        entry = self._ram.find(key)
-        if entry is not None:
-            return entry
-        if self.disk is None:
-            return self._hold(key, ())
-        task = self._loading.get(key)
-        if task is None:
-            task = self._loading[key] = self._tasks.start(self._load(key, self.disk), "look-up")
-            task.add_done_callback(lambda _: self._loading.pop(key, None))
-        return await asyncio.shield(task)
-
-    async def _load(self, key: str, disk: DiskTier) -> Entry | None:
-        try:
-            found = await self._loop.run_in_executor(self._index_pool, disk.find, key)
-        except StorageError as error:
-            self._note("storage_errors_total", "look-up", str(error))
-            return None
-        entry = self._hold(key, tuple(found))
-        self._judge(key, entry)
-        return entry
 
     def stored_keys(self, keys: Sequence[str]) -> frozenset[str]:
         """Exact for what is in RAM, by the index otherwise (purges since are not looked at)."""
@@ -294,23 +172,11 @@ class TieredStore:
     # -- bodies --------------------------------------------------------------------------------
 
     def open_memory(self, stored: StoredResponse) -> MemoryBody | None:
-        copy = self._copy(stored)
+        copy = self._held.copy(stored)
         if copy is None:
             return None
-        self._use(stored)
+        self._held.use(stored)
         return MemoryBody(copy.data)
-
-    def _copy(self, stored: StoredResponse) -> Copy | None:
-        entry = self._ram.find(stored.key)
-        return None if entry is None else entry.copies.get(stored.body)
-
-    def _use(self, stored: StoredResponse) -> None:
-        self._ram.used(stored.key, stored.body)
-        entry = self._ram.find(stored.key)
-        if entry is not None and len(entry.variants) > 1 and entry.variants[0].body != stored.body:
-            # Most recently used first, so that the last variant is the one to go.
-            first = [s for s in entry.variants if s.body == stored.body]
-            entry.variants = (*first, *(s for s in entry.variants if s.body != stored.body))
 
     async def open(self, stored: StoredResponse) -> MemoryBody | DiskBody | None:
         body = self.open_memory(stored)
@@ -318,23 +184,23 @@ class TieredStore:
         if body is not None or disk is None:
             return body
         try:
-            opening = self.run(lambda: disk.open(stored, whole_bytes_max=self._settings.memory_body))
-            opened = await _or_undo(opening, lambda late: self.later(os.close, late.fd))
+            opening = self._threads.run(lambda: disk.open(stored, whole_bytes_max=self._settings.memory_body))
+            opened = await or_undo(opening, lambda late: self._threads.later(os.close, late.fd))
         except Damaged as error:
             await self._damaged(stored, str(error))
             return None
         except StorageError:
             return None
-        self._use(stored)
+        self._held.use(stored)
         if opened.data is None:
             return DiskBody(
                 disk,
                 opened,
-                run=self.run,
-                later=self.later,
+                run=self._threads.run,
+                later=self._threads.later,
                 damaged=lambda text: self._damaged(stored, text),
             )
-        self.later(os.close, opened.fd)
+        self._threads.later(os.close, opened.fd)
         entry = self._ram.find(stored.key)
         if entry is not None and stored.body not in entry.copies:
             held = next((s for s in entry.variants if s.body == stored.body), None)
@@ -343,7 +209,7 @@ class TieredStore:
         return MemoryBody(opened.data)
 
     async def _damaged(self, stored: StoredResponse, text: str) -> None:
-        self._note("corrupt_total", "body", f"a stored body was dropped: {text}")
+        self._threads.note("corrupt_total", "body", f"a stored body was dropped: {text}")
         await self.remove(stored)
 
     def reusable(self, stored: StoredResponse) -> Copy | None:
@@ -351,7 +217,7 @@ class TieredStore:
         if entry is None:
             return None
         if entry.checked != self._generations.sequence:
-            self._judge(stored.key, entry)
+            self._held.judge(stored.key, entry)
         return entry.copies.get(stored.body)
 
     # -- keeping -------------------------------------------------------------------------------
@@ -361,6 +227,7 @@ class TieredStore:
         in_ram_only = memory_only or self.disk is None or not self.disk.writes.is_usable
         writer = Writer(
             self,
+            self._threads,
             secrets.token_hex(16),
             key,
             sequence=sequence,
@@ -379,7 +246,7 @@ class TieredStore:
     async def keep_small(
         self, stored: StoredResponse, data: bytes, memory_only: bool
     ) -> StoredResponse | None:
-        loaded = await self._entry(stored.key)
+        loaded = await self._held.load(stored.key)
         if self._generations.verdict(stored) is not Verdict.GOOD:
             return None
         entry = self._ram.pin(stored.key, loaded or Entry())
@@ -391,7 +258,7 @@ class TieredStore:
         try:
             await self._behind.put(Pending(stored, data))
         except StorageError as error:
-            self._note("storage_errors_total", "write-behind", str(error))
+            self._threads.note("storage_errors_total", "write-behind", str(error))
             self._ram.unpin(stored.key, entry)
         except BaseException:
             self._ram.unpin(stored.key, entry)
@@ -402,19 +269,19 @@ class TieredStore:
         disk = self.disk
         if disk is None or self._generations.verdict(stored) is not Verdict.GOOD:
             if disk is not None:
-                self.later(disk.discard, stored.body)
+                self._threads.later(disk.discard, stored.body)
                 disk.account(-stored.body_bytes)
             return None
-        entry = self._ram.pin(stored.key, await self._entry(stored.key) or Entry())
+        entry = self._ram.pin(stored.key, await self._held.load(stored.key) or Entry())
         try:
-            await asyncio.shield(self.run(self._publish, disk, stored, fd, sums))
+            await asyncio.shield(self._threads.run(self._publish, disk, stored, fd, sums))
             if self._generations.verdict(stored) is not Verdict.GOOD:
                 await self._drop_later([stored.body], stored.key)
                 return None
             self._replace(stored)
             return stored
         except StorageError as error:
-            self._note("storage_errors_total", "commit", str(error))
+            self._threads.note("storage_errors_total", "commit", str(error))
             return None
         finally:
             self._ram.unpin(stored.key, entry)
@@ -430,7 +297,7 @@ class TieredStore:
         before = entry.variants if entry is not None else ()
         others = [s for s in before if s.selecting != stored.selecting and s.body != stored.body]
         kept = others[: max(0, self._settings.variants - 1)]
-        self._hold(stored.key, (stored, *kept))
+        self._held.hold(stored.key, (stored, *kept))
         names = {s.body for s in kept}
         gone = [s.body for s in before if s.body not in names and s.body != stored.body]
         if gone and self.disk is not None:
@@ -441,20 +308,17 @@ class TieredStore:
         if self.disk is None or not bodies:
             return
         try:
-            await asyncio.shield(self.run(self.disk.drop, bodies))
+            await asyncio.shield(self._threads.run(self.disk.drop, bodies))
         except StorageError as error:
-            self._note("storage_errors_total", "remove", str(error))
+            self._threads.note("storage_errors_total", "remove", str(error))
             self._generations.purge(Purge(PurgeScope.URL, key))
-
-    def _is_current(self, stored: StoredResponse) -> bool:
-        entry = self._ram.find(stored.key)
-        return entry is not None and any(s.body == stored.body for s in entry.variants)
 
     def _settled(self, stored: StoredResponse) -> None:
         entry = self._ram.find(stored.key)
         if entry is None:
             return
-        if len(entry.copies.get(stored.body, _NOTHING).data) > self._settings.memory_body:
+        copy = entry.copies.get(stored.body)
+        if copy is not None and len(copy.data) > self._settings.memory_body:
             self._ram.drop_copy(stored.key, entry, stored.body)
         self._ram.unpin(stored.key, entry)
 
@@ -467,18 +331,18 @@ class TieredStore:
             digest=new.digest or old.digest,
             sequence=max(old.sequence, new.sequence),
         )
-        entry = await self._entry(old.key)
+        entry = await self._held.load(old.key)
         if entry is None or not any(s.body == old.body for s in entry.variants):
             return new
         if self._generations.verdict(new) is Verdict.DEAD:
             return new
         others = tuple(s for s in entry.variants if s.body != old.body and s.selecting != new.selecting)
         gone = [s.body for s in entry.variants if s.body != old.body and s not in others]
-        entry = self._hold(old.key, (new, *others))
+        entry = self._held.hold(old.key, (new, *others))
         copy = entry.copies.get(old.body)
         if copy is not None:
             self._ram.copy(entry, new, copy.data, self._generations.sequence)
-        self._judge(old.key, entry)
+        self._held.judge(old.key, entry)
         if self.disk is not None:
             await self._drop_later(gone, old.key)
             try:
@@ -487,13 +351,13 @@ class TieredStore:
                     asyncio.wrap_future(self.disk.index.submit(lambda c: index.freshen(c, new, data)))
                 )
             except StorageError as error:
-                self._note("storage_errors_total", "freshen", str(error))
+                self._threads.note("storage_errors_total", "freshen", str(error))
         return new
 
     async def remove(self, stored: StoredResponse) -> None:
-        entry = await self._entry(stored.key)
+        entry = await self._held.load(stored.key)
         if entry is not None:
-            self._hold(stored.key, tuple(s for s in entry.variants if s.body != stored.body))
+            self._held.hold(stored.key, tuple(s for s in entry.variants if s.body != stored.body))
         await self._drop_later([stored.body], stored.key)
 
     async def purge(self, purge: Purge) -> None:
@@ -503,7 +367,7 @@ class TieredStore:
             try:
                 await self._purging.note(number, purge)
             except (StorageError, OSError) as error:
-                self._note("storage_errors_total", "purge", f"a purge is not on disk: {error}")
+                self._threads.note("storage_errors_total", "purge", f"a purge is not on disk: {error}")
 
     def statistics(self) -> StoreStatistics:
         disk = self.disk
@@ -513,41 +377,10 @@ class TieredStore:
             memory_responses=self._ram.responses,
             disk_bytes=disk.used if disk else 0,
             disk_bytes_max=disk.limits.bytes_max if disk else 0,
-            disk_responses=self._disk_responses,
-            disk_bodies=self._disk_bodies,
+            disk_responses=self._upkeep.responses if self._upkeep else 0,
+            disk_bodies=self._upkeep.bodies if self._upkeep else 0,
             disk_state=disk.state if disk else "off: RAM only",
         )
-
-
-_NOTHING = Copy(
-    StoredResponse(
-        key="",
-        site="",
-        status=0,
-        fields=(),
-        born=0.0,
-        request_time=0.0,
-        response_time=0.0,
-        fresh_until=0.0,
-    ),
-    b"",
-    0,
-    lambda key, body: None,
-)
-
-
-async def _or_undo(future: asyncio.Future[T], undo: Callable[[T], None]) -> T:
-    """Await a thread's result; if the caller is cancelled, undo it when it comes."""
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-
-        def late(ended: asyncio.Future[T]) -> None:
-            if not ended.cancelled() and ended.exception() is None:
-                undo(ended.result())
-
-        future.add_done_callback(late)
-        raise
 
 
 def open_store(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -14,18 +14,13 @@ from edgeproxy.message import FileSlice, Part
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.integrity import RunningChecksums
-
-T = TypeVar("T")
+from edgeproxy.storage.threads import Threads
 
 
 class Keeper(Protocol):
     """What a writer needs of the store it belongs to."""
 
     disk: DiskTier | None
-
-    def run(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]: ...
-
-    def later(self, work: Callable[..., object], *arguments: object) -> None: ...
 
     async def keep_small(
         self, stored: StoredResponse, data: bytes, memory_only: bool
@@ -43,12 +38,21 @@ class Writer:
     file, or fails if `memory_only`."""
 
     def __init__(
-        self, keeper: Keeper, body: str, key: str, *, sequence: int, memory_bytes_max: int, memory_only: bool
+        self,
+        keeper: Keeper,
+        threads: Threads,
+        body: str,
+        key: str,
+        *,
+        sequence: int,
+        memory_bytes_max: int,
+        memory_only: bool,
     ) -> None:
         self.body, self.key, self.sequence = body, key, sequence
         self.written = 0
         self.memory_only = memory_only
         self._keeper = keeper
+        self._threads = threads
         self._memory_bytes_max = memory_bytes_max
         self._buffer: bytearray | None = bytearray()
         self._fd = -1
@@ -89,7 +93,7 @@ class Writer:
             chunks = [bytes(self._buffer), *chunks]
         start = 0 if self._buffer is not None else self.written
         # A caller may be cancelled while the thread goes on: the job outlives the call.
-        self._job = self._keeper.run(self._append, disk, chunks, start)
+        self._job = self._threads.run(self._append, disk, chunks, start)
         self._job.add_done_callback(_seen)
         end = await asyncio.shield(self._job)
         self._buffer = None
@@ -135,7 +139,7 @@ class Writer:
     def _remove(self) -> None:
         disk = self._keeper.disk
         if disk is not None and self._fd >= 0:
-            self._keeper.later(disk.discard, self.body)
+            self._threads.later(disk.discard, self.body)
             disk.account(-self._reserved)
 
     def close(self) -> None:
@@ -146,7 +150,7 @@ class Writer:
     def _close(self) -> None:
         if self._fd >= 0:
             # The last close of a removed file frees its blocks, which can take long.
-            self._keeper.later(os.close, self._fd)
+            self._threads.later(os.close, self._fd)
             self._fd = -1
 
     def _after_job(self, work: Callable[[], None]) -> None:

@@ -200,6 +200,7 @@ class ScriptedUpstream:
     def __init__(self) -> None:
         self.script: dict[str, list[Any]] = {}
         self.requests: list[UpstreamRequest] = []
+        self.given: list[Scripted] = []
         self.gate: asyncio.Event | None = None
 
     def answers(self, target: str, *answers: Any) -> None:
@@ -216,7 +217,8 @@ class ScriptedUpstream:
         if callable(answer):
             answer = answer(request)
         assert isinstance(answer, Scripted)
-        return replace(answer, closed=False)
+        self.given.append(replace(answer, closed=False))
+        return self.given[-1]
 
     async def aclose(self) -> None:
         return None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from pipeline_house import House, Scripted, content
 
 from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.policy.rules import Rules
 
 REFUSED = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
 CUT = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
@@ -103,3 +105,50 @@ async def test_authorized_requests_are_never_collapsed(house: House) -> None:
         "Bearer 2",
     ]
     assert house.store.kept == {}
+
+
+async def test_an_owner_that_leaves_does_not_leak_the_answer_meant_for_it(house: House) -> None:
+    house.upstream.answers("/a", Scripted(fields=(("Cache-Control", "no-store"),)))
+    house.upstream.gate = asyncio.Event()
+    asked = asyncio.ensure_future(house.ask("/a"))
+    await house.settle()
+    asked.cancel()
+    house.upstream.gate.set()
+    await house.settle()
+    assert asked.cancelled()
+    assert [answer.closed for answer in house.upstream.given] == [True]
+
+
+async def test_a_slow_upstream_is_not_waited_for_when_a_stale_answer_will_do(house: House) -> None:
+    house.site.rules = Rules(patience=0.01, stale_when_disconnected=3600)
+    house.upstream.answers("/a", Scripted(fields=(("Cache-Control", "max-age=10"),)))
+    await house.get("/a")
+    house.now += 20
+    house.upstream.gate = asyncio.Event()
+    assert await house.get("/a") == (200, b"hello world", "stale")
+    house.upstream.gate.set()
+
+
+async def test_a_slow_upstream_is_waited_for_when_nothing_is_stored(house: House) -> None:
+    house.site.rules = Rules(patience=0.01)
+    house.upstream.answers("/a", Scripted())
+    house.upstream.gate = asyncio.Event()
+    asked = asyncio.ensure_future(house.get("/a"))
+    await asyncio.sleep(0.05)
+    assert not asked.done()
+    house.upstream.gate.set()
+    assert (await asked)[0] == 200
+
+
+async def test_a_far_range_is_asked_for_by_itself_while_the_fill_goes_on(house: House) -> None:
+    rest = asyncio.Event()
+    size = 4 << 20
+    house.site.shape = lambda plan: replace(plan, prefetch_bytes_max=size)
+    part = (("Content-Range", f"bytes {size - 4}-{size - 1}/{size}"),)
+    whole = Scripted(pieces=(b"x" * 100, rest, b"y" * (size - 104), b"tail"))
+    house.upstream.answers("/a", whole, Scripted(206, fields=part, pieces=(b"tail",)))
+    assert (await house.get("/a", Range="bytes=-4"))[:2] == (206, b"tail")
+    rest.set()
+    await house.fills_end()
+    assert await house.get("/a", Range="bytes=-4") == (206, b"tail", "hit")
+    assert len(house.upstream.requests) == 2

@@ -1,0 +1,111 @@
+"""What the RAM tier holds, judged against the purges, and loaded from the index when it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from edgeproxy.errors import StorageError
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.memory import Copy, Entry, RamTier
+from edgeproxy.storage.threads import Threads
+from edgeproxy.tasks import Tasks
+
+
+class Held:
+    """Used on the loop only, except `is_current`. Without a `disk`, what is not in RAM is nowhere."""
+
+    def __init__(self, ram: RamTier, generations: Generations, threads: Threads, tasks: Tasks) -> None:
+        self.disk: DiskTier | None = None
+        self._ram, self._generations = ram, generations
+        self._threads, self._tasks = threads, tasks
+        self._loading: dict[str, asyncio.Task[Entry | None]] = {}
+
+    def lookup(self, key: str) -> tuple[StoredResponse, ...] | None:
+        """The variants under `key` as purges leave them; None when only `load` can tell."""
+        entry = self._ram.find(key)
+        if entry is None:
+            return () if self.disk is None else None
+        if entry.checked != self._generations.sequence:
+            self.judge(key, entry)
+        self._ram.touch(key)
+        return entry.variants
+
+    def hold(self, key: str, variants: tuple[StoredResponse, ...]) -> Entry:
+        return self._ram.hold(key, variants, self._generations.sequence)
+
+    def judge(self, key: str, entry: Entry) -> None:
+        """Compare an entry with the purges since it was last looked at."""
+        sequence = self._generations.sequence
+        kept: list[StoredResponse] = []
+        for stored in entry.variants:
+            verdict = self._generations.verdict(stored)
+            copy = entry.copies.get(stored.body)
+            if verdict is Verdict.DEAD:
+                continue
+            if verdict is Verdict.SOFT:
+                # From here on it has seen the purge: freshening it will make it good again.
+                stored = replace(stored, fresh_until=0.0, sequence=sequence)
+                if copy is not None:
+                    copy.fresh_until = 0.0
+            elif copy is not None:
+                copy.sequence = sequence
+            kept.append(stored)
+        self.hold(key, tuple(kept))
+
+    async def load(self, key: str) -> Entry | None:
+        """What is held under `key`, loaded if need be; None when the index cannot tell."""
+        entry = self._ram.find(key)
+        if entry is not None:
+            return entry
+        if self.disk is None:
+            return self.hold(key, ())
+        task = self._loading.get(key)
+        if task is None:
+            task = self._loading[key] = self._tasks.start(self._load(key, self.disk), "look-up")
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, key: str, disk: DiskTier) -> Entry | None:
+        try:
+            found = await self._threads.look_up(disk.find, key)
+        except StorageError as error:
+            self._threads.note("storage_errors_total", "look-up", str(error))
+            return None
+        entry = self.hold(key, tuple(found))
+        self.judge(key, entry)
+        return entry
+
+    def copy(self, stored: StoredResponse) -> Copy | None:
+        entry = self._ram.find(stored.key)
+        return None if entry is None else entry.copies.get(stored.body)
+
+    def use(self, stored: StoredResponse) -> None:
+        self._ram.used(stored.key, stored.body)
+        entry = self._ram.find(stored.key)
+        if entry is not None and len(entry.variants) > 1 and entry.variants[0].body != stored.body:
+            # Most recently used first, so that the last variant is the one to go.
+            first = [s for s in entry.variants if s.body == stored.body]
+            entry.variants = (*first, *(s for s in entry.variants if s.body != stored.body))
+
+    def is_current(self, stored: StoredResponse) -> bool:
+        entry = self._ram.find(stored.key)
+        return entry is not None and any(s.body == stored.body for s in entry.variants)
+
+    def forget_bodies(self, bodies: list[str]) -> None:
+        """These have left the disk; what is in RAM may stay there."""
+        for body in bodies:
+            key = self._ram.key_of.get(body)
+            entry = self._ram.find(key) if key is not None else None
+            if key is not None and entry is not None and body not in entry.copies:
+                self.hold(key, tuple(stored for stored in entry.variants if stored.body != body))
+
+    def imported(self, stored: StoredResponse) -> None:
+        """The sweep has read this response in again: an entry that lacks it is out of date."""
+        self._generations.sequence = max(self._generations.sequence, stored.sequence)
+        entry = self._ram.find(stored.key)
+        if entry is not None and not entry.copies:
+            self._ram.drop(stored.key)
