@@ -104,7 +104,9 @@ class Node:
         config, clock, store = self._config, self._clock, self._store
         exchange = Exchange(self._upstream, self.metrics)
         self._fills = Fills(
-            FillParts(exchange, store, config.fill, self.metrics, clock, self._threads, self._tasks)
+            FillParts(
+                exchange, store, config.fill, self.metrics, clock, self._threads, self._tasks, self._warn
+            )
         )
         views = Views(store, self._tasks, self._threads)
         answers = Answers(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,6 +83,7 @@ class FillParts:
     clock: Clock
     hashing: Executor
     tasks: Tasks
+    report: Callable[[str], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -352,6 +353,10 @@ class Fill:
         expected = self._sha256(stored)
         if expected and digest != expected:
             self.parts.metrics.count("digest_mismatch_total", self.site)
+            self.parts.report(
+                f"{self.plan.key}: the content has SHA-256 {digest} where {expected} is expected; "
+                "clients were cut off and nothing was kept"
+            )
             raise _bad_answer(f"the content has SHA-256 {digest} where {expected} is expected")
         if whole is not None and self.examiner is not None:
             loop = asyncio.get_running_loop()

@@ -249,6 +249,7 @@ class House:
         self.upstream = ScriptedUpstream()
         self.site = OneSite()
         self.metrics = Metrics()
+        self.reports: list[str] = []
         self.failed_tasks: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.failed_tasks.append(error))
         self.threads = ThreadPoolExecutor(2)
@@ -256,7 +257,16 @@ class House:
         exchange = Exchange(self.upstream, self.metrics)
         settings = FillSettings(window=1 << 20)
         self.fills = Fills(
-            FillParts(exchange, self.store, settings, self.metrics, clock, self.threads, self.tasks)
+            FillParts(
+                exchange,
+                self.store,
+                settings,
+                self.metrics,
+                clock,
+                self.threads,
+                self.tasks,
+                self.reports.append,
+            )
         )
         views = Views(self.store, self.tasks, self.threads)
         answers = Answers(node="edge", via="edge", ranges_max=16, store=self.store, clock=clock)

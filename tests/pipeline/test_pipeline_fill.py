@@ -65,6 +65,7 @@ async def test_a_known_digest_is_checked_before_the_end_is_shown(house: House) -
         await content(response)
     assert house.store.kept == {}
     assert house.metrics.value("digest_mismatch_total", "one") == 1
+    assert "0" * 64 in house.reports[0]
 
 
 async def test_a_store_that_fails_in_mid_body_is_not_noticed_by_the_client(house: House) -> None:
