@@ -16,22 +16,26 @@ INDEX_THREADS = 2
 
 
 class Threads:
-    """Made on the loop. `event` counts, and reports each kind of trouble once."""
+    """`bind` on the loop before use. `event` counts, and reports each kind of trouble once."""
 
     def __init__(self, metrics: Metrics, report: Callable[[str], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._metrics, self._report = metrics, report
         self._told: set[str] = set()
         self._disk = ThreadPoolExecutor(DISK_THREADS, "edgeproxy-disk")
         self._index = ThreadPoolExecutor(INDEX_THREADS, "edgeproxy-look-up")
 
+    def bind(self) -> None:
+        """Come back to the loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+
     def run(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
         """Do blocking work with the disk."""
-        return self._loop.run_in_executor(self._disk, work, *arguments)
+        return asyncio.get_running_loop().run_in_executor(self._disk, work, *arguments)
 
     def look_up(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
         """Do blocking work with the index only, not behind a slow disk."""
-        return self._loop.run_in_executor(self._index, work, *arguments)
+        return asyncio.get_running_loop().run_in_executor(self._index, work, *arguments)
 
     def later(self, work: Callable[..., object], *arguments: object) -> None:
         """Work with the disk for which nobody waits."""
@@ -43,7 +47,8 @@ class Threads:
     def call(self, work: Callable[..., None], *arguments: object) -> None:
         """Have the loop do something; from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(work, *arguments)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(work, *arguments)
 
     def event(self, counter: str, label: str, text: str) -> None:
         """`note` from any thread."""

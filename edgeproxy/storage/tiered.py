@@ -77,6 +77,7 @@ class TieredStore:
     async def start(self) -> None:
         """Lock the directory and open the index. Raises StartError."""
         crash.arm(os.environ.get("EDGEPROXY_CRASH"))
+        self._threads.bind()
         metrics, ram = self._metrics, self._ram
         metrics.gauge("memory_bytes", lambda: ram.bytes)
         metrics.gauge("memory_responses", lambda: ram.responses)
