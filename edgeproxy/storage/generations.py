@@ -56,7 +56,8 @@ class Generations:
     def restore(self, number: int, purge: Purge) -> None:
         """Note a purge that has a number already; safe to repeat, in any order."""
         table = self.soft if purge.soft else self.hard
-        scope = (purge.scope.value, purge.value)
+        value = "" if purge.scope is PurgeScope.ALL else purge.value
+        scope = (purge.scope.value, value)
         table[scope] = max(number, table.get(scope, 0))
         self.sequence = max(self.sequence, number)
         if purge.scope is PurgeScope.ALL and not purge.soft:

@@ -239,3 +239,15 @@ def test_a_purge_of_a_project_asks_again(serve_index: ServeIndex, index: Index) 
     node.purge("site", "packages")
     page(node)
     assert index.pages_server.journal.count("/simple/alpha/") == 2
+
+
+def test_offline_an_unknown_project_is_404_and_a_file_not_stored_503(
+    serve_index: ServeIndex, index: Index
+) -> None:
+    node = serve_index(index)
+    target = file_target(node, "alpha", "alpha-1.1-py3-none-any.whl")
+    node.stop()
+    node.arguments.append("--offline")
+    node.start()
+    assert page(node, target="/pypi/simple/beta/").status == 404
+    assert node.get(target).status == 503

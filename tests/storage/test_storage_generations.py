@@ -18,7 +18,7 @@ PURGES = st.builds(
 def names(purge, stored):
     match purge.scope:
         case PurgeScope.ALL:
-            return purge.value == ""
+            return True
         case PurgeScope.SITE:
             return stored.site == purge.value
         case PurgeScope.URL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ def test_checksums_are_those_of_the_pieces_however_the_bytes_arrive(cuts):
     data = bytes(10_000_000)
     running = integrity.RunningChecksums()
     edges = [0, *sorted(cuts), len(data)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         running.add(memoryview(data)[start:end])
     step = integrity.SEGMENT_BYTES
     assert running.finish() == tuple(zlib.crc32(data[at : at + step]) for at in range(0, len(data), step))
