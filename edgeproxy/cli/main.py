@@ -49,3 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _failed(error: EdgeError, status_code: int) -> int:
     click.echo(f"edgeproxy: {error}", err=True)
     return status_code
+
+
+if __name__ == "__main__":
+    main()

@@ -30,8 +30,9 @@ PERSONAL_STATUSES = frozenset(
 )
 
 _NOT_KEPT = ("Age", "Content-Length")  # recomputed for each answer
-# A flag: one character of value under a name without digits cannot identify anybody.
-_FLAG_COOKIE = re.compile(r'[A-Za-z_-]{1,16}="?[!#-+\--:<-\[\]-~]?"?[ \t]*(?:;.*)?', re.ASCII | re.DOTALL)
+# RFC 9111 section 7.3 lets caches store Set-Cookie; sharing one that names a session would hand it to
+# everybody. One letter under a name of one letter cannot be such a name, and is all that is stored.
+_FLAG_COOKIE = re.compile(r"[A-Za-z]=[A-Za-z]?[ \t]*(?:;.*)?", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

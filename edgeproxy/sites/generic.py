@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError, RequestError
@@ -93,6 +93,9 @@ class Generic:
         if _UNSENDABLE.search(path) or not path.startswith("/"):
             raise RequestError(400, "the request target holds bytes that cannot be sent")
         path, mark, query = path.partition("?")
+        if (self.prefix or self.rewrite) and _climbs(path):
+            # The origin would resolve the dot segments after our prefix, and leave the place it fences.
+            raise RequestError(400, "the path climbs out of what is served here", close=False)
         for prefix, replacement in self.rewrite:
             if path.startswith(prefix):
                 path = replacement + path[len(prefix) :]
@@ -134,6 +137,22 @@ class Generic:
             # Stable and by name alone: the order of equal names means something to many origins.
             parts.sort(key=_parameter)
         return "&".join(parts)
+
+
+def _climbs(path: str) -> bool:
+    """Whether any reading of `path` by an origin leads above where it starts: with dot segments plain
+    or percent-encoded (once or twice), with backslashes as slashes, with parameters after them."""
+    depth = 0
+    decoded = unquote(unquote(path)).replace("\\", "/")
+    for segment in decoded.split("/"):
+        name = segment.partition(";")[0]
+        if name == "..":
+            depth -= 1
+            if depth < 0:
+                return True
+        elif name not in ("", "."):
+            depth += 1
+    return False
 
 
 def _parameter(part: str) -> str:

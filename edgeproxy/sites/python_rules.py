@@ -74,11 +74,15 @@ def index_rules(settings: config.Site, context: SiteContext) -> IndexRules:
         refresh_within=0.0 if settings.credentials == "pass" else USED_SECONDS,
         keyed_by_credential=settings.credentials == "pass",
     )
+    if offline:  # what is unknown here may as well not exist: a client must not wait for it
+        page = replace(page, unavailable_status=404, retry_after=None)
     if settings.keep_deleted:
         page = replace(page, error_statuses=ERROR_STATUSES | {404, 410})
     file = replace(
         page,
         refresh_within=0.0,
+        unavailable_status=503,
+        retry_after=RETRY_AFTER_SECONDS,
         ttl=FILE_SECONDS,
         ttl_default=None,
         ttl_max=None,

@@ -55,7 +55,8 @@ def test_what_a_response_says_decides(
     [
         ("sid=31d4d96e407aad42", False),
         ("a=b", True),
-        ("consent=1; Path=/; SameSite=Lax", True),
+        ("consent=1; Path=/; SameSite=Lax", False),
+        ("a=c; Path=/", True),
         ("a=b; HttpOnly", False),
         ("a=bc", False),
         ("user17=1", False),

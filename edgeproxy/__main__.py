@@ -1,0 +1,5 @@
+"""`python -m edgeproxy` is `edgeproxy`."""
+
+from edgeproxy.cli.main import main
+
+main()
