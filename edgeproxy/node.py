@@ -26,7 +26,7 @@ from edgeproxy.message import Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.exchange import Exchange, parse_url
-from edgeproxy.pipeline.fill import FillParts
+from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream

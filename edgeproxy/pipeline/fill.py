@@ -15,19 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from edgeproxy.config import Fill as FillSettings
 from edgeproxy.errors import ProxyError, StorageError, UpstreamError
-from edgeproxy.message import Clock, Headers, Request
-from edgeproxy.metrics import Metrics
-from edgeproxy.pipeline.exchange import Answer, Exchange
+from edgeproxy.message import Headers, Request
+from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.fill_head import (
     Failed,
     FillEnd,
@@ -37,7 +34,9 @@ from edgeproxy.pipeline.fill_head import (
     Streaming,
     Unshared,
 )
+from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.pipeline.resume import Resuming
 from edgeproxy.policy.decision import (
     After,
     Freshen,
@@ -50,40 +49,13 @@ from edgeproxy.policy.decision import (
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import BodyWriter
-from edgeproxy.storage.store import Store as ResponseStore
-from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.upstream import UpstreamResponse
 
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
 HASH_INLINE_BYTES = 64 << 10  # below, hashing costs less than a hop to a thread
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
+CONDITIONS = ("If-None-Match", "If-Modified-Since")
 BUFFERED_BYTES_MAX = 64 << 20  # of a body that has to be looked at as a whole
-
-
-class Examiner(Protocol):
-    """Judges a body as a whole before anything of it is shown or kept."""
-
-    def examine(self, stored: StoredResponse, data: bytes) -> Any:
-        """In a thread. Raises UpstreamError if `data` cannot be what was asked for."""
-        ...
-
-    async def keep(self, stored: StoredResponse, examined: Any) -> None:
-        """After the commit, on the loop: do something with what `examine` made."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class FillParts:
-    """What every fill of a node shares."""
-
-    exchange: Exchange
-    store: ResponseStore
-    settings: FillSettings
-    metrics: Metrics
-    clock: Clock
-    hashing: Executor
-    tasks: Tasks
-    report: Callable[[str], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -173,7 +145,7 @@ class Fill:
             return
         # A 304 that is not about what is stored is no answer: once more, without conditions.
         self.stored = None
-        self.headers = self.headers.without(("If-None-Match", "If-Modified-Since"))
+        self.headers = self.headers.without(CONDITIONS)
         if not await self._ask():
             raise _bad_answer("304 came although nothing was asked conditionally")
 
@@ -277,20 +249,25 @@ class Fill:
         streaming = Streaming(stored, body, answer)
         if not (self.examiner is not None or plan.otherwise is not None or size == 0):
             self.head.set_result(streaming)
-        await self._receive(response, body, writer, stored)
+        content = Resuming(answer, self._ask_again, digest_known=bool(self._sha256(stored)))
+        await self._receive(content, body, writer, stored)
         if not self.head.done():
             self.head.set_result(streaming)
 
     def _sha256(self, stored: StoredResponse) -> str:
         return self.plan.expected.sha256 if stored.status == 200 else ""
 
+    async def _ask_again(self, fields: Headers) -> Answer:
+        headers = self.headers.without(CONDITIONS).adding(fields)
+        return await self.parts.exchange.ask(self.plan, self.site, "GET", headers)
+
     async def _receive(
-        self, response: UpstreamResponse, body: GrowingBody, writer: BodyWriter, stored: StoredResponse
+        self, content: Resuming, body: GrowingBody, writer: BodyWriter, stored: StoredResponse
     ) -> None:
         digest = hashlib.sha256()
         whole: list[bytes] | None = [] if self.examiner is not None and stored.status == 200 else None
         loop = asyncio.get_running_loop()
-        async for chunk in response.chunks():
+        async for chunk in content.chunks():
             body.append(chunk)
             self.parts.metrics.count("upstream_bytes_total", self.site, by=len(chunk))
             self._check_bounds(body, whole)

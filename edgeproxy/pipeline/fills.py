@@ -9,8 +9,9 @@ from cachetools import LRUCache
 
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Headers, Request
-from edgeproxy.pipeline.fill import Examiner, Fill, FillParts
+from edgeproxy.pipeline.fill import Fill
 from edgeproxy.pipeline.fill_head import Failed, FillEnd, Unshared
+from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
 
