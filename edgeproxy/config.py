@@ -206,6 +206,10 @@ class Site(Section, frozen=True, kw_only=True):
         list[Url], _doc("python-index: further indexes; a name belongs to the first that has it")
     ] = []
     min_release_age: Annotated[Seconds, _doc("python-index: hide files younger than this")] = 0.0
+    require_hash: Annotated[bool, _doc("python-index: hide and refuse files without a SHA-256")] = False
+    names_per_client: Annotated[
+        int, _doc("python-index: unknown projects a client may ask for in a second; 0: any number")
+    ] = 50
     blocked: Annotated[list[str], _doc("python-index: project patterns answered 403")] = []
     credentials: Annotated[
         Literal["none", "static", "pass"], _doc("python-index: Authorization towards upstream")

@@ -13,6 +13,7 @@ from benchmarks.peers.peer import Absent, Peer, Server
 PEERS: dict[str, Peer] = {
     "edgeproxy": Edgeproxy(),
     "nginx": Nginx(),
+    "nginx-plain": Nginx("nginx-plain", "nginx-plain: the same without open_file_cache, nginx's default", ""),
     "haproxy": Haproxy(),
     "direct": Direct(),
 }

@@ -28,9 +28,7 @@ http {{
   tcp_nodelay on;
   keepalive_timeout 300s;
   keepalive_requests 1000000000;
-  open_file_cache max=10000 inactive=300s;
-  open_file_cache_valid 300s;
-  client_body_temp_path {directory}/body;
+{open_files}  client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/temporary;
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
@@ -53,12 +51,21 @@ http {{
 """
 
 
+_OPEN_FILES = """\
+  open_file_cache max=10000 inactive=300s;
+  open_file_cache_valid 300s;
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Nginx:
+    """Tuned by `open_file_cache`, which is off unless one asks for it."""
+
     name: str = "nginx"
     method: str = (
         "nginx: proxy_cache on disk (page cache), one worker, sendfile, open_file_cache, proxy_cache_lock"
     )
+    open_files: str = _OPEN_FILES
 
     def refuses(self, size: int) -> str:
         return ""
@@ -71,6 +78,7 @@ class Nginx:
         file.write_text(
             _CONFIGURATION.format(
                 directory=directory,
+                open_files=self.open_files,
                 origin=urlsplit(origin).netloc,
                 port=port,
                 account="user root;" if os.geteuid() == 0 else "",

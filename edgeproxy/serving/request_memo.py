@@ -131,7 +131,8 @@ class RequestMemo:
                 except ValueError:
                     del self._entries[head]
                     return None
-            reuse.used()
+                # Once a second is enough for eviction to know it is wanted, and costs nothing.
+                reuse.used()
             return entry
         del self._entries[head]
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -64,3 +65,9 @@ def redirect(location: str, query: str) -> Response:
 def text(status: int, line: str, fields: Mapping[str, str] | None = None) -> Response:
     pairs = (("Content-Type", "text/plain; charset=utf-8"), *(fields or {}).items())
     return Response(status, Headers(pairs), BytesBody(f"{line}\n".encode()))
+
+
+def too_many_names(wait: float) -> Response:
+    """503 and not 429, which some clients take for "no such project"; `wait` in seconds."""
+    fields = {"Retry-After": str(max(1, math.ceil(wait))), "X-Edge-Error": "too many names asked"}
+    return text(503, "this client asks for too many unknown projects", fields)

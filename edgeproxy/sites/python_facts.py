@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from edgeproxy.sites import python_names
 from edgeproxy.upstream.upstream import Origin
 
+_Key = TypeVar("_Key")
+
 FILES_MAX = 250_000
 ALIASES_MAX = 20_000
 HOSTS_MAX = 256
+REMOVED_MAX = 10_000
+WITHOUT_SIDECAR_MAX = 10_000
 
 
 def file_key(origin: Origin, canonical: str) -> bytes:
@@ -39,6 +43,7 @@ class PageFacts:
     files: dict[bytes, FileFacts] = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
     hosts: frozenset[Origin] = frozenset()
+    serial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,13 @@ class NoSidecar:
 
     project: str
     file: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Upstream has no such project any more, and that is believed."""
+
+    project: str
 
 
 class Facts:
@@ -58,8 +70,20 @@ class Facts:
         self._pages: OrderedDict[str, PageFacts] = OrderedDict()
         self._aliases: OrderedDict[str, str] = OrderedDict()
         self._hosts: OrderedDict[Origin, None] = OrderedDict()
+        self._removed: OrderedDict[str, None] = OrderedDict()
+        self._without_sidecar: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
-    def learn(self, page: PageFacts) -> None:
+    def learn(self, learned: object) -> None:
+        match learned:
+            case PageFacts():
+                self._learn_page(learned)
+            case Removed(project):
+                _remember(self._removed, project, REMOVED_MAX)
+            case NoSidecar(project, file):
+                _remember(self._without_sidecar, (project, file), WITHOUT_SIDECAR_MAX)
+
+    def _learn_page(self, page: PageFacts) -> None:
+        self._removed.pop(page.project, None)
         old = self._pages.pop(page.project, None)
         self._files += len(page.files) - (len(old.files) if old else 0)
         self._pages[page.project] = page
@@ -67,10 +91,7 @@ class Facts:
             self._aliases[alias] = page.project
             self._aliases.move_to_end(alias)
         for origin in page.hosts:
-            self._hosts[origin] = None
-            self._hosts.move_to_end(origin)
-        while len(self._hosts) > HOSTS_MAX:
-            self._hosts.popitem(last=False)
+            _remember(self._hosts, origin, HOSTS_MAX)
         while self._files > self._files_max and len(self._pages) > 1:
             _, dropped = self._pages.popitem(last=False)
             self._files -= len(dropped.files)
@@ -94,3 +115,22 @@ class Facts:
 
     def knows_host(self, origin: Origin) -> bool:
         return origin in self._hosts
+
+    def is_removed(self, project: str) -> bool:
+        return project in self._removed
+
+    def without_sidecar(self, project: str) -> frozenset[bytes]:
+        """Files of a project whose sidecar is advertised and cannot be had."""
+        return frozenset(file for owner, file in self._without_sidecar if owner == project)
+
+    def serial(self, project: str) -> int | None:
+        """Serial of the page seen last, None if it had none."""
+        page = self._pages.get(project)
+        return page.serial if page else None
+
+
+def _remember(table: OrderedDict[_Key, None], key: _Key, most: int) -> None:
+    table[key] = None
+    table.move_to_end(key)
+    while len(table) > most:
+        table.popitem(last=False)

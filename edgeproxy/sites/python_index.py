@@ -5,25 +5,21 @@ is none of them is answered here, so that the index is asked only for what can e
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
-from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError, RequestError
 from edgeproxy.message import Request, Response
-from edgeproxy.policy.rules import Rules
 from edgeproxy.sites import pip_configuration, python_names
-from edgeproxy.sites.python_answers import file_fields, page_fields, redirect, text
-from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, PageFacts, file_key
+from edgeproxy.sites.python_answers import file_fields, page_fields, redirect, text, too_many_names
+from edgeproxy.sites.python_ask_rate import AskRate
+from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, Removed, file_key
 from edgeproxy.sites.python_legacy import LegacyView
 from edgeproxy.sites.python_links import LinkRules, origin_of_id
 from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, page_type
 from edgeproxy.sites.python_pages import PagePolicy, PageView
+from edgeproxy.sites.python_plans import IndexPlans
 from edgeproxy.sites.python_rules import IndexRules, index_rules
 from edgeproxy.sites.python_settings import authorization_field, link_hosts
 from edgeproxy.sites.python_sidecars import SidecarView
@@ -31,7 +27,7 @@ from edgeproxy.sites.site import Expected, Plan, Site, SiteContext
 from edgeproxy.sites.urls import configured_url, looks_private
 from edgeproxy.upstream.upstream import Origin
 
-WITHOUT_SIDECAR_MAX = 10_000
+WHEEL_BYTES_MAX = 64 << 20  # the pipeline shows no larger body to a view
 AGE_STEP_SECONDS = 3600.0  # views of pages filtered by age are made anew this often
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
 
@@ -98,18 +94,16 @@ class PythonIndex:
         self._links = links
         self._rules: IndexRules = index_rules(settings, context)
         self._blocked = tuple(python_names.pattern(text) for text in settings.blocked)
-        self._passes = settings.credentials == "pass"
-        self._fields: Mapping[str, str | None] = {
-            "Cookie": None,
-            **({} if authorization is None else {"Authorization": authorization}),
-        }
-        self._credential_key = secrets.token_bytes(32)
-        reach = replace(context.reach, verify_tls=settings.verify_tls, ca_file=ca_file or None)
-        configured = settings.private_addresses is not False
-        self._reach = replace(reach, private_addresses=configured)
-        self._learned_reach = replace(reach, private_addresses=links.private and configured)
+        self._plans = IndexPlans(
+            settings=settings,
+            reach=context.reach,
+            origin=origin,
+            links=links,
+            authorization=authorization,
+            ca_file=ca_file,
+        )
         self._facts = Facts()
-        self._without_sidecar: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._ask_rate = AskRate(settings.names_per_client)
 
     @property
     def index_url(self) -> str:
@@ -146,12 +140,7 @@ class PythonIndex:
                 return text(404, "an index has nothing here")
 
     def learn(self, learned: Any) -> None:
-        if isinstance(learned, PageFacts):
-            self._facts.learn(learned)
-        elif isinstance(learned, NoSidecar):
-            self._without_sidecar[(learned.project, learned.file)] = None
-            while len(self._without_sidecar) > WITHOUT_SIDECAR_MAX:
-                self._without_sidecar.popitem(last=False)
+        self._facts.learn(learned)
 
     # -- pages ---------------------------------------------------------------------------------
 
@@ -163,8 +152,18 @@ class PythonIndex:
             return self._page_redirect(raw, "../", query)
         if python_names.matches(name, self._blocked):
             return text(403, "this project is blocked here")
+        refused = self._too_many(request, name)
+        if refused is not None:
+            return refused
         kind = page_type(request.headers.get("Accept"), query)
         return self._page(request, name, kind, accepts_gzip(request.headers))
+
+    def _too_many(self, request: Request, name: str) -> Response | None:
+        """Only names of which nothing is known count: what was seen costs the index little."""
+        if self._facts.page(name) is not None:
+            return None
+        wait = self._ask_rate.wait(request.client, self._context.clock())
+        return too_many_names(wait) if wait > 0 else None
 
     def _page_redirect(self, raw: str, up: str, query: str) -> Response:
         name = python_names.project(raw)
@@ -173,14 +172,18 @@ class PythonIndex:
         return redirect(f"{up}{name}/", query)
 
     def _page(self, request: Request, name: str, kind: PageType, gzip: bool) -> Plan:
-        unmarked = frozenset(file for project, file in self._without_sidecar if project == name)
-        return self._plan(
+        # With `pass`, a 404 may mean "not for you", and says nothing about other clients.
+        believes = not self._settings.keep_deleted and self._settings.credentials != "pass"
+        facts = self._facts
+        unmarked = facts.without_sidecar(name)
+        return self._plans.of_index(
             request,
             f"{self._path}{name}/",
             self._rules.page,
             fields={"Accept": ASKED, "Accept-Encoding": "gzip"},
-            view=PageView(name, kind, gzip, self._policy(), unmarked),
+            view=PageView(name, kind, gzip, self._policy(), unmarked, facts.serial(name)),
             present=page_fields,
+            missing=Removed(name) if believes else None,
             tags=(f"project:{name}",),
             name=name,
         )
@@ -197,6 +200,7 @@ class PythonIndex:
             links=self._links,
             drop_foreign=settings.foreign == "drop",
             serial_guard=settings.serial_guard == "auto",
+            require_hash=settings.require_hash,
             uploaded_before=before,
             stored_only=self._context.stored_keys if filters else None,
         )
@@ -205,7 +209,7 @@ class PythonIndex:
         if not self._settings.root_list:
             return text(404, "the list of all projects is not served here")
         kind = page_type(request.headers.get("Accept"), query)
-        return self._plan(
+        return self._plans.of_index(
             request,
             self._path,
             self._rules.root_list,
@@ -228,10 +232,14 @@ class PythonIndex:
         project = found[0] if found else python_names.project_of_file(file.name)
         if project is not None and python_names.matches(project, self._blocked):
             return text(403, "this project is blocked here")
+        if project is not None and self._facts.is_removed(project):
+            return self._of_removed(request, file, project)
         if found is None:
             return self._unlisted(request, file, project, sidecar)
         if self._is_young(found[1]):
             return text(403, "this file is younger than this node allows")
+        if self._settings.require_hash and not found[1].sha256:
+            return text(403, "this file has no hash, and this node asks for one")
         if sidecar:
             return self._sidecar(request, file, found[0], found[1])
         return self._file(request, file, found[0], found[1])
@@ -242,7 +250,7 @@ class PythonIndex:
 
     def _file(self, request: Request, file: _File, project: str, facts: FileFacts) -> Plan:
         known = bool(facts.sha256)
-        return self._file_plan(
+        return self._plans.of_file(
             request,
             file.origin,
             facts.path or file.canonical,
@@ -258,33 +266,57 @@ class PythonIndex:
     def _sidecar(self, request: Request, file: _File, project: str, facts: FileFacts) -> Plan:
         wheel = self._file(request, file, project, facts)
         identity = file_key(file.origin, file.canonical)
-        advertised = facts.sidecar is not None and (project, identity) not in self._without_sidecar
+        advertised = facts.sidecar is not None and identity not in self._facts.without_sidecar(project)
         digest = (facts.sidecar or b"").hex()
         view = SidecarView(project, identity, digest)
         instead = replace(wheel, view=view, present=file_fields(immutable=True), prefetch_bytes_max=0)
-        return self._file_plan(
+        is_openable = file.name.endswith(".whl") and (facts.size or 0) <= WHEEL_BYTES_MAX
+        rules = self._rules.sidecar if advertised else self._rules.unadvertised
+        if advertised and not is_openable:  # a 404 of what a page promised ends an install, a 503 does not
+            rules = replace(rules, error_statuses=rules.error_statuses | {404, 410})
+        return self._plans.of_file(
             request,
             file.origin,
             f"{facts.path or file.canonical}.metadata",
-            self._rules.sidecar if advertised else self._rules.unadvertised,
+            rules,
             expected=Expected(digest if advertised else ""),
             present=file_fields(immutable=bool(digest)),
-            otherwise=instead if advertised and file.name.endswith(".whl") else None,
+            otherwise=instead if advertised and is_openable else None,
+            missing=NoSidecar(project, identity) if advertised and not is_openable else None,
             tags=(f"project:{project}",),
             name=f"{file.name}.metadata",
             finish_without_readers=True,
         )
+
+    def _of_removed(self, request: Request, file: _File, project: str) -> Plan:
+        """A file whose project upstream has removed: nothing stored answers for it (no key is like this
+        one) until the page, asked first, is back and the site plans again."""
+        rules = replace(self._rules.unhashed, offline=True, unavailable_status=404, retry_after=None)
+        plan = self._plans.of_file(
+            request,
+            file.origin,
+            file.path,
+            rules,
+            tags=(f"project:{project}",),
+            name=file.name,
+            prerequisite=self._page(request, project, PageType.JSON, True),
+        )
+        return replace(plan, key_suffix=f"{plan.key_suffix} removed")
 
     def _unlisted(self, request: Request, file: _File, project: str | None, sidecar: bool) -> Plan | Response:
         """A file no page we remember lists. Its project's page is asked first; without facts it is
         fetched only from a host of the configuration, and never where its age must be known."""
         if project is None and not self._links.is_known(file.origin):
             return text(404, "no page of this index lists this file")
+        refused = None if project is None else self._too_many(request, project)
+        if refused is not None:
+            return refused
         page = None if project is None else self._page(request, project, PageType.JSON, True)
         target = f"{file.path}.metadata" if sidecar else file.path
         is_small = sidecar or file.name.endswith(".asc")
         may_ask = self._links.is_known(file.origin) and self._settings.min_release_age == 0
-        plan = self._file_plan(
+        may_ask = may_ask and not self._settings.require_hash
+        plan = self._plans.of_file(
             request,
             file.origin,
             target,
@@ -317,10 +349,13 @@ class PythonIndex:
             return text(404, "no project can have this name")
         if python_names.matches(name, self._blocked):
             return text(403, "this project is blocked here")
+        refused = self._too_many(request, name)
+        if refused is not None:
+            return refused
         mount = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
         root = f"{request.scheme}://{request.authority}{mount.rstrip('/')}" if request.authority else mount
         rest = f"{version}/json" if version else "json"
-        return self._plan(
+        return self._plans.of_index(
             request,
             f"{below}pypi/{name}/{rest}",
             self._rules.legacy,
@@ -337,7 +372,7 @@ class PythonIndex:
             return text(404, "no project can have this name")
         if python_names.canonical_path(f"/{file}") is None:
             return text(404, "no file can have this name")
-        return self._plan(
+        return self._plans.of_index(
             request,
             f"{below}integrity/{name}/{version}/{file}/provenance",
             self._rules.provenance,
@@ -349,61 +384,6 @@ class PythonIndex:
     def _beside_simple(self) -> str | None:
         """Path of the folder that holds simple/; None if the index does not end so."""
         return self._path.removesuffix("simple/") if self._path.endswith("/simple/") else None
-
-    # -- plans ---------------------------------------------------------------------------------
-
-    def _plan(
-        self,
-        request: Request,
-        target: str,
-        rules: Rules,
-        *,
-        fields: Mapping[str, str | None],
-        variant: str = "",
-        **more: Any,
-    ) -> Plan:
-        """A plan for the index itself."""
-        hosts = {self._origin.host, *(origin.host for origin in self._links.configured)}
-        return Plan(
-            origin=self._origin,
-            target=target,
-            rules=rules,
-            reach=self._reach,
-            key_suffix=variant + self._credential(request),
-            fields={**self._fields, **fields},
-            redirects=frozenset(hosts),
-            keep_authorization=self._passes,
-            **more,
-        )
-
-    def _file_plan(self, request: Request, origin: Origin, target: str, rules: Rules, **more: Any) -> Plan:
-        """A plan for a file. Credentials belong to the index's own origin and go nowhere else."""
-        own = origin == self._origin
-        known = self._links.is_known(origin)
-        hosts = {origin.host, self._origin.host, *(other.host for other in self._links.configured)}
-        return Plan(
-            origin=origin,
-            target=target,
-            rules=rules,
-            reach=self._reach if known else self._learned_reach,
-            key_suffix=self._credential(request),
-            fields={
-                **(self._fields if own else {"Cookie": None}),
-                "Accept": "*/*",
-                "Accept-Encoding": "identity",
-            },
-            redirects=frozenset(hosts) if known else frozenset({origin.host}),
-            keep_authorization=self._passes and own,
-            **more,
-        )
-
-    def _credential(self, request: Request) -> str:
-        """With `pass`, what one client may see is kept apart from what others may."""
-        if not self._passes:
-            return ""
-        given = request.headers.get("Authorization").encode("latin-1", "replace")
-        digest = hmac.new(self._credential_key, given, hashlib.sha256).hexdigest()
-        return f" for={digest[:32]}"
 
 
 def _is_version(text: str) -> bool:

@@ -12,7 +12,7 @@ import orjson
 from edgeproxy.message import Headers
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.python_links import LinkRules, Resolver, host_id
-from edgeproxy.sites.python_pages import decoded
+from edgeproxy.sites.python_pages import check_depth, decoded
 from edgeproxy.sites.site import Derived, Unacceptable
 
 LEGACY_BYTES_MAX = 64 << 20
@@ -42,6 +42,7 @@ class LegacyView:
             raise Unacceptable("the answer is not JSON") from error
         if not isinstance(document, dict) or not isinstance(document.get("info"), dict):
             raise Unacceptable("the answer does not describe a project")
+        check_depth(document)
         resolver = Resolver((stored.url or stored.key).partition(" ")[0], self.links)
         for file in _files(document):
             digests = file.get("digests")

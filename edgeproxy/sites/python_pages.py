@@ -29,10 +29,12 @@ VERSION = 1  # of the rewriting: a new one makes every stored view a thing of th
 PAGE_BYTES_MAX = 64 << 20
 RATIO_MAX = 100
 LINKS_MAX = 200_000
+DEPTH_MAX = 20
 GUARD_SECONDS = 86400.0  # after this, an older page is a decision of the index, not an old backend
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SERIAL = re.compile(r"[0-9]{1,18}")
+_SERIAL_COMMENT = re.compile(r"<!--SERIAL ([0-9]{1,18})-->")
 _SERIAL_FIELD = "X-PyPI-Last-Serial"
 _MARKS = ("core-metadata", "dist-info-metadata", "data-dist-info-metadata")
 
@@ -46,23 +48,27 @@ class PagePolicy:
     serial_guard: bool = True
     uploaded_before: float | None = None
     stored_only: Callable[[Sequence[str]], frozenset[str]] | None = None
+    require_hash: bool = False
 
     @property
     def id(self) -> str:
         hosts = sorted(origin.url for origin in self.links.configured)
         text = f"{self.links.index.url} {hosts} {self.links.private} {self.links.learn} {self.drop_foreign}"
+        text += " hashed" if self.require_hash else ""
         return hashlib.sha256(f"{text} {self.uploaded_before}".encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class PageView:
-    """A project page in one form and coding. `without_sidecar` are files whose marks are removed."""
+    """A project page in one form and coding. `without_sidecar` are files whose marks are removed;
+    `serial_seen` is the serial of the page seen last (it judges a new page, and changes no byte of it)."""
 
     project: str
     kind: PageType
     gzip: bool
     policy: PagePolicy
     without_sidecar: frozenset[bytes] = frozenset()
+    serial_seen: int | None = None
 
     @property
     def id(self) -> str:
@@ -77,12 +83,14 @@ class PageView:
 
     def derive(self, stored: StoredResponse, body: bytes, previous: StoredResponse | None) -> Derived:
         data = decoded(body, stored.headers.get("Content-Encoding"), PAGE_BYTES_MAX)
-        if self.policy.serial_guard and previous is not None:
-            check_serial(stored, previous)
         source = source_type(stored.headers.get("Content-Type"))
         base = (stored.url or stored.key).partition(" ")[0]
         page = _Page(self, base)
         text = page.from_json(data) if source is PageType.JSON else page.from_html(data)
+        header = _serial(stored.headers.get(_SERIAL_FIELD))
+        page.serial = page.serial if header is None else header
+        if self.policy.serial_guard and previous is not None:
+            check_serial(stored, previous, page.serial, self.serial_seen)
         fields = [("Content-Type", self.kind.value)]
         if self.gzip:
             text = compress(text, 6 if len(text) < 4 << 20 else 1, mtime=0)
@@ -126,20 +134,42 @@ def source_type(content_type: str) -> PageType:
     raise Unacceptable("the page's Content-Type is not that of an index page")
 
 
-def check_serial(stored: StoredResponse, previous: StoredResponse) -> None:
-    """Raises Unacceptable for the answer of an old backend: a serial below the one we have, or none."""
+def check_serial(
+    stored: StoredResponse, previous: StoredResponse, serial: int | None, seen: int | None
+) -> None:
+    """Raises Unacceptable for the answer of an old backend: a `serial` below the one we have, or none.
+    Ours is in the field of `previous`, or was `seen` in the body of an index that sends no such field."""
     if stored.response_time - previous.response_time > GUARD_SECONDS:
         return
-    before = _serial(previous.headers.get(_SERIAL_FIELD))
-    if before is None:
-        return
-    now = _serial(stored.headers.get(_SERIAL_FIELD))
-    if now is None or now < before:
+    field = _serial(previous.headers.get(_SERIAL_FIELD))
+    before = seen if field is None else field
+    if before is not None and (serial is None or serial < before):
         raise Unacceptable("the page is older than the one stored (its serial is lower or missing)")
+
+
+def check_depth(document: object) -> None:
+    """Raises Unacceptable if containers are nested more than DEPTH_MAX deep."""
+    level = [document]
+    for _ in range(DEPTH_MAX + 1):
+        level = [
+            child
+            for one in level
+            if isinstance(one, (dict, list))
+            for child in (one.values() if isinstance(one, dict) else one)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return
+    raise Unacceptable(f"the JSON is nested more than {DEPTH_MAX} deep")
 
 
 def _serial(text: str) -> int | None:
     return int(text) if _SERIAL.fullmatch(text) else None
+
+
+def _serial_of(meta: object) -> int | None:
+    value = meta.get("_last-serial") if isinstance(meta, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 class _Page:
@@ -154,10 +184,15 @@ class _Page:
         self._aliases: set[str] = set()
         self._hosts: set[Origin] = set()
         self._stored: frozenset[str] = frozenset()
+        self.serial: int | None = None  # that in the body
 
     def facts(self) -> PageFacts:
         return PageFacts(
-            self._view.project, self._files, frozenset(sorted(self._aliases)[:100]), frozenset(self._hosts)
+            self._view.project,
+            self._files,
+            frozenset(sorted(self._aliases)[:100]),
+            frozenset(self._hosts),
+            self.serial,
         )
 
     # -- JSON ----------------------------------------------------------------------------------
@@ -172,6 +207,8 @@ class _Page:
         name = document.get("name")
         if not isinstance(name, str) or python_names.normalise(name) != self._view.project:
             raise Unacceptable("the page is that of another project")
+        check_depth(document)
+        self.serial = _serial_of(document.get("meta"))
         files = document["files"]
         _check_count(len(files))
         resolved = [(file, self._resolve_json(file)) for file in files]
@@ -192,7 +229,8 @@ class _Page:
 
     def _json_file(self, file: dict[str, Any], link: Link | None) -> dict[str, Any] | None:
         if link is None:
-            if self._drops_foreign or self._is_young(_seconds(file.get("upload-time"))):
+            unhashed = self._policy.require_hash and not _sha256_of(file.get("hashes"))
+            if unhashed or self._drops_foreign or self._is_young(_seconds(file.get("upload-time"))):
                 return None
             # Relative links would otherwise be taken as relative to us.
             file["url"] = self._links.absolute(file["url"])
@@ -210,7 +248,7 @@ class _Page:
                 uploaded,
             ),
         )
-        if self._is_young(uploaded) or not self._is_there(link):
+        if self._is_young(uploaded) or not self._is_there(link) or self._lacks_hash(key):
             return None
         if key in self._view.without_sidecar:
             for name in _MARKS:
@@ -224,6 +262,8 @@ class _Page:
         text = data.decode("utf-8", "surrogateescape")
         if not python_html.is_page(text):
             raise Unacceptable("the page is not HTML")
+        comment = _SERIAL_COMMENT.search(text)
+        self.serial = int(comment[1]) if comment else None
         base = python_html.base_href(text)
         if base:
             try:
@@ -265,7 +305,8 @@ class _Page:
 
     def _change_resolved(self, anchor: Anchor, link: Link | None) -> tuple[str, bool] | None:
         if link is None:
-            if self._drops_foreign or self._is_young(None):
+            unhashed = self._policy.require_hash and "sha256" not in anchor.hashes
+            if unhashed or self._drops_foreign or self._is_young(None):
                 return None
             try:
                 return self._links.absolute(anchor.href), True
@@ -284,7 +325,7 @@ class _Page:
                 link.path if link.path != link.canonical else None,
             ),
         )
-        if self._is_young(None) or not self._is_there(link):
+        if self._is_young(None) or not self._is_there(link) or self._lacks_hash(key):
             return None
         return link.relative + link.fragment, key not in self._view.without_sidecar
 
@@ -307,6 +348,9 @@ class _Page:
         """Too young for the operator; a file that does not tell its age is."""
         before = self._policy.uploaded_before
         return before is not None and (uploaded is None or uploaded > before)
+
+    def _lacks_hash(self, key: bytes) -> bool:
+        return self._policy.require_hash and not self._files[key].sha256
 
     def _look_up(self, links: Any) -> None:
         if self._policy.stored_only is not None:

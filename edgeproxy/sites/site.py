@@ -74,7 +74,8 @@ class Plan:
     site says otherwise: key and request cannot differ. `fields` are set (or removed, for None) in the
     request towards upstream. `prerequisite` is a resource of this site to be seen first, if this one
     is not stored: its view teaches the site what to expect, then `Site.plan` is asked again.
-    `otherwise` answers instead if this resource fails or is missing upstream."""
+    `otherwise` answers instead if this resource fails or is missing upstream. `missing` is handed to
+    Site.learn when upstream's 404 or 410 is believed, also where the rules count it as a failure."""
 
     origin: Origin
     target: str
@@ -87,6 +88,7 @@ class Plan:
     present: Presentation | None = None
     prerequisite: Plan | None = None
     otherwise: Plan | None = None
+    missing: Any = None
     tags: tuple[str, ...] = ()
     name: str = ""
     redirects: frozenset[str] = frozenset()  # host names to which upstream redirects are followed

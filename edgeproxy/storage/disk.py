@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgeproxy.errors import StorageError
 from edgeproxy.policy.stored import StoredResponse
@@ -23,9 +24,13 @@ from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.trouble import ErrorBudget
 
+T = TypeVar("T")
 WHOLE_CHECK_BYTES = 64 << 20
 EVICT_BATCH = 64
 FREE_CHECK_BYTES = 16 << 20
+ROOM_BYTES = 1 << 20  # freed beyond what is lacking when the file system is full
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the process lacks them
 TEMPORARY_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -177,20 +182,33 @@ class DiskTier:
     def failed(self, operation: str, error: OSError) -> StorageError:
         """Count an error of the disk; gives what to raise."""
         why = errno.errorcode.get(error.errno or 0, "error")
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             self.is_full = True
-        (self.reads if operation == "read" else self.writes).failed(why)
+        if error.errno not in NOT_THE_DISK:
+            (self.reads if operation == "read" else self.writes).failed(why)
         self._event("storage_errors_total", operation, f"disk: {operation}: {error.strerror or error}")
         return StorageError(f"disk: {operation}: {error.strerror or error}")
 
     # -- writing -------------------------------------------------------------------------------
+
+    def _with_room(self, size: int, work: Callable[[], T]) -> T:
+        """Do `work`; where it finds the file system full, evict and do it once more. Raises OSError,
+        StorageError."""
+        try:
+            return work()
+        except OSError as error:
+            if error.errno not in NO_ROOM or not self.evict(size + ROOM_BYTES):
+                raise
+        return work()
 
     def create(self, body: str) -> int:
         """A new temporary file for a body. Raises StorageError."""
         if not self.writes.is_usable:
             raise StorageError(f"the disk is out of use: {self.writes.reason}")
         try:
-            fd = os.open(body, TEMPORARY_FLAGS, 0o600, dir_fd=self.directory.temporary)
+            fd = self._with_room(
+                0, lambda: os.open(body, TEMPORARY_FLAGS, 0o600, dir_fd=self.directory.temporary)
+            )
         except OSError as error:
             raise self.failed("write", error) from error
         reach("body-opened")
@@ -201,10 +219,13 @@ class DiskTier:
         size = sum(len(chunk) for chunk in chunks)
         self.reserve(size)
         try:
-            end = body_file.write_all(fd, chunks, offset)
+            end = self._with_room(size, lambda: body_file.write_all(fd, chunks, offset))
         except OSError as error:
             self.account(-size)
             raise self.failed("write", error) from error
+        except StorageError:
+            self.account(-size)
+            raise
         reach("body-data")
         return end
 
@@ -214,10 +235,11 @@ class DiskTier:
         body, size = stored.body, stored.body_bytes
         self.publishing.add(body)
         try:
-            body_file.finish(fd, body, stored, size, sums, self.limits.sync)
-            self._rename(body)
+            self._with_room(0, lambda: body_file.finish(fd, body, stored, size, sums, self.limits.sync))
+            self._with_room(0, lambda: self._rename(body))
             reach("body-renamed")
-            allocated = os.fstat(fd).st_blocks * 512 or size
+            status = os.fstat(fd)
+            allocated = status.st_blocks * 512 or status.st_size
         except (OSError, StorageError) as error:
             self.discard(body)
             with contextlib.suppress(StorageError):

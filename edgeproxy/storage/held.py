@@ -79,6 +79,17 @@ class Held:
         self.judge(key, entry)
         return entry
 
+    def is_welcome(self, stored: StoredResponse, now: float) -> bool:
+        """Whether a fill may commit: no purge is younger than it, nor is what it would replace (unless
+        that is from the future, which a clock set back makes possible)."""
+        if self._generations.verdict(stored) is not Verdict.GOOD:
+            return False
+        entry = self._ram.find(stored.key)
+        return not any(
+            held.selecting == stored.selecting and stored.response_time < held.response_time <= now
+            for held in (entry.variants if entry is not None else ())
+        )
+
     def copy(self, stored: StoredResponse) -> Copy | None:
         entry = self._ram.find(stored.key)
         return None if entry is None else entry.copies.get(stored.body)

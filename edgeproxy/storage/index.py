@@ -165,6 +165,7 @@ class Index:
     def close(self) -> None:
         """Write what is queued, then close. Blocks."""
         if self._thread.is_alive():
+            self.is_open = False
             self._queue.put(None)
             self._thread.join()
         self.is_open = False
@@ -174,7 +175,9 @@ class Index:
 
     def submit(self, work: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Have `work` done in the writer's next transaction; the future ends after its commit, with
-        StorageError if it failed. Raises StorageError when the queue is full."""
+        StorageError if it failed. Raises StorageError when the queue is full or the index closed."""
+        if not self.is_open:
+            raise StorageError("there is no index")
         future: Future[T] = Future()
         try:
             self._queue.put_nowait((work, future))  # type: ignore[arg-type]
@@ -202,6 +205,7 @@ class Index:
     def _write(self, batch: list[tuple[Work, Future[object]]]) -> None:
         writer = self._writer
         results: list[object] = []
+        batch = [item for item in batch if item[1].set_running_or_notify_cancel()]
         try:
             if writer is None:
                 raise sqlite3.OperationalError("there is no index")
@@ -209,7 +213,7 @@ class Index:
             results = [work(writer) for work, _ in batch]
             reach("index-before-commit")
             writer.execute("commit")
-        except (sqlite3.Error, OSError, StorageError, UnicodeError) as error:
+        except Exception as error:  # noqa: BLE001 - the thread's outermost step: others wait for it
             self._failed(error)
             for _, future in batch:
                 future.set_exception(StorageError(f"index: {error}"))

@@ -17,6 +17,7 @@ ENTRY_BYTES = 700  # the entry, its places in tables, its key apart
 VARIANT_BYTES = 700
 FIELD_BYTES = 180
 COPY_BYTES = 250
+TOUCHED_MAX = 65_536  # a store in RAM only never tells an index
 
 
 class Copy:
@@ -105,7 +106,8 @@ class RamTier:
 
     def used(self, key: str, body: str) -> None:
         self._eviction.touch(key)
-        self.touched.add(body)
+        if len(self.touched) < TOUCHED_MAX:
+            self.touched.add(body)
 
     def touch(self, key: str) -> None:
         self._eviction.touch(key)

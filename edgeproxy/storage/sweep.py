@@ -76,6 +76,9 @@ class Sweep:
             self._corrupt(str(error))
             self._remove(body)
             return
+        except OSError as error:
+            self._disk.failed("read", error)  # one bad sector does not keep the others out
+            return
         stored = footer.stored
         if self._generations.verdict(stored) is Verdict.DEAD or self._is_superseded(stored):
             self._remove(body)

@@ -248,7 +248,7 @@ class TieredStore:
         self, stored: StoredResponse, data: bytes, memory_only: bool
     ) -> StoredResponse | None:
         loaded = await self._held.load(stored.key)
-        if self._generations.verdict(stored) is not Verdict.GOOD:
+        if not self._held.is_welcome(stored, self._clock()):
             return None
         entry = self._ram.pin(stored.key, loaded or Entry())
         self._replace(stored)
@@ -266,17 +266,25 @@ class TieredStore:
             raise
         return stored
 
-    async def keep_large(self, stored: StoredResponse, fd: int, sums: Sequence[int]) -> StoredResponse | None:
+    def keep_large(
+        self, stored: StoredResponse, fd: int, sums: Sequence[int]
+    ) -> asyncio.Task[StoredResponse | None]:
+        return self._tasks.start(self._keep_large(stored, fd, sums), "commit")
+
+    async def _keep_large(
+        self, stored: StoredResponse, fd: int, sums: Sequence[int]
+    ) -> StoredResponse | None:
         disk = self.disk
-        if disk is None or self._generations.verdict(stored) is not Verdict.GOOD:
+        loaded = await self._held.load(stored.key)
+        if disk is None or not self._held.is_welcome(stored, self._clock()):
             if disk is not None:
                 self._threads.later(disk.discard, stored.body)
                 disk.account(-stored.body_bytes)
             return None
-        entry = self._ram.pin(stored.key, await self._held.load(stored.key) or Entry())
+        entry = self._ram.pin(stored.key, loaded or Entry())
         try:
             await asyncio.shield(self._threads.run(self._publish, disk, stored, fd, sums))
-            if self._generations.verdict(stored) is not Verdict.GOOD:
+            if not self._held.is_welcome(stored, self._clock()):
                 await self._drop_later([stored.body], stored.key)
                 return None
             self._replace(stored)

@@ -51,5 +51,6 @@ class Upkeep:
         if not self._ram.touched:
             return
         bodies, self._ram.touched = self._ram.touched, set()
+        names = tuple(bodies)  # the loop may add one more to the set it has at hand
         now = self._clock()
-        self._disk.index.submit(lambda c: index.touch(c, bodies, now)).result()
+        self._disk.index.submit(lambda c: index.touch(c, names, now)).result()

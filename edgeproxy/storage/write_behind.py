@@ -93,7 +93,7 @@ class WriteBehind:
 
     def _write(self, batch: list[Pending]) -> None:
         for pending in batch:
-            with contextlib.suppress(StorageError):
+            with contextlib.suppress(StorageError, OSError):  # a close can fail as well
                 self._write_one(pending)
 
     def _write_one(self, pending: Pending) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -26,9 +26,9 @@ class Keeper(Protocol):
         self, stored: StoredResponse, data: bytes, memory_only: bool
     ) -> StoredResponse | None: ...
 
-    async def keep_large(
+    def keep_large(
         self, stored: StoredResponse, fd: int, sums: Sequence[int]
-    ) -> StoredResponse | None: ...
+    ) -> asyncio.Task[StoredResponse | None]: ...
 
     def ended(self, writer: Writer) -> None: ...
 
@@ -56,7 +56,7 @@ class Writer:
         self._memory_bytes_max = memory_bytes_max
         self._buffer: bytearray | None = bytearray()
         self._fd = -1
-        self._job: asyncio.Future[int] | None = None
+        self._job: asyncio.Future[Any] | None = None
         self._reserved = 0
         self._sums = RunningChecksums()
         self._is_dead = False
@@ -120,12 +120,16 @@ class Writer:
             return None
         self._is_ended = True
         stored = _completed(stored, self, digest)
-        try:
-            if self._buffer is not None:
+        if self._buffer is not None:
+            try:
                 return await self._keeper.keep_small(stored, bytes(self._buffer), self.memory_only)
-            return await self._keeper.keep_large(stored, self._fd, self._sums.finish())
-        finally:
-            self._keeper.ended(self)
+            finally:
+                self._keeper.ended(self)
+        # The thread uses the descriptor until the job ends, also when the caller is cancelled: a
+        # descriptor closed before that may already be another file's.
+        job = self._job = self._keeper.keep_large(stored, self._fd, self._sums.finish())
+        job.add_done_callback(lambda _: self._keeper.ended(self))
+        return await asyncio.shield(job)
 
     async def abort(self) -> None:
         if not self._is_ended:
@@ -160,7 +164,7 @@ class Writer:
             self._job.add_done_callback(lambda _: work())
 
 
-def _seen(job: asyncio.Future[int]) -> None:
+def _seen(job: asyncio.Future[Any]) -> None:
     if not job.cancelled():
         job.exception()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import io
 import json
@@ -16,7 +15,6 @@ from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Headers, Request, Response
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites import python_index
-from edgeproxy.sites.python_facts import Facts, FileFacts, PageFacts
 from edgeproxy.sites.site import Plan, Site, SiteContext, Unacceptable
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -315,13 +313,58 @@ def test_merged_indexes_are_refused_clearly(context: SiteContext) -> None:
         site(context, upstreams=["https://other.example/simple/"])
 
 
-def test_facts_are_bounded_and_replaced_page_by_page() -> None:
-    facts = Facts(files_max=3)
-    for number in range(5):
-        files = {bytes([number, i]): FileFacts() for i in range(2)}
-        facts.learn(PageFacts(f"p{number}", files))
-    assert facts.page("p4") is not None
-    assert facts.page("p3") is None
-    facts.learn(dataclasses.replace(facts.page("p4") or PageFacts(""), files={}))
-    facts.learn(PageFacts("p5", {b"x": FileFacts()}))
-    assert facts.page("p4") is not None
+def test_a_removed_project_takes_its_files_along_until_its_page_is_back(context: SiteContext) -> None:
+    index = site(context)
+    show(index)
+    usual = plan(index, WHEEL)
+    index.learn(plan(index, "/simple/thing/").missing)
+    for path in (WHEEL, f"{WHEEL}.metadata", "/f/files.example/p/thing-2.0.zip"):
+        gone = plan(index, path)
+        assert gone.key not in (usual.key, f"{usual.key}.metadata")
+        assert gone.rules.offline
+        assert gone.rules.unavailable_status == 404
+        assert gone.prerequisite is not None
+    show(index)
+    assert plan(index, WHEEL).key == usual.key
+
+
+@pytest.mark.parametrize("options", [{"keep_deleted": True}, {"credentials": "pass"}])
+def test_a_missing_page_removes_nothing_where_it_cannot_be_believed(
+    context: SiteContext, options: dict[str, Any]
+) -> None:
+    assert plan(site(context, **options), "/simple/thing/").missing is None
+
+
+def test_a_wheel_too_large_to_open_loses_its_mark_when_its_sidecar_is_missing(context: SiteContext) -> None:
+    index = site(context)
+    show(index, **{"core-metadata": {"sha256": "cd" * 32}, "size": (64 << 20) + 1})
+    planned = plan(index, f"{WHEEL}.metadata")
+    assert planned.otherwise is None
+    assert {404, 410} <= planned.rules.error_statuses
+    before = plan(index, "/simple/thing/").view
+    index.learn(planned.missing)
+    after = plan(index, "/simple/thing/").view
+    assert before is not None
+    assert after is not None
+    assert before.id != after.id
+
+
+def test_a_file_without_hash_is_refused_when_one_is_required(context: SiteContext) -> None:
+    index = site(context, require_hash=True, link_hosts=["files.example"])
+    assert plan(index, WHEEL).rules.offline
+    show(index, hashes={})
+    assert status(index, WHEEL) == 403
+    show(index)
+    assert plan(index, WHEEL).expected.sha256
+
+
+@pytest.mark.parametrize("path", ["/simple/n{}/", "/pypi/n{}/json", "/f/files.example/p/n{}-1.0.zip"])
+def test_a_client_that_guesses_names_is_told_to_wait(context: SiteContext, path: str) -> None:
+    index = site(context, names_per_client=5)
+    show(index)
+    answers = [ask(index, path.format(number)) for number in range(30)]
+    refused = answers[-1]
+    assert isinstance(refused, Response)
+    assert refused.status == 503
+    assert refused.headers.get("Retry-After") == "1"
+    assert isinstance(ask(index, "/simple/thing/"), Plan)

@@ -181,11 +181,59 @@ def test_a_page_older_than_ours_is_a_failure_for_a_day(
 
     old, new = with_serial(before, 0.0), with_serial(now, seconds)
     if accepted:
-        derive(page(), new, previous=old)
+        derive(page(meta={}), new, previous=old)
     else:
         with pytest.raises(Unacceptable, match="older"):
-            derive(page(), new, previous=old)
+            derive(page(meta={}), new, previous=old)
     derive(page(), new, previous=old, policy=dataclasses.replace(POLICY, serial_guard=False))
+
+
+@pytest.mark.parametrize(
+    ("seen", "body", "accepted"),
+    [(5, 5, True), (5, 6, True), (5, 4, False), (5, None, False), (None, None, True), (5, True, False)],
+)
+def test_a_serial_in_the_body_counts_when_no_field_has_one(
+    seen: int | None, body: object, accepted: bool
+) -> None:
+    view = PageView("thing", J, False, POLICY, serial_seen=seen)
+    raw = json.dumps(page(meta={"_last-serial": body})).encode()
+    if accepted:
+        facts = view.derive(stored(at=60.0), raw, stored()).learned
+        assert facts.serial == body
+    else:
+        with pytest.raises(Unacceptable, match="older"):
+            view.derive(stored(at=60.0), raw, stored())
+
+
+def test_a_serial_in_an_html_page_is_read_from_its_comment() -> None:
+    assert derive(HTML + "<!--SERIAL 17-->", stored(H)).learned.serial == 17
+
+
+@pytest.mark.parametrize(("extra", "accepted"), [(19, True), (20, False), (500, False)])
+def test_nesting_is_bounded(extra: int, accepted: bool) -> None:
+    deep: Any = 1
+    for _ in range(extra):
+        deep = [deep]
+    if accepted:
+        assert json.loads(derive(page(x=deep)).data)["x"] == deep
+    else:
+        with pytest.raises(Unacceptable, match="nested"):
+            derive(page(x=deep))
+
+
+@pytest.mark.parametrize("kind", list(PageType))
+def test_files_without_hash_are_hidden_when_one_is_required(kind: PageType) -> None:
+    policy = dataclasses.replace(POLICY, require_hash=True)
+    links = LinkRules(INDEX, private=False, configured=frozenset({FILES}))
+    for rules in (policy, dataclasses.replace(policy, links=links)):
+        bare = file("https://files.example/p/thing-2.0.zip", hashes={})
+        made = derive(page(file(), bare), kind=kind, policy=rules).data
+        assert b"thing-1.0" in made
+        assert b"thing-2.0" not in made
+        made = derive(HTML, stored(H), kind=kind, policy=rules).data
+        assert b"thing-1.0" in made
+        assert b"thing-0.9" not in made
+    assert policy.id != POLICY.id
 
 
 def test_a_page_teaches_hashes_sizes_and_sidecars() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from conftest import opened
+from storage_stand import opened
 
 from edgeproxy.storage.store import Purge, PurgeScope
 

@@ -4,7 +4,7 @@ import asyncio
 import resource
 import sys
 
-from conftest import opened, part_bytes
+from storage_stand import opened, part_bytes
 
 from edgeproxy.errors import StorageError
 

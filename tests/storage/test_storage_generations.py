@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from conftest import response
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storage_stand import response
 
 from edgeproxy.storage import generations as g
 from edgeproxy.storage.store import Purge, PurgeScope

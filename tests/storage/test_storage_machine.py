@@ -9,10 +9,10 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from conftest import body_files, lose_index, opened, until
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from storage_stand import body_files, lose_index, opened, until
 
 from edgeproxy.storage.store import Purge, PurgeScope
 

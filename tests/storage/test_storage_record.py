@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from conftest import response
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from storage_stand import response
 
 from edgeproxy.errors import StorageError
 from edgeproxy.storage import record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import NOW, body_files, lose_index, opened, part_bytes, response, until
+from storage_stand import NOW, body_files, lose_index, opened, part_bytes, response, until
 
 from edgeproxy.errors import StartError, StorageError
 from edgeproxy.storage.store import Purge, PurgeScope

@@ -18,7 +18,6 @@ TOP_LEVEL = frozenset(
 UNTESTED = {
     "edgeproxy.pipeline.fill_head": "values only; test_pipeline_fill covers who makes and reads them",
     "edgeproxy.pipeline.fill_parts": "values and an interface",
-    "edgeproxy.__main__": "one call",
     "edgeproxy.__main__": "one line; the journeys start it",
     "edgeproxy.node": "the journeys run whole nodes",
     "edgeproxy.errors": "types only; tested where they are raised",
