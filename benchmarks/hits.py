@@ -149,7 +149,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds (default 3)")
     parser.add_argument("--seconds", type=int, default=3, help="of each measured run (default 3)")
     parser.add_argument("--sizes", default="1KiB,64KiB,1MiB,1GiB", help="bodies, e.g. 1KiB,1MiB")
-    parser.add_argument("--peers", default="edgeproxy,nginx,nginx-plain,haproxy", help="in this order in every round")
+    parser.add_argument(
+        "--peers", default="edgeproxy,nginx,nginx-plain,haproxy", help="in this order in every round"
+    )
     parser.add_argument("--dry", action="store_true", help="print only, leave results and README.md alone")
     options = parser.parse_args()
     machine.pin(machine.load_core())

@@ -241,19 +241,26 @@ class Outcome:
     upstream_seconds: float | None = None  # until the upstream's head was here
 
 
+class Held(Protocol):
+    """A response as held in memory. Whoever retires it sets `fresh_until` (wall-clock seconds) to 0."""
+
+    fresh_until: float
+    sequence: int
+
+
 class Reuse(Protocol):
     """Permission for a server to answer byte-equal requests from memory, without asking again.
 
-    `fresh_until` (wall-clock seconds) and `sequence` are compared for each use: usable while
-    `now < fresh_until` and `sequence == current`. Whoever retires the stored response sets
-    fresh_until to 0. `fields(now)` gives the fields of the answer as of now (Age and the like),
-    `data` the content."""
+    Usable while `now < fresh_until` and `sequence == current` for `held` and, where the answer was
+    made from another response, for `source` (else None). `fields(now)` gives the fields of the
+    answer as of now (Age and the like), `data` the content; `used` is told now and then that it is
+    wanted, at most once a second."""
 
     @property
-    def fresh_until(self) -> float: ...
+    def held(self) -> Held: ...
 
     @property
-    def sequence(self) -> int: ...
+    def source(self) -> Held | None: ...
 
     @property
     def data(self) -> bytes: ...

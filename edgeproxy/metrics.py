@@ -74,6 +74,7 @@ class Metrics:
         self.counters: dict[str, dict[tuple[str, ...], int]] = {name: {} for name in COUNTERS}
         self.histograms: dict[str, dict[tuple[str, ...], Histogram]] = {n: {} for n in HISTOGRAMS}
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.unsettled: list[Callable[[], None]] = []  # bring counts up to date before they are read
 
     def count(self, name: str, *labels: str, by: int = 1) -> None:
         values = self.counters[name]
@@ -87,6 +88,11 @@ class Metrics:
         histogram.counts[bisect_left(SECONDS_BUCKETS, seconds)] += 1
         histogram.sum += seconds
 
+    def settle(self) -> None:
+        """Have everything counted that is counted in bulk. Readers call it first."""
+        for settle in self.unsettled:
+            settle()
+
     def gauge(self, name: str, read: Callable[[], float]) -> None:
         """Register where a gauge of the table is read when asked for."""
         if name not in GAUGES:
@@ -94,4 +100,5 @@ class Metrics:
         self.gauges[name] = read
 
     def value(self, name: str, *labels: str) -> int:
+        self.settle()
         return self.counters[name].get(labels, 0)

@@ -34,6 +34,7 @@ class Snapshot:
 
 def snapshot(metrics: Metrics) -> Snapshot:
     """A copy, to be taken on the event loop."""
+    metrics.settle()
     return Snapshot(
         counters={name: dict(values) for name, values in metrics.counters.items()},
         histograms={

@@ -21,6 +21,7 @@ def store_status(statistics: StoreStatistics) -> dict[str, Any]:
 def traffic_status(metrics: Metrics) -> list[dict[str, Any]]:
     """What was answered since the start, a row for each site. `hit_ratio` counts answers that came from
     the store among those for which the store was asked; it is None before the first."""
+    metrics.settle()
     outcomes: dict[str, dict[str, int]] = {}
     for (site, cache, _), count in metrics.counters["requests_total"].items():
         by_cache = outcomes.setdefault(site, {})

@@ -33,31 +33,21 @@ class HitReuse:
     answers: Answers
     plan: Plan
     site: str
-    source: StoredResponse
+    made_from: StoredResponse
     stored: StoredResponse
-    handle: Reusable
-    source_handle: Reusable
-
-    @property
-    def fresh_until(self) -> float:
-        if self.handle.fresh_until <= 0:
-            return 0.0
-        return self.source_handle.fresh_until
-
-    @property
-    def sequence(self) -> int:
-        return min(self.handle.sequence, self.source_handle.sequence)
+    held: Reusable
+    source: Reusable | None
 
     @property
     def data(self) -> bytes:
-        return self.handle.data
+        return self.held.data
 
     def fields(self, now: float) -> Headers:
-        outcome = Outcome(CacheOutcome.HIT, self.site, lifetime=self.source.fresh_until - now)
-        return self.answers.fields(self.plan, self.source, self.stored.headers, outcome, now)
+        outcome = Outcome(CacheOutcome.HIT, self.site, lifetime=self.made_from.fresh_until - now)
+        return self.answers.fields(self.plan, self.made_from, self.stored.headers, outcome, now)
 
     def used(self) -> None:
-        self.handle.used()
+        self.held.used()
 
 
 class Answers:
@@ -115,11 +105,11 @@ class Answers:
         response = self._select(request, stored.status, headers, stored_content(body), outcome)
         if response.status != 200 or outcome.cache is not CacheOutcome.HIT or not in_ram:
             return response
-        handle = self._store.reusable(stored)
-        source_handle = handle if source is stored else self._store.reusable(source)
-        if handle is None or source_handle is None:
+        held = self._store.reusable(stored)
+        held_source = None if source is stored else self._store.reusable(source)
+        if held is None or (held_source is None and source is not stored):
             return response
-        reuse = HitReuse(self, plan, outcome.site, source, stored, handle, source_handle)
+        reuse = HitReuse(self, plan, outcome.site, source, stored, held, held_source)
         return replace(response, reuse=reuse)
 
     def streaming(

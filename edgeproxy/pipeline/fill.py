@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, assert_never
@@ -54,6 +54,7 @@ from edgeproxy.upstream.upstream import UpstreamResponse
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
 HASH_INLINE_BYTES = 64 << 10  # below, hashing costs less than a hop to a thread
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
+MISSING = (404, 410)
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 BUFFERED_BYTES_MAX = 64 << 20  # of a body that has to be looked at as a whole
 
@@ -73,6 +74,7 @@ class Fill:
     shared: bool
     sequence: int
     examiner: Examiner | None = None
+    on_missing: Callable[[], None] | None = None
     examined: Any = None
     kept: StoredResponse | None = None
     head: asyncio.Future[Head] = field(init=False)
@@ -199,10 +201,14 @@ class Fill:
                 self.head.set_result(StaleInstead(kept, decision.detail, response.status))
                 return False
             case PassThrough():
+                if response.status in MISSING:
+                    self._tell_missing()
                 if decision.invalidate and self.stored is not None:
                     await store.remove(self.stored)
                 return self._give_up(answer, decision.detail)
             case Store():
+                if response.status in MISSING:
+                    self._tell_missing()
                 too_large = (response.content_length or 0) > self.plan.rules.body_bytes_max
                 if too_large:
                     return self._give_up(answer, "larger than the largest body stored")
@@ -216,13 +222,22 @@ class Fill:
         unavailable = self.plan.rules.unavailable_status is not None
         if status == 206:
             raise _bad_answer("a part of the content came although no range was asked for")
-        if unavailable and status in self.plan.rules.error_statuses and status not in (404, 410):
+        missing = status in MISSING
+        if missing and status in self.plan.rules.error_statuses and self.plan.missing is not None:
+            self._tell_missing()
+            raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
+        if unavailable and status in self.plan.rules.error_statuses and not missing:
             raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
         if response.status == 200 and self.plan.expected.size is not None:
             length = response.content_length
             if length is not None and length != self.plan.expected.size:
                 self.parts.metrics.count("digest_mismatch_total", self.site)
                 raise _bad_answer(f"{length} bytes announced where {self.plan.expected.size} are expected")
+
+    def _tell_missing(self) -> None:
+        """A 404 or 410 that is believed: the site wants to know."""
+        if self.on_missing is not None:
+            self.on_missing()
 
     def _give_up(self, answer: Answer, detail: str) -> bool:
         self.end = FillEnd.GIVEN_UP

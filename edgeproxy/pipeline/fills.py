@@ -53,6 +53,7 @@ class Fills:
         *,
         shared: bool,
         examiner: Examiner | None = None,
+        on_missing: Callable[[], None] | None = None,
     ) -> Fill:
         """Begin a fill; a shared one is what later requests for the key join."""
         fill = Fill(
@@ -65,6 +66,7 @@ class Fills:
             shared=shared,
             sequence=self.parts.store.sequence,
             examiner=examiner,
+            on_missing=on_missing,
         )
         if shared:
             self._running[plan.key] = fill

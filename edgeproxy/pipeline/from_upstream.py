@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from edgeproxy.errors import ProxyError, UpstreamError
@@ -128,7 +129,17 @@ class FromUpstream:
         examiner = None
         if plan.view is not None:
             examiner = ViewExaminer(self._views, plan, plan.view, site, stored)
-        return self._fills.start(plan, site.name, request, headers, stored, shared=shared, examiner=examiner)
+        on_missing = None if plan.missing is None else partial(site.learn, plan.missing)
+        return self._fills.start(
+            plan,
+            site.name,
+            request,
+            headers,
+            stored,
+            shared=shared,
+            examiner=examiner,
+            on_missing=on_missing,
+        )
 
     async def _join(self, fill: Fill, question: Question, *, owner: bool) -> Response:
         """Wait for the head of a fill and answer with it, if it is for us as well."""

@@ -14,11 +14,15 @@ import aiofastnet
 
 from edgeproxy.errors import BodyAborted
 from edgeproxy.message import Body, FileSlice, Part
+from edgeproxy.serving import page_cache
 from edgeproxy.serving.response_head import Framing
 
 # One sendfile call may run until the socket is full: in pieces of this size a fast reader cannot
-# hold the loop for longer than about a millisecond.
+# hold the loop for longer than about a millisecond. Many readers share what one turn of the loop may
+# send, so that a newcomer among two hundred still gets its first byte within milliseconds.
 SENDFILE_BYTES = 2 << 20
+SENDFILE_TURN_BYTES = 8 << 20
+SENDFILE_BYTES_MIN = 64 << 10
 _COPY_BYTES = 128 << 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _END_ON_CLOSE = struct.pack("ii", 0, 0)
@@ -26,12 +30,15 @@ _END_ON_CLOSE = struct.pack("ii", 0, 0)
 
 class BodyWriter:
     """Writes to one transport, at most `piece` bytes at a time, and waits while it is full. `sent`
-    counts content bytes handed over."""
+    counts content bytes handed over; `sending` holds the writers that send files now."""
 
-    __slots__ = ("_loop", "_piece", "_transport", "_waiter", "full", "sent")
+    __slots__ = ("_loop", "_piece", "_sending", "_transport", "_waiter", "full", "sent")
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, piece: int) -> None:
+    def __init__(
+        self, transport: Any, loop: asyncio.AbstractEventLoop, piece: int, sending: set[BodyWriter]
+    ) -> None:
         self._piece = piece
+        self._sending = sending
         self._transport = transport
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
@@ -112,10 +119,20 @@ class BodyWriter:
             self._transport.write(b"\r\n")
 
     async def _send_file(self, part: FileSlice) -> None:
+        self._sending.add(self)
+        try:
+            await self._send_file_pieces(part)
+        finally:
+            self._sending.discard(self)
+
+    async def _send_file_pieces(self, part: FileSlice) -> None:
         offset, end = part.offset, part.offset + part.length
         while offset < end:
-            size = min(SENDFILE_BYTES, end - offset)
+            share = max(SENDFILE_BYTES_MIN, SENDFILE_TURN_BYTES // len(self._sending))
+            size = min(SENDFILE_BYTES, share, end - offset)
             self._check_size(part, offset + size)
+            if not page_cache.holds(part.file.fileno(), offset, size):
+                await self._loop.run_in_executor(None, page_cache.load, part.file.fileno(), offset, size)
             file: Any = part.file  # only its fileno() is used
             try:
                 await aiofastnet.sendfile(self._loop, self._transport, file, offset, size)

@@ -32,7 +32,9 @@ class Connection(Answering):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         bound = self._service.limits.write_buffer
-        self._writer = BodyWriter(transport, asyncio.get_running_loop(), max(bound // 2, 4096))
+        self._writer = BodyWriter(
+            transport, asyncio.get_running_loop(), max(bound // 2, 4096), self._service.sending
+        )
         self._transport.set_write_buffer_limits(high=bound // 2, low=bound // 8)
         self._service.opened(self)
         self._settle()

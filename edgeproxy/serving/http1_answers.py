@@ -110,7 +110,6 @@ class Answering(asyncio.Protocol):
         else:
             self._transport.writelines(answer)
         self.served += 1
-        entry.count()
         log = self._service.log
         if log.enabled:
             log.put((entry, now, self._client))

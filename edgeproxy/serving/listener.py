@@ -63,6 +63,7 @@ class Listeners:
         self._acceptors: list[Acceptor] = []
         self._empty: asyncio.Event | None = None
         metrics.gauge("connections", lambda: self.connections)
+        metrics.unsettled.append(self._settle)
         metrics.gauge("memo_entries", lambda: sum(len(service.memo) for service in self._services))
 
     @property
@@ -150,6 +151,10 @@ class Listeners:
         self._door.lost(connection, peer)
         if self._empty is not None and not self._door.connections:
             self._empty.set()
+
+    def _settle(self) -> None:
+        for service in self._services:
+            service.memo.settle()
 
     def _look(self) -> None:
         """What is done now and then beside the timeouts."""

@@ -34,6 +34,7 @@ class Remembered:
         "data",
         "head_only",
         "headers",
+        "held",
         "length",
         "line",
         "method",
@@ -41,7 +42,9 @@ class Remembered:
         "request_labels",
         "reuse",
         "site_labels",
+        "source",
         "target",
+        "uses",
     )
 
     def __init__(
@@ -52,6 +55,9 @@ class Remembered:
         self.authority = authority
         self.headers = headers
         self.reuse = reuse
+        self.held = reuse.held
+        self.source = reuse.source
+        self.uses = 0  # not counted in the metrics yet
         self.outcome = outcome
         self.head_only = method == "HEAD"
         self.data = reuse.data
@@ -78,10 +84,19 @@ class Remembered:
             histogram = histograms[self.site_labels] = Histogram([0] * (len(SECONDS_BUCKETS) + 1))
         self._buckets = histogram.counts
 
-    def count(self) -> None:
-        self._requests[self.request_labels] += 1
-        self._bytes[self.site_labels] += self.length
-        self._buckets[0] += 1  # far below the first bound
+    def settle(self) -> None:
+        """Count the uses since the last time."""
+        uses, self.uses = self.uses, 0
+        if uses:
+            self._requests[self.request_labels] += uses
+            self._bytes[self.site_labels] += uses * self.length
+            self._buckets[0] += uses  # far below the first bound
+
+    def is_good(self, now: float, sequence: int) -> bool:
+        held, source = self.held, self.source
+        if now >= held.fresh_until or held.sequence != sequence:
+            return False
+        return source is None or (now < source.fresh_until and source.sequence == sequence)
 
     def build(self, now: float, date: DateField) -> None:
         """Make the answer of this second. ValueError if a field cannot be sent."""
@@ -123,39 +138,49 @@ class RequestMemo:
         entry = self._entries.get(head)
         if entry is None:
             return None
-        reuse = entry.reuse
-        if now < reuse.fresh_until and reuse.sequence == self._sequence():
+        held = entry.held  # written out, not is_good: this runs for every hit
+        if (
+            now < held.fresh_until
+            and held.sequence == self._sequence()
+            and (entry.source is None or entry.is_good(now, held.sequence))
+        ):
             if not entry.built_at <= now < entry.built_until:
                 try:
                     entry.build(now, self._date)
                 except ValueError:
-                    del self._entries[head]
+                    self._forget(head)
                     return None
                 # Once a second is enough for eviction to know it is wanted, and costs nothing.
-                reuse.used()
+                entry.reuse.used()
+            entry.uses += 1
             return entry
-        del self._entries[head]
+        self._forget(head)
         return None
+
+    def _forget(self, head: bytes) -> None:
+        self._entries.pop(head).settle()
 
     def remember(self, head: bytes, entry: Remembered) -> None:
         if len(head) > self._head_max or not self._entries_max:
             return
         entries = self._entries
-        entries.pop(head, None)
-        if len(entries) >= self._entries_max:
-            del entries[next(iter(entries))]
+        if head in entries:
+            self._forget(head)
+        elif len(entries) >= self._entries_max:
+            self._forget(next(iter(entries)))
         entries[head] = entry
+
+    def settle(self) -> None:
+        """Bring the metrics up to date with what was answered from here."""
+        for entry in self._entries.values():
+            entry.settle()
 
     def sweep(self, now: float) -> None:
         """Let go of what can no longer be used, and of its content."""
         sequence = self._sequence()
-        gone = [
-            head
-            for head, entry in self._entries.items()
-            if now >= entry.reuse.fresh_until or entry.reuse.sequence != sequence
-        ]
-        for head in gone:
-            del self._entries[head]
+        self.settle()
+        for head in [head for head, entry in self._entries.items() if not entry.is_good(now, sequence)]:
+            self._forget(head)
 
 
 def is_reusable(response: Response) -> bool:

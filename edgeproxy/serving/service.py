@@ -9,6 +9,7 @@ from edgeproxy.config import Limits
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
+from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.request_memo import RequestMemo
 from edgeproxy.serving.response_head import DateField
@@ -56,6 +57,7 @@ class Service:
         "opened",
         "report",
         "scheme",
+        "sending",
         "tasks",
         "trusted",
     )
@@ -77,6 +79,7 @@ class Service:
         lost: Callable[[OpenConnection, str], None],
         scheme: str = "http",
     ) -> None:
+        self.sending: set[BodyWriter] = set()
         self.handler: Any = handler
         self.listener = listener
         self.limits = limits

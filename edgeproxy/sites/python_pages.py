@@ -150,7 +150,7 @@ def check_serial(
 def check_depth(document: object) -> None:
     """Raises Unacceptable if containers are nested more than DEPTH_MAX deep."""
     level = [document]
-    for _ in range(DEPTH_MAX + 1):
+    for _ in range(DEPTH_MAX):
         level = [
             child
             for one in level

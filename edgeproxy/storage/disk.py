@@ -278,9 +278,17 @@ class DiskTier:
     def insert(self, stored: StoredResponse, allocated: int, now: float) -> None:
         """Make a published body findable and free what it replaces. Raises StorageError."""
         data = record.encode(stored)
+
+        def work(connection: index.Connection) -> tuple[list[str], int]:
+            return index.put(connection, stored, data, allocated, now)
+
         try:
-            put = self.index.submit(lambda c: index.put(c, stored, data, allocated, now))
-            replaced, freed = put.result()
+            try:
+                replaced, freed = self.index.submit(work).result()
+            except StorageError as error:
+                if "is full" not in str(error) or not self.evict(ROOM_BYTES):
+                    raise
+                replaced, freed = self.index.submit(work).result()
         except StorageError:
             with contextlib.suppress(StorageError):
                 self.unlink(stored.body)

@@ -93,7 +93,7 @@ class WriteBehind:
 
     def _write(self, batch: list[Pending]) -> None:
         for pending in batch:
-            with contextlib.suppress(StorageError, OSError):  # a close can fail as well
+            with contextlib.suppress(StorageError):
                 self._write_one(pending)
 
     def _write_one(self, pending: Pending) -> None:
@@ -109,7 +109,8 @@ class WriteBehind:
                 raise
             allocated = disk.publish(fd, stored, sums.finish())
         finally:
-            os.close(fd)
+            with contextlib.suppress(OSError):  # closed all the same; the checksums tell
+                os.close(fd)
         if not self._is_current(stored):
             disk.publishing.discard(stored.body)
             disk.unlink(stored.body)

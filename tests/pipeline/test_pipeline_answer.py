@@ -52,7 +52,7 @@ async def test_a_hit_from_ram_may_be_repeated_and_is_the_same_as_asked_again(hou
     await house.get("/a")
     reuse = (await house.ask("/a")).reuse
     assert reuse is not None
-    assert (reuse.data, reuse.sequence, reuse.fresh_until) == (b"hello world", 0, house.now + 60)
+    assert (reuse.data, reuse.held.sequence, reuse.held.fresh_until) == (b"hello world", 0, house.now + 60)
     house.now += 7
     again = await house.ask("/a")
     assert reuse.fields(house.now) == again.headers

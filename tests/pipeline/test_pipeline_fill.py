@@ -9,6 +9,7 @@ import pytest
 from pipeline_house import House, Scripted, content
 
 from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
+from edgeproxy.policy.rules import Rules
 from edgeproxy.sites.site import Expected
 
 REFUSED = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
@@ -105,3 +106,20 @@ async def test_an_answer_to_no_question_is_refused(house: House) -> None:
     house.upstream.answers("/304", Scripted(304, pieces=()))
     assert (await house.get("/part"))[0] == 502
     assert (await house.get("/304"))[0] == 502
+
+
+async def test_a_resource_that_is_missing_is_told_to_the_site(house: House) -> None:
+    house.site.shape = lambda plan: replace(plan, missing=f"no {plan.target}")
+    house.upstream.answers("/plain", Scripted(404, pieces=(b"no",)))
+    house.upstream.answers("/kept", Scripted(404, fields=(("Cache-Control", "max-age=9"),), pieces=(b"no",)))
+    assert (await house.get("/plain"))[0] == 404
+    assert (await house.get("/kept"))[0] == 404
+    assert house.site.learned == ["no /plain", "no /kept"]
+
+
+async def test_a_missing_resource_may_count_as_a_failure_that_teaches(house: House) -> None:
+    house.site.rules = Rules(error_statuses=frozenset({404}), unavailable_status=503)
+    house.site.shape = lambda plan: replace(plan, missing="gone")
+    house.upstream.answers("/a", Scripted(404, pieces=(b"no",)))
+    assert (await house.get("/a"))[0] == 503
+    assert house.site.learned == ["gone"]

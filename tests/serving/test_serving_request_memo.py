@@ -32,6 +32,12 @@ class Kept:
     def used(self) -> None:
         self.uses += 1
 
+    @property
+    def held(self) -> Kept:
+        return self
+
+    source = None
+
     async def handler(self, request: Request) -> Response:
         self.asked += 1
         body = HeadOnly(len(self.data)) if request.method == "HEAD" else BytesBody(self.data)
@@ -68,7 +74,7 @@ async def test_a_known_head_is_answered_without_asking_in_the_same_bytes(
     assert await ask(served, head) == first
     assert await ask(served, head) == first
     assert kept.asked == 1
-        assert kept.uses >= 1, "told once a second"
+    assert kept.uses >= 1, "told once a second"
     assert served.metrics.value("requests_total", "files", "hit", "200") == 3
     assert served.metrics.value("client_bytes_total", "files") == (0 if method == b"HEAD" else 3 * size)
 

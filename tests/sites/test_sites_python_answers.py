@@ -23,8 +23,7 @@ def stored(**more: Any) -> StoredResponse:
 
 @pytest.mark.parametrize(
     ("now", "stale", "lifetime"),
-    [(0.0, False, "max-age=600"), (599.9, False, "max-age=0"), (900.0, False, "max-age=0")]
-    + [(900.0, True, "no-cache")],
+    [(0.0, False, "max-age=600"), (599.9, False, "max-age=0"), (900.0, True, "no-cache")],
 )
 def test_a_page_is_dated_by_its_fetch_and_never_kept_when_stale(
     now: float, stale: bool, lifetime: str

@@ -26,7 +26,7 @@ def test_a_url_is_taken_apart_or_refused(text: str, expected: object) -> None:
 
 @pytest.mark.parametrize("text", ["https://me:secret@a.example/?q", "me:secret@a.example"])
 def test_a_configured_url_that_is_refused_is_not_repeated(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="site.x") as raised:
+    with pytest.raises(ConfigurationError, match=r"site\.x") as raised:
         configured_url(text, "site.x")
     assert "secret" not in str(raised.value)
 

@@ -81,7 +81,9 @@ async def test_five_failures_in_the_window_open_it_for_that_origin_only(
     assert await ask(breaker, B) == 200
 
 
-@pytest.mark.parametrize("fine", [200, 404, 503, ProxyError.CONNECTION_REFUSED, ProxyError.HTTP_PROTOCOL_ERROR])
+@pytest.mark.parametrize(
+    "fine", [200, 404, 503, ProxyError.CONNECTION_REFUSED, ProxyError.HTTP_PROTOCOL_ERROR]
+)
 async def test_what_is_known_at_once_never_opens_it(
     breaker: Breaker, upstream: Scripted, fine: int | ProxyError
 ) -> None:

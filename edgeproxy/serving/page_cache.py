@@ -1,0 +1,39 @@
+"""Whether bytes of a file can be sent at once: sendfile would wait for the disk, and the loop with it,
+for pages that are not in the page cache."""
+
+from __future__ import annotations
+
+import os
+
+_LOAD_BYTES = 256 << 10
+
+
+def holds(descriptor: int, offset: int, size: int) -> bool:
+    """Looks at the first, the middle and the last byte of the range: the kernel reads ahead and drops
+    pages in long runs. Where the system cannot tell, says yes."""
+    flag = getattr(os, "RWF_NOWAIT", 0)
+    if not flag or size <= 0:
+        return True
+    byte = [bytearray(1)]
+    try:
+        for at in (offset, offset + size // 2, offset + size - 1):
+            os.preadv(descriptor, byte, at, flag)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # not supported by this file system; or sendfile will meet the same trouble
+    return True
+
+
+def load(descriptor: int, offset: int, size: int) -> None:
+    """Read the range once, so that it is in the page cache. Blocks: call it in a thread."""
+    buffer = [bytearray(_LOAD_BYTES)]
+    end = offset + size
+    while offset < end:
+        try:
+            count = os.preadv(descriptor, buffer, offset)
+        except OSError:
+            return  # sendfile will meet it, and tell
+        if not count:
+            return
+        offset += count

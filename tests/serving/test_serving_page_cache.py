@@ -1,0 +1,43 @@
+"""The page cache: what is there is known at once, what is not can be loaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgeproxy.serving import page_cache
+
+SIZE = 3 << 20
+
+
+@pytest.fixture
+def descriptor(tmp_path: Path) -> int:
+    path = tmp_path / "body"
+    path.write_bytes(os.urandom(SIZE))
+    return os.open(path, os.O_RDONLY)
+
+
+def test_what_has_just_been_written_is_there(descriptor: int) -> None:
+    assert page_cache.holds(descriptor, 0, SIZE)
+
+
+def test_what_was_dropped_is_there_again_after_loading(descriptor: int) -> None:
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, SIZE, os.POSIX_FADV_DONTNEED)
+    if page_cache.holds(descriptor, 0, SIZE):
+        pytest.skip("this file system keeps its pages, or cannot tell")
+    page_cache.load(descriptor, 0, SIZE)
+    assert page_cache.holds(descriptor, 0, SIZE)
+
+
+def test_a_range_beyond_the_file_is_left_to_who_sends_it(descriptor: int) -> None:
+    assert page_cache.holds(descriptor, SIZE, 10)
+    page_cache.load(descriptor, SIZE - 1, 10)
+
+
+def test_a_closed_file_is_left_to_who_sends_it(descriptor: int) -> None:
+    os.close(descriptor)
+    assert page_cache.holds(descriptor, 0, 10)
+    page_cache.load(descriptor, 0, 10)
