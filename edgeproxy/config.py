@@ -85,9 +85,9 @@ class Cache(Section, frozen=True, kw_only=True):
     disk: Annotated[Bytes, _doc("disk tier; 0 for 20 % of what is free, at most 100GiB")] = 0
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
     memory_body: Annotated[Bytes, _doc("largest body in the RAM tier")] = 1 << 20
-    memory_eviction: Annotated[Literal["lru", "s3-fifo"], _doc("which responses leave the RAM tier")] = (
-        "s3-fifo"
-    )
+    memory_eviction: Annotated[
+        Literal["lru", "s3-fifo", "w-tinylfu"], _doc("which responses leave the RAM tier")
+    ] = "w-tinylfu"
     small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
     free_space: Annotated[Bytes, _doc("never fill the file system beyond this much free space")] = 1 << 30
     sync: Annotated[bool, _doc("fsync each body before it is indexed")] = False

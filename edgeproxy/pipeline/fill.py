@@ -36,6 +36,7 @@ from edgeproxy.pipeline.fill_head import (
 )
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.pipeline.refusal import MISSING, bad_answer, refused
 from edgeproxy.pipeline.resume import Resuming
 from edgeproxy.policy.decision import (
     After,
@@ -54,7 +55,7 @@ from edgeproxy.upstream.upstream import UpstreamResponse
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
 HASH_INLINE_BYTES = 64 << 10  # below, hashing costs less than a hop to a thread
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
-MISSING = (404, 410)
+RETRY_SECONDS = 0.1
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 BUFFERED_BYTES_MAX = 64 << 20  # of a body that has to be looked at as a whole
 
@@ -143,13 +144,24 @@ class Fill:
             writer.close()
 
     async def _run(self) -> None:
-        if await self._ask():
+        if await self._ask_or_retry():
             return
         # A 304 that is not about what is stored is no answer: once more, without conditions.
         self.stored = None
         self.headers = self.headers.without(CONDITIONS)
         if not await self._ask():
-            raise _bad_answer("304 came although nothing was asked conditionally")
+            raise bad_answer("304 came although nothing was asked conditionally")
+
+    async def _ask_or_retry(self) -> bool:
+        for _ in range(self.plan.rules.retries):
+            try:
+                return await self._ask()
+            except UpstreamError as error:
+                # Who has been silent so long is not asked to be silent once more.
+                if self.head.done() or self.body is not None or error.status == 504:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+        return await self._ask()
 
     async def _ask(self) -> bool:
         """One exchange; False if it has to be repeated without conditions."""
@@ -159,7 +171,7 @@ class Fill:
         )
         handed_over = False
         try:
-            self._refuse_unasked(answer.response)
+            self._refuse(answer.response)
             decision = self._decide(answer.response)
             if isinstance(decision, PassThrough) and decision.refetch:
                 return False
@@ -217,22 +229,15 @@ class Fill:
             case _:
                 assert_never(decision)
 
-    def _refuse_unasked(self, response: UpstreamResponse) -> None:
-        status = response.status
-        unavailable = self.plan.rules.unavailable_status is not None
-        if status == 206:
-            raise _bad_answer("a part of the content came although no range was asked for")
-        missing = status in MISSING
-        if missing and status in self.plan.rules.error_statuses and self.plan.missing is not None:
+    def _refuse(self, response: UpstreamResponse) -> None:
+        refusal = refused(self.plan, response.status, response.content_length)
+        if refusal is None:
+            return
+        if response.status in MISSING:
             self._tell_missing()
-            raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
-        if unavailable and status in self.plan.rules.error_statuses and not missing:
-            raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
-        if response.status == 200 and self.plan.expected.size is not None:
-            length = response.content_length
-            if length is not None and length != self.plan.expected.size:
-                self.parts.metrics.count("digest_mismatch_total", self.site)
-                raise _bad_answer(f"{length} bytes announced where {self.plan.expected.size} are expected")
+        if response.status == 200:
+            self.parts.metrics.count("digest_mismatch_total", self.site)
+        raise refusal
 
     def _tell_missing(self) -> None:
         """A 404 or 410 that is believed: the site wants to know."""
@@ -301,7 +306,7 @@ class Fill:
 
     def _check_bounds(self, body: GrowingBody, whole: list[bytes] | None) -> None:
         if whole is not None and body.received > BUFFERED_BYTES_MAX:
-            raise _bad_answer(f"more than {BUFFERED_BYTES_MAX} bytes where a page is expected")
+            raise bad_answer(f"more than {BUFFERED_BYTES_MAX} bytes where a page is expected")
         if body.received > self.plan.rules.body_bytes_max:
             body.storing_failed()
 
@@ -349,7 +354,7 @@ class Fill:
                 f"{self.plan.key}: the content has SHA-256 {digest} where {expected} is expected; "
                 "clients were cut off and nothing was kept"
             )
-            raise _bad_answer(f"the content has SHA-256 {digest} where {expected} is expected")
+            raise bad_answer(f"the content has SHA-256 {digest} where {expected} is expected")
         if whole is not None and self.examiner is not None:
             loop = asyncio.get_running_loop()
             data = b"".join(whole)
@@ -388,10 +393,6 @@ class Fill:
 
 def _named(stored: StoredResponse, plan: Plan, answer: Answer) -> StoredResponse:
     return replace(stored, tags=(*stored.tags, *plan.tags), name=plan.name, url=answer.url)
-
-
-def _bad_answer(message: str) -> UpstreamError:
-    return UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, message)
 
 
 def _stopping() -> UpstreamError:

@@ -9,6 +9,7 @@ from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.content import HeadContent, PassingContent
 from edgeproxy.pipeline.exchange import Answer, Exchange
 from edgeproxy.pipeline.fills import Fills
+from edgeproxy.pipeline.refusal import counts_as_failure
 from edgeproxy.policy import forwarding
 from edgeproxy.policy.decision import after_head
 from edgeproxy.policy.invalidation import invalidated
@@ -80,8 +81,7 @@ class Passing:
         )
         answer = await self._exchange.ask(plan, site, request.method, headers, request.body, request.interim)
         status = answer.response.status
-        errors = plan.rules.error_statuses - {404, 410}  # those say "no", whatever they count as
-        if plan.rules.unavailable_status is not None and status in errors:
+        if counts_as_failure(plan, status):
             await answer.response.aclose()
             raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
         return answer

@@ -49,4 +49,5 @@ class Rules:
     uncacheable_memory: float = 5.0  # for how long "this is not storable" is remembered (hit-for-miss)
     unavailable_status: int | None = None  # instead of 502/504 when nothing can be served
     retry_after: float | None = None
+    retries: int = 0  # of an upstream that failed at once, before anything of its answer was shown
     error_memory: float = 0.0  # a failed fetch is remembered this long for its URL

@@ -16,7 +16,7 @@ FILE_SECONDS = 31_536_000.0  # a year, the longest lifetime that is believed
 STALE_SECONDS = 7 * 86400.0
 NEGATIVE_SECONDS = 60.0
 SECOND_LOOK_SECONDS = 30.0
-ERROR_MEMORY_SECONDS = 2.0
+ERROR_MEMORY_SECONDS = 1.0  # shorter than the pauses of clients that try again
 RETRY_AFTER_SECONDS = 2.0
 HOUR = 3600.0
 USED_SECONDS = 86400.0  # a page used within this time is kept fresh
@@ -69,6 +69,7 @@ def index_rules(settings: config.Site, context: SiteContext) -> IndexRules:
         body_bytes_max=min(settings.body, PAGE_BYTES_MAX),
         unavailable_status=503,
         retry_after=RETRY_AFTER_SECONDS,
+        retries=1,
         error_memory=ERROR_MEMORY_SECONDS,
         # A refresh has no client, so it could not present the credentials of one.
         refresh_within=0.0 if settings.credentials == "pass" else USED_SECONDS,

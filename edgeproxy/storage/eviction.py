@@ -8,7 +8,9 @@ keys that are never asked again passes through the small queue and harms nothing
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal, Protocol
+from typing import Literal, Protocol, assert_never
+
+from edgeproxy.storage.tiny_lfu import TinyLfu
 
 SMALL_SHARE = 10  # the small queue holds a tenth of the bytes
 READS_MAX = 3
@@ -173,6 +175,14 @@ class S3Fifo:
         return None
 
 
-def build(kind: Literal["lru", "s3-fifo"]) -> Eviction:
+def build(kind: Literal["lru", "s3-fifo", "w-tinylfu"]) -> Eviction:
     """The eviction named in the configuration."""
-    return Lru() if kind == "lru" else S3Fifo()
+    match kind:
+        case "lru":
+            return Lru()
+        case "s3-fifo":
+            return S3Fifo()
+        case "w-tinylfu":
+            return TinyLfu()
+        case _:
+            assert_never(kind)

@@ -48,6 +48,7 @@ class Transfer:
         self._easy = easy
         self._reader = reader
         self._reach = reach
+        self._least = min(reach.connect_timeout, reach.head_timeout, reach.progress_timeout)
         self._addresses = frozenset(addresses)
         self._connections = connections
         self._ends: Ends | None = None
@@ -81,7 +82,7 @@ class Transfer:
         self._easy.user = self
         self._future = multi.add_handle(self._easy.curl)
         self._future.add_done_callback(self._on_end)
-        self._timer = self._loop.call_later(self._reach.connect_timeout, self._check_progress)
+        self._timer = self._loop.call_later(self._least, self._check_progress)
 
     async def wait_for_head(self) -> ResponseHead:
         while self.head is None and not self.ended:
@@ -297,7 +298,9 @@ class Transfer:
         if now >= due:
             self.fail(error)
         else:
-            self._timer = self._loop.call_later(due - now + 0.001, self._check_progress)
+            # The next phase may be allowed less than what is left of this one.
+            wait = min(due - now, self._least) + 0.001
+            self._timer = self._loop.call_later(wait, self._check_progress)
 
     def _deadline(self, now: float) -> tuple[float, UpstreamError]:
         reach, upload = self._reach, self.upload

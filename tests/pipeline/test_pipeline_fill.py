@@ -123,3 +123,12 @@ async def test_a_missing_resource_may_count_as_a_failure_that_teaches(house: Hou
     house.upstream.answers("/a", Scripted(404, pieces=(b"no",)))
     assert (await house.get("/a"))[0] == 503
     assert house.site.learned == ["gone"]
+
+
+async def test_an_upstream_that_fails_at_once_is_asked_again_where_the_rules_say_so(house: House) -> None:
+    house.site.rules = Rules(retries=1, unavailable_status=503)
+    house.upstream.answers("/a", Scripted(500, pieces=(b"oops",)), Scripted())
+    assert (await house.get("/a"))[:2] == (200, b"hello world")
+    house.upstream.answers("/b", Scripted(500, pieces=(b"oops",)))
+    assert (await house.get("/b"))[0] == 503
+    assert len(house.upstream.requests) == 4

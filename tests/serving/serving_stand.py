@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgeproxy.message import BytesBody, Headers, Request, Response
+from edgeproxy.config import Limits, Log
+from edgeproxy.message import BytesBody, Headers, Part, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
+from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.listener import Listeners
+from edgeproxy.serving.log_line import LogEntry
+from edgeproxy.serving.service import Service
 from edgeproxy.tasks import Tasks
 
 
@@ -60,3 +64,70 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition belongs to others
             await asyncio.sleep(0.005)
+
+
+class Parts:
+    """A body made of given parts; an exception among them is raised in its place."""
+
+    def __init__(self, *parts: Any, length: int | None = None) -> None:
+        self._parts = parts
+        self.length = length
+        self.closed = 0
+
+    async def parts(self) -> AsyncIterator[Part]:
+        for part in self._parts:
+            if isinstance(part, BaseException):
+                raise part
+            if isinstance(part, asyncio.Event):
+                await part.wait()
+            else:
+                yield part
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+def answering(body: Any, **fields: Any) -> Any:
+    async def handler(request: Request) -> Response:
+        return Response(200, body=body, **fields)
+
+    return handler
+
+
+def entry(**fields: Any) -> LogEntry:
+    known: dict[str, Any] = {
+        "time": 0.5,
+        "id": "i",
+        "trace": "t",
+        "client": "192.0.2.1",
+        "method": "GET",
+        "authority": "a",
+        "target": "/x?y=z",
+        "version": "1.1",
+        "status": 200,
+        "bytes": 3,
+        "seconds": 0.25,
+    }
+    return LogEntry(**{**known, **fields})
+
+
+def service_of(
+    handler: Any = echo, *, limits: Limits | None = None, log: AccessLog | None = None, trusted: Any = ()
+) -> tuple[Service, list[str]]:
+    """A service that stands alone at time 100, and what it reports."""
+    metrics, reports = Metrics(), list[str]()
+    service = Service(
+        handler,
+        "here:80",
+        limits or Limits(),
+        clock=lambda: 100.0,
+        sequence=lambda: 0,
+        tasks=Tasks(lambda name, error: reports.append(f"{name}: {error!r}")),
+        metrics=metrics,
+        log=log or AccessLog(Log(access="off"), metrics),
+        report=reports.append,
+        trusted=Networks(trusted),
+        opened=lambda connection: None,
+        lost=lambda connection, peer: None,
+    )
+    return service, reports

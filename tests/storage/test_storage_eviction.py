@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeproxy.storage.eviction import Lru, S3Fifo, build
+from edgeproxy.storage.tiny_lfu import TinyLfu
 
 OPERATIONS = st.lists(
     st.tuples(
@@ -19,7 +20,7 @@ OPERATIONS = st.lists(
 )
 
 
-@pytest.mark.parametrize("kind", [Lru, S3Fifo])
+@pytest.mark.parametrize("kind", [Lru, S3Fifo, TinyLfu])
 @settings(max_examples=150, deadline=None)
 @given(operations=OPERATIONS)
 def test_victims_are_distinct_admitted_keys_of_enough_bytes(kind, operations):

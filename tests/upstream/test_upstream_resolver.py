@@ -15,7 +15,6 @@ import pytest
 
 from edgeproxy.config import UpstreamSection
 from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.upstream.hosts_file import parse_hosts
 from edgeproxy.upstream.resolver import Resolver
 
 
@@ -135,11 +134,3 @@ async def test_a_cancelled_asker_does_not_take_the_answer_from_others(stand: Sta
     await asyncio.sleep(0)
     first.cancel()
     assert await second == ["2001:db8::1", "192.0.2.1"]
-
-
-def test_the_hosts_file_is_read_by_lines_and_bad_lines_are_left_out() -> None:
-    text = "127.0.0.1 localhost me # c\n::1 localhost\nbad line\n\n#x\n10.0.0.1\n"
-    assert parse_hosts(text) == {
-        "localhost": (ip_address("127.0.0.1"), ip_address("::1")),
-        "me": (ip_address("127.0.0.1"),),
-    }

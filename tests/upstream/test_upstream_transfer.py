@@ -171,18 +171,20 @@ async def test_bytes_after_the_answer_are_dropped_with_their_connection(
 
 
 async def test_bytes_on_an_idle_connection_end_it(client: CurlUpstream, origin: RawOrigin) -> None:
-    late = asyncio.Event()
+    late, there = asyncio.Event(), asyncio.Event()
 
     async def script(exchange: Exchange) -> None:
         await exchange.send(START + b"Content-Length: 2\r\n\r\nhi")
         await late.wait()
         await exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        await exchange.delivered()
+        there.set()
 
     origin.script = script
     response = await client.fetch(origin.request())
     assert [piece async for piece in response.chunks()] == [b"hi"]
     late.set()
-    await asyncio.sleep(0.05)  # the kernel must have the late bytes
+    await asyncio.wait_for(there.wait(), 5)
     response = await client.fetch(origin.request())
     assert [piece async for piece in response.chunks()] == [b"hi"]
     assert origin.connections == 2

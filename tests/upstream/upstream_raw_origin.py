@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import gc
 import socket
 import ssl
 import struct
+import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -26,6 +28,25 @@ from edgeproxy.upstream.client import CurlUpstream
 from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
 
 
+async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for a condition that others bring about."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition belongs to others
+            await asyncio.sleep(0.002)
+
+
+async def settled(read: Callable[[], int]) -> int:
+    """A growing number once it has grown and then stood still for twenty looks."""
+    seen: list[int] = []
+
+    def is_still() -> bool:
+        seen.append(read())
+        return seen[-1] > 0 and len(seen) > 20 and seen[-20] == seen[-1]
+
+    await until(is_still)
+    return seen[-1]
+
+
 class Exchange:
     """One request as the origin sees it, and the means to answer."""
 
@@ -37,6 +58,16 @@ class Exchange:
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
+
+    async def delivered(self) -> None:
+        """Until the other side's kernel has everything that was written."""
+        sock, unsent = self.writer.get_extra_info("socket"), bytearray(4)
+
+        def is_empty() -> bool:
+            fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, unsent)
+            return not any(unsent) and not self.writer.transport.get_write_buffer_size()
+
+        await until(is_empty)
 
     async def reset(self) -> None:
         """End the connection with RST once what was written has left."""
@@ -97,7 +128,7 @@ class RawOrigin:
             if then == "close":
                 exchange.writer.close()
             elif then == "reset":
-                await asyncio.sleep(0.02)  # the bytes must not be overtaken by the RST
+                await exchange.delivered()  # the bytes must not be overtaken by the RST
                 await exchange.reset()
 
         self.script = script
