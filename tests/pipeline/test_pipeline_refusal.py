@@ -9,10 +9,11 @@ from edgeproxy.pipeline.refusal import counts_as_failure, refused
 from edgeproxy.policy.rules import Rules
 from edgeproxy.sites.site import Expected, Plan
 
+PLAIN = Rules()
 STRICT = Rules(unavailable_status=503, error_statuses=frozenset({404, 429, 500}))
 
 
-def plan(rules: Rules = Rules(), size: int | None = None, missing: str | None = None) -> Plan:
+def plan(rules: Rules = PLAIN, size: int | None = None, missing: str | None = None) -> Plan:
     return Plan(ORIGIN, "/a", rules, expected=Expected(size=size), missing=missing)
 
 
