@@ -17,7 +17,6 @@ _PACKAGES = (
     "certifi",
     "click",
     "dnspython",
-    "httptools",
     "msgspec",
     "orjson",
     "prometheus-client",
