@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-_PACKAGES = ("uvloop", "aiofastnet", "httptools", "pycurl", "aiohttp")
+_PACKAGES = ("uvloop", "aiofastnet", "pycurl", "aiohttp")
 _PROGRAMS = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "wrk": ["wrk", "-v"]}
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 

@@ -21,7 +21,7 @@ async def test_healthz_tells_the_versions_of_what_faces_the_network(start: Any) 
     running = await start()
     status, content = await get(f"{running.url}/healthz")
     assert status == 200
-    assert {"httptools", "uvloop", "pycurl", "openssl", "libcurl"} <= set(content["libraries"])
+    assert {"aiofastnet", "uvloop", "pycurl", "openssl", "libcurl"} <= set(content["libraries"])
 
 
 async def test_readyz_follows_the_node(start: Any) -> None:
