@@ -142,17 +142,22 @@ class DiskTier:
                 if not victims:
                     break
                 reach("evicting")
-                self.drop(victims)
+                self.drop(victims, must_go=False)
                 self._event("evictions_total", "disk", "")
         return freed
 
-    def drop(self, bodies: Iterable[str]) -> None:
+    def drop(self, bodies: Iterable[str], *, must_go: bool = True) -> None:
         """Remove bodies and all responses that need them. Raises StorageError when they may still be
-        there."""
+        there; without `must_go` one that cannot be removed is forgotten all the same, so that it does
+        not stand in the way of the others (a later start sweeps it)."""
         bodies = list(bodies)
         freed = 0
         for body in bodies:
-            self.unlink(body)
+            try:
+                self.unlink(body)
+            except StorageError:
+                if must_go:
+                    raise
         reach("body-unlinked")
 
         def forget(connection: index.Connection) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 
@@ -78,3 +79,25 @@ async def test_what_is_used_is_what_the_files_take(tmp_path):
         await stand.on_disk()
         real = sum(path.stat().st_blocks * 512 for path in body_files(tmp_path / "c"))
         await until(lambda: stand.store.disk.used == real)
+
+
+async def test_a_body_that_cannot_be_removed_does_not_stand_in_the_way_of_others(tmp_path, monkeypatch):
+    async with opened(tmp_path / "c", errors=100) as stand:
+        await stand.put("stuck", LARGE)
+        await stand.put("old", LARGE)
+        stuck = next(iter(body_files(tmp_path / "c")))
+        real = os.unlink
+
+        def unlink(path, *arguments, **names):
+            if os.path.basename(os.fsdecode(path)) == stuck.name:
+                raise OSError(errno.EPERM, "not permitted")
+            return real(path, *arguments, **names)
+
+        monkeypatch.setattr(os, "unlink", unlink)
+        disk = stand.store.disk
+        await asyncio.to_thread(disk.evict, disk.used)
+        assert disk.used == 0
+        assert await stand.get("stuck") is None
+        assert await stand.get("old") is None
+        assert await stand.put("new", LARGE)
+        assert await stand.get("new") == LARGE
