@@ -88,7 +88,6 @@ class Node:
         return SiteContext(
             node=self._name,
             offline=self._config.node.offline,
-            targeted=("CDN-Cache-Control",),
             reach=Reach(
                 connect_timeout=settings.connect_timeout,
                 head_timeout=settings.head_timeout,

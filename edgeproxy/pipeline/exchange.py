@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 from urllib.parse import urljoin
@@ -10,10 +11,12 @@ from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers, Interim, RequestBody
 from edgeproxy.metrics import Metrics
 from edgeproxy.policy import hop_by_hop
+from edgeproxy.sites import urls
 from edgeproxy.sites.site import Plan
 from edgeproxy.upstream.upstream import Origin, Upstream, UpstreamRequest, UpstreamResponse
 
 REDIRECTS_MAX = 5
+_UNWISE = re.compile(r'[\\"<>^`{|}]')
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -102,27 +105,12 @@ def _redirect(request: UpstreamRequest, response: UpstreamResponse, plan: Plan) 
 
 
 def parse_url(url: str) -> tuple[Origin, str] | None:
-    """Origin and target of an absolute http(s) URL; None if it is not a plain one."""
-    scheme, mark, rest = url.partition("://")
-    if not mark or scheme.lower() not in ("http", "https") or not rest.isascii():
+    """Origin and target of an absolute http(s) URL without its fragment; None if it is not a plain one,
+    carries user information, or holds bytes that a URL may not hold."""
+    url = url.partition("#")[0]
+    parsed = urls.parse_url(url)
+    authority = url.partition("://")[2].partition("/")[0].partition("?")[0]
+    if parsed is None or "@" in authority or _UNWISE.search(url):
         return None
-    rest = rest.partition("#")[0]
-    cut = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
-    authority, target = rest[:cut].lower(), rest[cut:]
-    if any(char <= " " or char in '\\"<>^`{|}\x7f' for char in rest) or "@" in authority:
-        return None
-    host, port = _host_and_port(authority, 443 if scheme.lower() == "https" else 80)
-    if not host or not 0 < port < 65536:
-        return None
-    return Origin(scheme.lower(), host, port), target if target.startswith("/") else f"/{target}"
-
-
-def _host_and_port(authority: str, default: int) -> tuple[str, int]:
-    if authority.startswith("["):
-        host, _, rest = authority[1:].partition("]")
-        port = rest.removeprefix(":")
-    else:
-        host, _, port = authority.partition(":")
-    if not port:
-        return host, default
-    return host, int(port) if len(port) <= 5 and port.isascii() and port.isdigit() else 0
+    origin, target, _ = parsed
+    return origin, target

@@ -74,7 +74,7 @@ class Pipeline:
             variants = await self._store.lookup(plan.key)
         if plan.expected.sha256:  # what was stored before the site learned otherwise is not it
             variants = tuple(one for one in variants if one.digest in ("", plan.expected.sha256))
-        if not plan.keep_authorization:
+        if not plan.keep_authorization and "Authorization" in request.headers:
             request = replace(request, headers=request.headers.without(("Authorization",)))
         now = self._clock()
         decision = before(request, variants, plan.rules, now)

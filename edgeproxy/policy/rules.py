@@ -40,7 +40,6 @@ class Rules:
         False  # the cache key tells credentials apart, so answers to them are storable
     )
     vary_ignore: frozenset[str] = frozenset()  # lower-case names that do not select
-    variants_max: int = 64
     strip_set_cookie: bool = False  # store without Set-Cookie instead of not storing
     strip_cookie: bool = False  # do not send Cookie upstream
 

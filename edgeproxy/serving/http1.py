@@ -109,13 +109,7 @@ class Connection(Answering):
         if phase == "head" and not self._proxied:
             self._refuse(RequestError(408, "the request head took too long"))
         elif phase == "body":
-            error = RequestError(408, "the request content took too long")
-            waiting = self._task is None
-            self._break_content(error)
-            if waiting and self._head is not None:
-                self._refuse(error)
-            elif waiting:
-                self._end()
+            self._content_failed(RequestError(408, "the request content took too long"))
         elif phase in ("write", "gone"):
             self.abort()
         else:

@@ -17,7 +17,6 @@ from edgeproxy.serving.response_head import DateField, Framing, encode_head
 JOINED_BYTES = 2 << 10
 
 Answer: TypeAlias = "bytes | tuple[bytes, bytes]"
-Encode: TypeAlias = Callable[[Headers, int, float], bytes]
 
 
 class Remembered:

@@ -108,7 +108,6 @@ class SiteContext:
 
     node: str
     offline: bool
-    targeted: tuple[str, ...]
     reach: Reach
     clock: Clock
     stored_keys: Callable[[Sequence[str]], frozenset[str]]

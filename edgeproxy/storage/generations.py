@@ -27,7 +27,6 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage.store import Purge, PurgeScope
 
 SCOPES_MAX = 16_384
-LOG_LINE_BYTES_MAX = 256 << 10
 
 
 class Verdict(Enum):

@@ -53,11 +53,6 @@ class RunningChecksums:
         return (*self._sums, self._current) if self._filled else tuple(self._sums)
 
 
-def sums_per_segment(size: int) -> int:
-    """How many 4 MiB checksums a segment of a body of `size` bytes has."""
-    return segment_bytes(size) // SEGMENT_BYTES
-
-
 class Proven:
     """Which 4 MiB pieces of which bodies have been proven. Used under the lock of its owner."""
 

@@ -18,7 +18,6 @@ def context() -> SiteContext:
     return SiteContext(
         node="edge",
         offline=False,
-        targeted=("CDN-Cache-Control",),
         reach=Reach(),
         clock=lambda: 1_000_000.0,
         stored_keys=_nothing_stored,

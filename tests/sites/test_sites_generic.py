@@ -12,7 +12,7 @@ from edgeproxy.sites import generic
 from edgeproxy.sites.site import Plan, SiteContext
 from edgeproxy.upstream.upstream import Origin, Reach
 
-CONTEXT = SiteContext("edge", False, (), Reach(), lambda: 0.0, lambda keys: frozenset())
+CONTEXT = SiteContext("edge", False, Reach(), lambda: 0.0, lambda keys: frozenset())
 
 
 def plan(
