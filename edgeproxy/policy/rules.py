@@ -18,7 +18,7 @@ class Rules:
     heuristic_max: float = 86400.0
     targeted: tuple[str, ...] = ("CDN-Cache-Control",)  # RFC 9213, first present wins
     immutable: bool = False  # bytes can never change under this key
-    force_store: bool = False  # store 200 even without a sign that it may be (not private/no-store)
+    force_store: bool = False  # store 200 even without freshness or validator (not private/no-store)
 
     # Stale answers.
     stale_while_revalidate: float = 0.0  # used where the response says nothing

@@ -107,6 +107,8 @@ def _pointless(
         return ""
     if status != 200:
         return "no freshness"
+    if rules.force_store and not directives.no_cache:
+        return ""
     if "ETag" in headers or "Last-Modified" in headers or rules.stale_when_disconnected is not None:
         return ""
     return "neither freshness nor validator"

@@ -51,6 +51,25 @@ def test_what_a_response_says_decides(
 
 
 @pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        ([], ""),
+        ([("Cache-Control", "max-age=0")], ""),
+        ([("Cache-Control", "no-cache")], "neither freshness nor validator"),
+        ([("Cache-Control", "private")], "private"),
+        ([("Cache-Control", "no-store")], "no-store"),
+        ([("Set-Cookie", "sid=31d4d96e407aad42")], "Set-Cookie"),
+        ([("Vary", "*")], "Vary: *"),
+    ],
+)
+def test_force_store_keeps_what_says_nothing_and_overrides_no_refusal(
+    get: Get, now: float, pairs: list[tuple[str, str]], reason: str
+) -> None:
+    assert judge(get(), 200, Headers(pairs), Rules(force_store=True), now).reason == reason
+    assert judge(get(), 404, Headers(pairs), Rules(force_store=True), now).reason != ""
+
+
+@pytest.mark.parametrize(
     ("cookie", "storable"),
     [
         ("sid=31d4d96e407aad42", False),
