@@ -222,7 +222,6 @@ class Node:
             raise RequestError(404, f"no site is named {purge.value!r}")
         if purge.scope in (PurgeScope.URL, PurgeScope.PREFIX):
             purge = replace(purge, value=self._key_of(purge.value))
-        self.metrics.count("purges_total", purge.scope.value)
         self._log.info("purge", scope=purge.scope.value, value=purge.value, soft=purge.soft)
         await self._store.purge(purge)
 

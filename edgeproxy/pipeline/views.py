@@ -85,7 +85,7 @@ class Views:
         stored = as_stored(source, derived, key)
         writer = self._store.writer(
             key,
-            sequence=source.sequence,
+            sequence=self._store.sequence,  # a purge since then shows in the source
             expected_bytes=len(derived.data),
             memory_only=False,
         )

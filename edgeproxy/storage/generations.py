@@ -37,9 +37,12 @@ class Verdict(Enum):
 
 @dataclass(slots=True)
 class Generations:
-    """The table. Changed on the loop only."""
+    """The table. Changed on the loop only. What is stored may be older than `forgotten`, the last hard
+    purge that was dropped; a fill that began before it may not be kept any more, because it cannot be
+    told whether that purge meant it."""
 
     sequence: int = 0
+    forgotten: int = 0
     hard: dict[tuple[str, str], int] = field(default_factory=dict)
     soft: dict[tuple[str, str], int] = field(default_factory=dict)
     _prefix_lengths: tuple[int, ...] = ()
@@ -81,6 +84,8 @@ class Generations:
     def forget(self, number: int, *, keep_all: bool = False) -> None:
         """Drop hard purges up to `number`: nothing older than it is stored any more."""
         everything = (PurgeScope.ALL.value, "")
+        if not keep_all:
+            self.forgotten = max([self.forgotten, *(n for n in self.hard.values() if n <= number)])
         self.hard = {
             scope: n for scope, n in self.hard.items() if n > number or (keep_all and scope == everything)
         }

@@ -84,6 +84,8 @@ class Held:
         that is from the future, which a clock set back makes possible)."""
         if self._generations.verdict(stored) is not Verdict.GOOD:
             return False
+        if stored.sequence < self._generations.forgotten:
+            return False
         entry = self._ram.find(stored.key)
         return not any(
             held.selecting == stored.selecting and stored.response_time < held.response_time <= now
