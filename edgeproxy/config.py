@@ -90,6 +90,7 @@ class Cache(Section, frozen=True, kw_only=True):
     ] = "w-tinylfu"
     small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
     free_space: Annotated[Bytes, _doc("never fill the file system beyond this much free space")] = 1 << 30
+    quarantine: Annotated[Bytes, _doc("wrong bodies kept for a look at them; 0 for none")] = 1 << 30
     sync: Annotated[bool, _doc("fsync each body before it is indexed")] = False
     variants: Annotated[Count, _doc("variants kept under one URL")] = 64
     errors: Annotated[Count, _doc("disk errors in a minute that take the disk out of use")] = 10
@@ -141,15 +142,25 @@ class Fill(Section, frozen=True, kw_only=True):
     finish_share: Annotated[
         float, _doc("a fill nobody reads goes on when this share is there"), msgspec.Meta(ge=0, le=1)
     ] = 0.25
+    sparse: Annotated[
+        Bytes, _doc("bodies larger than this are kept in parts: ranges fetch what they touch")
+    ] = 1 << 20
+    fetches: Annotated[Count, _doc("upstream exchanges for one such body at a time")] = 32
+    parallel: Annotated[
+        Count, _doc("of these, side by side for one reader while that makes it faster; 1: never")
+    ] = 6
     waiters: Annotated[Count, _doc("requests waiting on one fill; more are answered 503")] = 10_000
     background: Annotated[Count, _doc("background revalidations at a time")] = 64
+    prefetch: Annotated[
+        Count, _doc("fetches at a time of what clients will probably ask next; 0 switches that off")
+    ] = 2
 
 
 class Site(Section, frozen=True, kw_only=True):
     """What is served. `kind` decides which of the options below are used."""
 
     name: Annotated[str, _doc("for logs, metrics and purges")]
-    kind: Annotated[str, _doc("generic | python-index | an installed entry point")] = "generic"
+    kind: Annotated[str, _doc("generic | python-index | huggingface | an installed entry point")] = "generic"
     mount: Annotated[str, _doc('path prefix; the longest wins; "" with hosts means any path')] = ""
     hosts: Annotated[list[str], _doc("Host values this site answers; [] for any")] = []
     origin: Annotated[Url, _doc("generic: URL requests go to, with an optional path prefix")] = ""
@@ -184,7 +195,7 @@ class Site(Section, frozen=True, kw_only=True):
         msgspec.field(default_factory=lambda: ["CDN-Cache-Control"])
     )
     body: Annotated[Bytes, _doc("largest body stored")] = 1 << 40
-    prefetch: Annotated[Bytes, _doc("a cold range starts a whole fill behind it up to this size")] = 64 << 20
+    prefetch: Annotated[Bytes, _doc("a range of something absent fetches all of it up to this size")] = 1 << 20
     page_ttl: Annotated[Seconds, _doc("python-index: longest freshness of a page")] = 600.0
     page_timeout: Annotated[Seconds, _doc("python-index: wait for a page when a stale one exists")] = 5.0
     revalidate_floor: Annotated[
@@ -215,6 +226,31 @@ class Site(Section, frozen=True, kw_only=True):
         Literal["none", "static", "pass"], _doc("python-index: Authorization towards upstream")
     ] = "none"
     credentials_file: Annotated[FilePath, _doc("python-index: file holding user:password for static")] = ""
+    endpoint: Annotated[Url, _doc("huggingface: URL of the hub")] = "https://huggingface.co"
+    token: Annotated[str, _doc("huggingface: hub token for clients that bring none")] = ""
+    token_file: Annotated[FilePath, _doc("huggingface: file holding that token")] = ""
+    revision_ttl: Annotated[Seconds, _doc("huggingface: until a branch or tag is asked for again")] = 60.0
+    access_ttl: Annotated[
+        Seconds, _doc("huggingface: until the hub is asked again whether a client may read a repository")
+    ] = 300.0
+    access_grace: Annotated[
+        Seconds, _doc("huggingface: a token's permission counts this long while the hub cannot be asked")
+    ] = 86400.0
+    content_hosts: Annotated[
+        list[str],
+        _doc('huggingface: further hosts the hub may redirect to for files; ".x" for all names under x'),
+    ] = []
+    xet: Annotated[
+        Literal["strip", "serve", "pass"],
+        _doc("huggingface: Xet transfers are hidden, served by the node, or left to the hub's own servers"),
+    ] = "strip"
+    xet_above: Annotated[
+        Bytes,
+        _doc("huggingface: larger files are served by Xet even where it is hidden; clients refuse plain HTTP"),
+    ] = 50_000_000_000
+    uploads: Annotated[
+        Literal["pass", "refuse"], _doc("huggingface: what changes the hub is passed on, or answered 403")
+    ] = "pass"
     options: Annotated[dict[str, Any], _doc("options of an entry point's own kind")] = {}
 
 
@@ -232,6 +268,10 @@ class Config(Section, frozen=True, kw_only=True):
     site: list[Site] = []
 
 
-def default_site() -> Site:
-    """What is served when a configuration names no site: the package index this machine's pip uses."""
-    return Site(name="pypi", kind="python-index", mount="/pypi")
+def default_sites() -> tuple[Site, ...]:
+    """What is served when a configuration names no site: the package index this machine's pip uses, and
+    the public hub of models."""
+    return (
+        Site(name="pypi", kind="python-index", mount="/pypi"),
+        Site(name="hf", kind="huggingface", mount="/hf"),
+    )

@@ -172,7 +172,8 @@ class Request:
     `authority` is host[:port] in lower case from the absolute-form or Host, "" for HTTP/1.0 without
     Host. `client` is the address the request is attributed to (through trusted fields), `peer` the
     other end of the socket. `received_at` is wall-clock seconds. `interim` sends an interim response
-    (102, 103) ahead of the answer; once that has begun it does nothing."""
+    (102, 103) ahead of the answer; once that has begun it does nothing. `content` is the body once
+    somebody has read it as a whole."""
 
     method: str
     target: str
@@ -188,6 +189,7 @@ class Request:
     id: str = ""
     traceparent: str = ""
     received_at: float = 0.0
+    content: bytes | None = None
 
     @property
     def path(self) -> str:

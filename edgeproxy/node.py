@@ -20,25 +20,29 @@ from edgeproxy import __version__
 from edgeproxy.admin.explain import explanation
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.admin.status import store_status, traffic_status
-from edgeproxy.config import Config, default_site
+from edgeproxy.config import Config, default_sites
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange, parse_url
 from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
+from edgeproxy.pipeline.inquiries import Inquiries
+from edgeproxy.pipeline.large_bodies import LargeBodies
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.policy.decision import before
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.sites.registry import build_sites
-from edgeproxy.sites.site import SiteContext
+from edgeproxy.sites.site import Plan, SiteContext
 from edgeproxy.storage.store import Purge, PurgeScope
 from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
@@ -102,14 +106,27 @@ class Node:
     def _build_pipeline(self) -> None:
         config, clock, store = self._config, self._clock, self._store
         exchange = Exchange(self._upstream, self.metrics)
-        self._fills = Fills(
-            FillParts(
-                exchange, store, config.fill, self.metrics, clock, self._threads, self._tasks, self._warn
-            )
+        distrust = Distrust(clock)
+        parts = FillParts(
+            exchange,
+            store,
+            config.fill,
+            self.metrics,
+            clock,
+            self._threads,
+            self._tasks,
+            self._warn,
+            distrust,
         )
+        self._fills = Fills(parts)
         views = Views(store, self._tasks, self._threads)
         answers = Answers(
-            node=self._name, via=self._via, ranges_max=config.limits.ranges, store=store, clock=clock
+            node=self._name,
+            via=self._via,
+            ranges_max=config.limits.ranges,
+            store=store,
+            clock=clock,
+            distrust=distrust,
         )
         passing = Passing(
             via=self._via,
@@ -118,12 +135,18 @@ class Node:
             fills=self._fills,
             answers=answers,
             metrics=self.metrics,
+            threads=self._threads,
             clock=clock,
         )
         from_store = FromStore(store, views, answers)
+        self._large = LargeBodies(
+            parts, via=self._via, answers=answers, passing=passing, from_store=from_store
+        )
+        passing.invalidate_parts = self._large.invalidate
         from_upstream = FromUpstream(
             via=self._via,
             fills=self._fills,
+            large=self._large,
             views=views,
             passing=passing,
             from_store=from_store,
@@ -131,6 +154,10 @@ class Node:
             clock=clock,
         )
         self._refresh = Refresh(store, from_upstream, clock)
+        self._inquiries = Inquiries(answers=answers, tasks=self._tasks, threads=self._threads, clock=clock)
+        self._prefetch = Prefetch(
+            tasks=self._tasks, metrics=self.metrics, clock=clock, jobs=config.fill.prefetch
+        )
         pipeline = Pipeline(
             via=self._via,
             sites=self._sites,
@@ -140,6 +167,8 @@ class Node:
             from_store=from_store,
             from_upstream=from_upstream,
             refresh=self._refresh,
+            inquiries=self._inquiries,
+            prefetch=self._prefetch,
             answers=answers,
             clock=clock,
         )
@@ -163,7 +192,7 @@ class Node:
         self.metrics.gauge("memory_responses", lambda: statistics().memory_responses)
         self.metrics.gauge("disk_bytes", lambda: statistics().disk_bytes)
         self.metrics.gauge("disk_responses", lambda: statistics().disk_responses)
-        self.metrics.gauge("fills", lambda: float(len(self._fills)))
+        self.metrics.gauge("fills", lambda: float(len(self._fills) + len(self._large)))
         self.metrics.gauge("connections", lambda: float(self._listeners.connections))
 
     # -- life ----------------------------------------------------------------------------------
@@ -206,11 +235,11 @@ class Node:
                 "ready": self._is_ready,
                 "offline": self._config.node.offline,
                 "connections": self._listeners.connections,
-                "fills": len(self._fills),
+                "fills": len(self._fills) + len(self._large),
             },
             "sites": [
                 {"name": site.name, "kind": site.kind, "mount": site.mount, "hosts": ", ".join(site.hosts)}
-                for site in self._config.site or [default_site()]
+                for site in self._config.site or default_sites()
             ],
             "store": store_status(self._store.statistics()),
             "traffic": traffic_status(self.metrics),
@@ -234,7 +263,7 @@ class Node:
             raise RequestError(404, f"no site is mounted at {url}")
         site, path = routed
         planned = site.plan(_as_request(url, "GET", Headers()), path)
-        return url if isinstance(planned, Response) else planned.key
+        return planned.key if isinstance(planned, Plan) else url
 
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
         request, now = _as_request(url, method, headers), self._clock()
@@ -242,7 +271,7 @@ class Node:
         if routed is None:
             return explanation(site="", method=method, url=url, plan=None, now=now)
         site, path = routed
-        plan = site.plan(request, path)
+        request, plan = await self._inquiries.plan(request, site, path)
         if isinstance(plan, Response):
             return explanation(site=site.name, method=method, url=url, plan=plan, now=now)
         variants = await self._store.lookup(plan.key)

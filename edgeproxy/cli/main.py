@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 import edgeproxy
-from edgeproxy.cli import check, env, explain, purge, serve, status
+from edgeproxy.cli import check, env, explain, ls, purge, serve, status, warm
 from edgeproxy.errors import ConfigurationError, EdgeError
 
 
@@ -20,7 +20,11 @@ def commands() -> None:
     """A caching reverse proxy for the edge: packages, model files and API responses from near by."""
 
 
-for _command in (serve.serve, check.check, explain.explain, purge.purge, status.status, env.env):
+_COMMANDS = (
+    *(serve.serve, check.check, status.status, ls.ls, explain.explain),
+    *(purge.purge, warm.warm, env.env),
+)
+for _command in _COMMANDS:
     commands.add_command(_command)
 
 

@@ -12,7 +12,7 @@ from edgeproxy.config import Admin, Config, Listen, Node, Site
 from edgeproxy.errors import ConfigurationError
 
 ENTRY_POINTS = "edgeproxy.sites"
-_KINDS = frozenset({"generic", "python-index"})
+_KINDS = frozenset({"generic", "python-index", "huggingface"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOUNT = re.compile(r"/|(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")

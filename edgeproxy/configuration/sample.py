@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from edgeproxy.config import Config, Section, Site, default_site
+from edgeproxy.config import Config, Section, Site, default_sites
 from edgeproxy.configuration.source import sections
 from edgeproxy.configuration.units import format_duration, format_size
 from edgeproxy.configuration.values import Option, options
@@ -37,7 +37,9 @@ def sample() -> str:
     """The text of configs/edge.toml."""
     config = Config()
     tables = [_table(f"[{name}]", getattr(config, name), section) for name, section in sections().items()]
-    tables.append(_table("[[site]]", default_site(), Site))
+    first, *others = default_sites()
+    tables.append(_table("[[site]]", first, Site))
+    tables += [_short_table("[[site]]", site) for site in others]
     return "\n".join([_HEAD, *tables])
 
 
@@ -48,6 +50,16 @@ def _table(head: str, values: Section, section: type[Section]) -> str:
         unset = value is None
         lines += ["", *_comment(option.description + _kind(option))]
         lines.append(f"# {name} =" if unset else f"{name} = {_written(option, value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _short_table(head: str, values: Section) -> str:
+    """Only what differs from the schema's defaults: every option has been shown above."""
+    lines = ["# The same options again, at their defaults where nothing is said.", head]
+    for field in msgspec.structs.fields(type(values)):
+        value = getattr(values, field.name)
+        if value != field.default:
+            lines.append(f"{field.name} = {_written(options(type(values))[field.name], value)}")
     return "\n".join(lines) + "\n"
 
 

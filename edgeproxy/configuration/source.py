@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from edgeproxy.config import Config, Section, Site, default_site
+from edgeproxy.config import Config, Section, Site, default_sites
 from edgeproxy.configuration.checks import check
 from edgeproxy.configuration.values import Option, from_text, from_toml, options
 from edgeproxy.errors import ConfigurationError
@@ -60,9 +60,8 @@ class _Draft:
         self._schema = {name: options(section) for name, section in sections().items()}
         self._site_schema = options(Site)
         self._values: dict[str, dict[str, Any]] = {name: {} for name in self._schema}
-        default = default_site()
         self._sites: dict[str, dict[str, Any]] = {
-            default.name: {"kind": default.kind, "mount": default.mount},
+            default.name: {"kind": default.kind, "mount": default.mount} for default in default_sites()
         }
         self._declared: frozenset[str] = frozenset(self._sites)
 

@@ -17,9 +17,11 @@ from edgeproxy.message import (
     Request,
     Response,
 )
-from edgeproxy.pipeline.content import Content, DataContent, GrowingContent, Piece, stored_content
+from edgeproxy.pipeline.content import Content, DataContent, GrowingContent, LaidOut, Piece, stored_content
+from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.fill_head import Streaming
-from edgeproxy.policy import cache_status, conditionals, forwarding, ranges
+from edgeproxy.pipeline.sparse_body import SparseBody, SparseContent
+from edgeproxy.policy import cache_status, conditionals, forwarding, ranges, repr_digest
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Derived, Plan
 from edgeproxy.storage.store import Reusable, Store, StoredBody
@@ -53,7 +55,10 @@ class HitReuse:
 class Answers:
     """Builds every Response of the data plane."""
 
-    def __init__(self, *, node: str, via: str, ranges_max: int, store: Store, clock: Clock) -> None:
+    def __init__(
+        self, *, node: str, via: str, ranges_max: int, store: Store, clock: Clock, distrust: Distrust
+    ) -> None:
+        self._distrust = distrust
         self._node = node
         self._via = via
         self._ranges_max = ranges_max
@@ -101,9 +106,15 @@ class Answers:
         """A complete stored response; `source` is what a view was made from, else `stored` itself."""
         now = self._clock()
         headers = self.fields(plan, source, stored.headers, outcome, now)
-        in_ram = body.data is not None
-        response = self._select(request, stored.status, headers, stored_content(body), outcome)
-        if response.status != 200 or outcome.cache is not CacheOutcome.HIT or not in_ram:
+        in_ram = body.data is not None and plan.layout is None
+        headers = self._with_digest(request, headers, stored)
+        response = self._select(request, plan, stored, headers, stored_content(body), outcome)
+        if (
+            "Want-Repr-Digest" in request.headers
+            or response.status != 200
+            or outcome.cache is not CacheOutcome.HIT
+            or not in_ram
+        ):
             return response
         held = self._store.reusable(stored)
         held_source = None if source is stored else self._store.reusable(source)
@@ -119,25 +130,51 @@ class Answers:
         not get those that were withheld from the store."""
         came = head.answer.response.headers if owner else head.stored.headers
         headers = self.fields(plan, head.stored, came, outcome, self._clock())
-        return self._select(request, head.stored.status, headers, GrowingContent(head.body), outcome)
+        return self._select(request, plan, head.stored, headers, GrowingContent(head.body), outcome)
+
+    def large(
+        self, request: Request, plan: Plan, stored: StoredResponse, body: SparseBody, outcome: Outcome
+    ) -> Response:
+        """A response whose body is being put together."""
+        headers = self.fields(plan, stored, stored.headers, outcome, self._clock())
+        headers = self._with_digest(request, headers, stored)
+        return self._select(request, plan, stored, headers, SparseContent(body), outcome)
 
     def derived(
         self, request: Request, plan: Plan, source: StoredResponse, derived: Derived, outcome: Outcome
     ) -> Response:
         """A view that has just been made."""
         headers = self.fields(plan, source, derived.fields, outcome, self._clock())
-        return self._select(request, 200, headers, DataContent(derived.data), outcome)
+        return self._select(request, plan, source, headers, DataContent(derived.data), outcome)
+
+    def _with_digest(self, request: Request, headers: Headers, stored: StoredResponse) -> Headers:
+        """Repr-Digest for who wants it (RFC 9530 section 4)."""
+        if not stored.digest or "Repr-Digest" in headers or not repr_digest.is_wanted(request.headers):
+            return headers
+        return headers.adding((("Repr-Digest", repr_digest.field(stored.digest)),))
 
     def _select(
-        self, request: Request, status: int, headers: Headers, content: Content, outcome: Outcome
+        self,
+        request: Request,
+        plan: Plan,
+        stored: StoredResponse,
+        headers: Headers,
+        content: Content,
+        outcome: Outcome,
     ) -> Response:
         """Conditionals first, then ranges (RFC 9110 section 13.2.2)."""
+        status = stored.status
+        if plan.layout is not None and status == 200:
+            content = LaidOut(content, plan.layout)
         verdict = conditionals.evaluate(request, status, headers)
         if verdict in (304, 412):
             content.close()
             kept = conditionals.not_modified(headers)
             return Response(verdict, kept, EMPTY, outcome)
-        selected = self._slices(request, status, headers, content.size)
+        selected: ranges.Parsed = ranges.Whole()
+        # Whoever was cut off with wrong bytes begins again if a range is answered with the whole.
+        if not self._distrust.holds(plan.key, stored.digest):
+            selected = self._slices(request, status, headers, content.size)
         if isinstance(selected, ranges.Unsatisfiable):
             content.close()
             said = ranges.content_range(None, content.size or 0)

@@ -10,6 +10,7 @@ from typing import Protocol
 from edgeproxy.errors import BodyAborted, StorageError, UpstreamError
 from edgeproxy.message import Body, BytesBody, Part
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.sites.site import Layout
 from edgeproxy.storage.store import StoredBody
 from edgeproxy.upstream.upstream import UpstreamResponse
 
@@ -75,6 +76,26 @@ def stored_content(body: StoredBody) -> Content:
     data = body.data
     body.close()
     return DataContent(data)
+
+
+class LaidOut:
+    """Another representation of a content: slices of it with literal bytes between them."""
+
+    is_seekable = True
+
+    def __init__(self, content: Content, layout: Layout) -> None:
+        self._content = content
+        self._layout = layout
+        self.size = layout.size
+
+    def body(self, pieces: tuple[Piece, ...] | None) -> Body:
+        laid: list[Piece] = []
+        for piece in ((0, self.size),) if pieces is None else pieces:
+            laid += [piece] if isinstance(piece, bytes) else self._layout.pieces(*piece)
+        return self._content.body(tuple(laid))
+
+    def close(self) -> None:
+        self._content.close()
 
 
 class GrowingContent:

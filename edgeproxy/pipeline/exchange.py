@@ -45,9 +45,10 @@ class Exchange:
         headers: Headers,
         body: RequestBody | None = None,
         interim: Interim | None = None,
+        at: str = "",
     ) -> Answer:
-        """`interim` passes interim responses on to a client. Raises UpstreamError when no acceptable
-        response head arrives."""
+        """`interim` passes interim responses on to a client. `at` is where an earlier answer's redirects
+        ended, to be asked at once. Raises UpstreamError when no acceptable response head arrives."""
         started = time.monotonic()
         request = UpstreamRequest(
             method=method,
@@ -60,6 +61,9 @@ class Exchange:
             host=plan.fields.get("Host"),
         )
         url = ""
+        located = parse_url(at) if at else None
+        if located is not None:
+            request, url = _moved(request, *located), at
         for _ in range(REDIRECTS_MAX + 1):
             response = await self._fetch(request, site)
             following = _redirect(request, response, plan) if plan.redirects else None
@@ -93,15 +97,28 @@ def _redirect(request: UpstreamRequest, response: UpstreamResponse, plan: Plan) 
     if response.status not in _REDIRECTS or not location:
         return None
     target = parse_url(urljoin(request.origin.url + request.target, location))
-    if target is None or target[0].host not in plan.redirects:
+    if target is None or not _is_among(target[0].host, plan.redirects):
         raise UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "redirect to a host that is not allowed")
     origin, path = target
     if request.origin.scheme == "https" and origin.scheme != "https":
         raise UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "redirect from https to http")
+    return _moved(request, origin, path)
+
+
+def _is_among(host: str, names: frozenset[str]) -> bool:
+    """Whether `host` is one of `names`, or lies under one that begins with a dot."""
+    if host in names:
+        return True
+    parts = host.split(".")
+    return any("." + ".".join(parts[n:]) in names for n in range(1, len(parts)))
+
+
+def _moved(request: UpstreamRequest, origin: Origin, target: str) -> UpstreamRequest:
+    """The same request elsewhere."""
     headers = request.headers
     if origin != request.origin:
         headers = headers.without(("Authorization", "Cookie"))
-    return replace(request, origin=origin, target=path, headers=headers.without(("Host",)), host=None)
+    return replace(request, origin=origin, target=target, headers=headers.without(("Host",)), host=None)
 
 
 def parse_url(url: str) -> tuple[Origin, str] | None:

@@ -14,30 +14,33 @@ get their answer, nobody later does."""
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import Any, TypeAlias, assert_never
 
 from msgspec.structs import replace
 
-from edgeproxy.errors import ProxyError, StorageError, UpstreamError
+from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers, Request
 from edgeproxy.pipeline.exchange import Answer
+from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_head import (
     Failed,
-    FillEnd,
     Freshened,
     Head,
+    Large,
     StaleInstead,
     Streaming,
     Unshared,
 )
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.pipeline.large_fill import LargeFill
+from edgeproxy.pipeline.receiving import Digests, Receiving
 from edgeproxy.pipeline.refusal import MISSING, bad_answer, refused
 from edgeproxy.pipeline.resume import Resuming
+from edgeproxy.policy import repr_digest
 from edgeproxy.policy.decision import (
     After,
     Freshen,
@@ -53,18 +56,19 @@ from edgeproxy.storage.store import BodyWriter
 from edgeproxy.upstream.upstream import UpstreamResponse
 
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
-HASH_INLINE_BYTES = 64 << 10  # below, hashing costs less than a hop to a thread
-COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
 RETRY_SECONDS = 0.1
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
-BUFFERED_BYTES_MAX = 64 << 20  # of a body that has to be looked at as a whole
+
+
+Adopt: TypeAlias = "Callable[[Fill, StoredResponse, Answer], Awaitable[LargeFill | None]]"
 
 
 @dataclass(slots=True, eq=False)
 class Fill:
-    """One fill. `stored` is what is being revalidated. With an `examiner` the head is told only when
+    """One fill. `stored` is what is being revalidated, `first` an exchange already begun for it. With
+    an `examiner` the head is told only when
     the whole body has been judged and committed. A `shared` fill may be joined while its `sequence`
-    is still the store's. `kept` is the response as committed."""
+    is still the store's. `adopt` takes large bodies over. `kept` is the response as committed."""
 
     plan: Plan
     site: str
@@ -74,6 +78,8 @@ class Fill:
     parts: FillParts
     shared: bool
     sequence: int
+    adopt: Adopt | None = None
+    first: Answer | None = None
     examiner: Examiner | None = None
     on_missing: Callable[[], None] | None = None
     examined: Any = None
@@ -103,6 +109,8 @@ class Fill:
         finally:
             self.waiters -= 1
             self._left.set()
+            if self.body is not None:
+                self.body.advanced()
 
     async def disowned(self) -> None:
         """The one for whom an answer was meant left before taking it over."""
@@ -121,7 +129,8 @@ class Fill:
             self._failed(error)
         finally:
             self._settle(_stopping())  # does nothing unless cancelled or broken by a bug
-            self.parts.metrics.count("fills_total", self.site, self.end.value)
+            if self.end is not FillEnd.HANDED_OVER:
+                self.parts.metrics.count("fills_total", self.site, self.end.value)
             if self._writer is not None:
                 await self._close(self._writer)
 
@@ -166,9 +175,11 @@ class Fill:
     async def _ask(self) -> bool:
         """One exchange; False if it has to be repeated without conditions."""
         self.started = self.parts.clock()
-        answer = await self.parts.exchange.ask(
-            self.plan, self.site, "GET", self.headers, interim=self.request.interim
-        )
+        answer, self.first = self.first, None
+        if answer is None:
+            answer = await self.parts.exchange.ask(
+                self.plan, self.site, "GET", self.headers, interim=self.request.interim
+            )
         handed_over = False
         try:
             self._refuse(answer.response)
@@ -224,8 +235,9 @@ class Fill:
                 too_large = (response.content_length or 0) > self.plan.rules.body_bytes_max
                 if too_large:
                     return self._give_up(answer, "larger than the largest body stored")
-                await self._keep(answer, decision.stored)
-                return False
+                return await self._adopted(answer, decision.stored) or await self._keep(
+                    answer, decision.stored
+                )
             case _:
                 assert_never(decision)
 
@@ -251,7 +263,20 @@ class Fill:
 
     # -- storing -------------------------------------------------------------------------------
 
-    async def _keep(self, answer: Answer, stored: StoredResponse) -> None:
+    async def _adopted(self, answer: Answer, stored: StoredResponse) -> bool:
+        """Whether this is a large body, which has been handed over to a fill of its own kind."""
+        size, plan = answer.response.content_length, self.plan
+        if self.adopt is None or size is None or self.examiner is not None or plan.otherwise is not None:
+            return False
+        large = await self.adopt(self, replace(stored, body_bytes=size), answer)
+        if large is None:
+            return False
+        large.wanted = large.wanted or self.wanted
+        self.end = FillEnd.HANDED_OVER
+        self.head.set_result(Large(large, answer))
+        return True
+
+    async def _keep(self, answer: Answer, stored: StoredResponse) -> bool:
         plan, response, settings = self.plan, answer.response, self.parts.settings
         memory_only = plan.rules.negative_in_memory and stored.status in (404, 410)
         writer = self._writer = self.parts.store.writer(
@@ -261,125 +286,46 @@ class Fill:
             memory_only=memory_only,
         )
         size = response.content_length
-        hold = min(HOLD_BYTES, (size or 2 * HOLD_BYTES) // 2) if self._sha256(stored) else 0
+        digests = self._digests(stored, answer)
+        hold = min(HOLD_BYTES, (size or 2 * HOLD_BYTES) // 2) if digests.is_known else 0
         body = self.body = GrowingBody(size, hold=hold, window_bytes_max=settings.window)
         body.store_in(writer)
         body.on_left = self._left.set
+        body.is_awaited = lambda: bool(self.waiters)
         stored = _named(stored, plan, answer)
         streaming = Streaming(stored, body, answer)
         if not (self.examiner is not None or plan.otherwise is not None or size == 0):
             self.head.set_result(streaming)
-        content = Resuming(answer, self._ask_again, digest_known=bool(self._sha256(stored)))
-        await self._receive(content, body, writer, stored)
+        receiving = Receiving(
+            plan,
+            self.site,
+            self.parts,
+            stored,
+            body,
+            writer,
+            digests,
+            self.examiner,
+            is_awaited=lambda: bool(self.waiters),
+            is_wanted=lambda: self.wanted or plan.finish_without_readers,
+        )
+        try:
+            await receiving.run(Resuming(answer, self._ask_again, digest_known=digests.is_known))
+        finally:
+            self.end, self.kept, self.examined = receiving.end, receiving.kept, receiving.examined
         if not self.head.done():
             self.head.set_result(streaming)
+        return False
 
-    def _sha256(self, stored: StoredResponse) -> str:
-        return self.plan.expected.sha256 if stored.status == 200 else ""
+    def _digests(self, stored: StoredResponse, answer: Answer) -> Digests:
+        expected, size = self.plan.expected, answer.response.content_length
+        if stored.status != 200:
+            return Digests("", "", None)
+        sha256 = expected.sha256 or repr_digest.sha256_of(answer.response.headers)
+        return Digests(sha256, expected.git_sha1, size if size is not None else expected.size)
 
     async def _ask_again(self, fields: Headers) -> Answer:
         headers = self.headers.without(CONDITIONS).adding(fields)
         return await self.parts.exchange.ask(self.plan, self.site, "GET", headers)
-
-    async def _receive(
-        self, content: Resuming, body: GrowingBody, writer: BodyWriter, stored: StoredResponse
-    ) -> None:
-        digest = hashlib.sha256()
-        whole: list[bytes] | None = [] if self.examiner is not None and stored.status == 200 else None
-        loop = asyncio.get_running_loop()
-        async for chunk in content.chunks():
-            body.append(chunk)
-            self.parts.metrics.count("upstream_bytes_total", self.site, by=len(chunk))
-            self._check_bounds(body, whole)
-            if whole is not None:
-                whole.append(chunk)
-            hashing = None
-            if len(chunk) > HASH_INLINE_BYTES:
-                hashing = loop.run_in_executor(self.parts.hashing, digest.update, chunk)
-            else:
-                digest.update(chunk)
-            await self._write(writer, body, chunk)
-            if hashing is not None:
-                await hashing
-            await self._unless_abandoned(body)
-        await self._ended(body, writer, stored, digest.hexdigest(), whole)
-
-    def _check_bounds(self, body: GrowingBody, whole: list[bytes] | None) -> None:
-        if whole is not None and body.received > BUFFERED_BYTES_MAX:
-            raise bad_answer(f"more than {BUFFERED_BYTES_MAX} bytes where a page is expected")
-        if body.received > self.plan.rules.body_bytes_max:
-            body.storing_failed()
-
-    async def _write(self, writer: BodyWriter, body: GrowingBody, chunk: bytes) -> None:
-        if not body.store_failed:
-            try:
-                await writer.write([chunk])
-                body.stored(writer.written)
-                return
-            except StorageError:
-                body.storing_failed()
-        await body.room()
-
-    async def _unless_abandoned(self, body: GrowingBody) -> None:
-        """Stops a fill nobody reads, unless it is wanted anyway or far enough (design section 7)."""
-        if body.has_readers or self.waiters:
-            return
-        goes_on = self.wanted or self.plan.finish_without_readers or self._is_far_enough(body)
-        if goes_on and not body.store_failed:
-            return
-        self.end = FillEnd.ABANDONED
-        raise UpstreamError(ProxyError.CONNECTION_TERMINATED, "nobody reads this fill any more")
-
-    def _is_far_enough(self, body: GrowingBody) -> bool:
-        if body.size is None:
-            return False
-        rest = body.size - body.received
-        return rest <= HOLD_BYTES or body.received >= self.parts.settings.finish_share * body.size
-
-    async def _ended(
-        self,
-        body: GrowingBody,
-        writer: BodyWriter,
-        stored: StoredResponse,
-        digest: str,
-        whole: list[bytes] | None,
-    ) -> None:
-        """All bytes came, and the framing proved it. Judge them, keep them, then show the end."""
-        if body.size is not None and body.received != body.size:
-            raise UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "the body is not as long as announced")
-        expected = self._sha256(stored)
-        if expected and digest != expected:
-            self.parts.metrics.count("digest_mismatch_total", self.site)
-            self.parts.report(
-                f"{self.plan.key}: the content has SHA-256 {digest} where {expected} is expected; "
-                "clients were cut off and nothing was kept"
-            )
-            raise bad_answer(f"the content has SHA-256 {digest} where {expected} is expected")
-        if whole is not None and self.examiner is not None:
-            loop = asyncio.get_running_loop()
-            data = b"".join(whole)
-            examine = self.examiner.examine
-            self.examined = await loop.run_in_executor(self.parts.hashing, examine, stored, data)
-        if body.store_failed:
-            self.end = FillEnd.GIVEN_UP
-        else:
-            await self._commit(writer, stored, digest)
-            if self.kept is not None and self.examiner is not None and whole is not None:
-                await self.examiner.keep(self.kept, self.examined)
-        body.complete()
-
-    async def _commit(self, writer: BodyWriter, stored: StoredResponse, digest: str) -> None:
-        """A store that is slow to commit may not hold up the readers for long."""
-        commit = self.parts.tasks.start(writer.commit(stored, digest), "commit")
-        done, _ = await asyncio.wait({commit}, timeout=COMMIT_WAIT_SECONDS)
-        if not done and self.body is not None and self.examiner is None:
-            self.body.complete()
-        try:
-            kept = await commit
-        except StorageError:
-            kept = None
-        self.end = FillEnd.COMPLETE if kept is not None else FillEnd.SUPERSEDED
-        self.kept = kept
 
     def _failed(self, error: UpstreamError) -> None:
         if self.end is FillEnd.RUNNING:
@@ -392,6 +338,8 @@ class Fill:
 
 
 def _named(stored: StoredResponse, plan: Plan, answer: Answer) -> StoredResponse:
+    if plan.known is not None and stored.status == 200:
+        stored = replace(stored, fields=plan.known.pairs)
     return replace(stored, tags=(*stored.tags, *plan.tags), name=plan.name, url=answer.url)
 
 

@@ -1,24 +1,14 @@
-"""What those who wait on a fill are told, once, when its head is decided; and how fills end."""
+"""What those who wait on a fill are told, once, when its head is decided."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from edgeproxy.errors import UpstreamError
 from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.policy.stored import StoredResponse
-
-
-class FillEnd(StrEnum):
-    RUNNING = "running"
-    COMPLETE = "complete"
-    FRESHENED = "freshened"
-    FAILED = "failed"
-    GIVEN_UP = "given-up"
-    ABANDONED = "abandoned"
-    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +18,18 @@ class Streaming:
     stored: StoredResponse
     body: GrowingBody
     answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """The response is that of a large body, which another fill puts together from here on."""
+
+    fill: LargeFill
+    answer: Answer
+
+    @property
+    def stored(self) -> StoredResponse:
+        return self.fill.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +58,4 @@ class Failed:
     error: UpstreamError
 
 
-Head = Streaming | Freshened | Unshared | StaleInstead | Failed
+Head = Streaming | Large | Freshened | Unshared | StaleInstead | Failed

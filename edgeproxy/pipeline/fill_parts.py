@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from edgeproxy.config import Fill as FillSettings
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage.store import Store
@@ -40,3 +41,4 @@ class FillParts:
     hashing: Executor
     tasks: Tasks
     report: Callable[[str], None]
+    distrust: Distrust

@@ -9,8 +9,10 @@ from cachetools import LRUCache
 
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Headers, Request
-from edgeproxy.pipeline.fill import Fill
-from edgeproxy.pipeline.fill_head import Failed, FillEnd, Unshared
+from edgeproxy.pipeline.exchange import Answer
+from edgeproxy.pipeline.fill import Adopt, Fill
+from edgeproxy.pipeline.fill_end import FillEnd
+from edgeproxy.pipeline.fill_head import Failed, Unshared
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
@@ -54,8 +56,11 @@ class Fills:
         shared: bool,
         examiner: Examiner | None = None,
         on_missing: Callable[[], None] | None = None,
+        adopt: Adopt | None = None,
+        first: Answer | None = None,
     ) -> Fill:
-        """Begin a fill; a shared one is what later requests for the key join."""
+        """Begin a fill, with an exchange already begun if there is one. A shared one is what later
+        requests for the key join."""
         fill = Fill(
             plan=plan,
             site=site,
@@ -67,6 +72,8 @@ class Fills:
             sequence=self.parts.store.sequence,
             examiner=examiner,
             on_missing=on_missing,
+            adopt=adopt,
+            first=first,
         )
         if shared:
             self._running[plan.key] = fill

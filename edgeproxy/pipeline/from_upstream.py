@@ -10,10 +10,14 @@ from typing import assert_never
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers, stale_outcome
-from edgeproxy.pipeline.fill import Fill
-from edgeproxy.pipeline.fill_head import Failed, Freshened, Head, StaleInstead, Streaming, Unshared
+from edgeproxy.pipeline.asked import Asked, Source
+from edgeproxy.pipeline.exchange import Answer
+from edgeproxy.pipeline.fill import CONDITIONS, Adopt, Fill
+from edgeproxy.pipeline.fill_head import Failed, Freshened, Head, Large, StaleInstead, Streaming, Unshared
 from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
+from edgeproxy.pipeline.large_bodies import LargeBodies
+from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.views import ViewExaminer, Views, learn_from
 from edgeproxy.policy import conditionals, forwarding, ranges
@@ -59,12 +63,14 @@ class FromUpstream:
         *,
         via: str,
         fills: Fills,
+        large: LargeBodies,
         views: Views,
         passing: Passing,
         from_store: FromStore,
         answers: Answers,
         clock: Clock,
     ) -> None:
+        self._large = large
         self._via = via
         self._fills = fills
         self._views = views
@@ -80,6 +86,9 @@ class FromUpstream:
             return await self._instead(question, failure)
         running = self._fills.joinable(plan.key)
         if request.method == "HEAD" and plan.view is None and running is None:
+            held = await self.held(question) if question.stored is None else None
+            if held is not None:
+                return held
             return await self._passing.head(
                 question.request, plan, question.site.name, question.reason, question.stored
             )
@@ -90,7 +99,27 @@ class FromUpstream:
         shared = self._is_shared(question)
         if running is not None and shared:
             return await self._join(running, question, owner=False)
-        return await self._join(self._start(question, shared=shared), question, owner=True)
+        first = None
+        if question.stored is None:
+            try:
+                large = await self._large.answer(self._asked(question, shared))
+            except UpstreamError as error:
+                return await self._instead(question, error)
+            if isinstance(large, Response):
+                return large
+            first = large
+            running = self._fills.joinable(plan.key) if first is None else None
+            if running is not None and shared:  # somebody was quicker
+                return await self._join(running, question, owner=False)
+        return await self._join(self._start(question, shared=shared, first=first), question, owner=True)
+
+    async def held(self, question: Question) -> Response | None:
+        """What can be answered without asking anybody although nothing whole is stored under the key."""
+        return await self._large.held(self._asked(question, shared=True))
+
+    @staticmethod
+    def _asked(question: Question, shared: bool) -> Asked:
+        return Asked(question.request, question.plan, question.site, question.reason, shared)
 
     def revalidate_in_background(
         self, request: Request, plan: Plan, site: Site, stored: StoredResponse
@@ -113,7 +142,7 @@ class FromUpstream:
             request = replace(request, method="GET")
         return is_collapsible(request, question.plan.rules)
 
-    def _start(self, question: Question, *, shared: bool) -> Fill:
+    def _start(self, question: Question, *, shared: bool, first: Answer | None = None) -> Fill:
         request, plan, site = question.request, question.plan, question.site
         if request.method == "HEAD":  # of a view: it takes the whole to know its length
             request = replace(request, method="GET")
@@ -139,6 +168,8 @@ class FromUpstream:
             shared=shared,
             examiner=examiner,
             on_missing=on_missing,
+            adopt=_adopting(self._large) if shared else None,
+            first=first,
         )
 
     async def _join(self, fill: Fill, question: Question, *, owner: bool) -> Response:
@@ -180,9 +211,9 @@ class FromUpstream:
             case Streaming(stored, body):
                 if not body.is_joinable:
                     return False
-                if early and not stored.no_cache:
-                    return shareable(request, stored)
-                return isinstance(before(request, [stored], question.plan.rules, self._clock()), Hit)
+                return self._may_share(question, stored, early)
+            case Large(fill):
+                return fill.is_joinable and self._may_share(question, fill.stored, early)
             case Freshened(stored) | StaleInstead(stored):
                 return shareable(request, stored)
             case Failed():
@@ -191,6 +222,12 @@ class FromUpstream:
                 return False
             case _:
                 assert_never(head)
+
+    def _may_share(self, question: Question, stored: StoredResponse, early: bool) -> bool:
+        request = question.request
+        if early and not stored.no_cache:
+            return shareable(request, stored)
+        return isinstance(before(request, [stored], question.plan.rules, self._clock()), Hit)
 
     async def _answer(self, fill: Fill, head: Head, question: Question, *, collapsed: bool) -> Response:
         request, plan, site = question.request, question.plan, question.site
@@ -204,6 +241,22 @@ class FromUpstream:
         match head:
             case Streaming():
                 return await self._stream(fill, head, question, outcome)
+            case Large(large, answer):
+                outcome = replace(
+                    outcome,
+                    forward_status=answer.response.status,
+                    stored=True,
+                    lifetime=large.stored.fresh_until - self._clock(),
+                    upstream_seconds=answer.seconds,
+                )
+                if large.is_joinable:
+                    return self._answers.large(request, plan, large.stored, large.body, outcome)
+                if large.kept is not None:
+                    return await self._stored_or_again(question, large.kept, outcome)
+                if large.error is not None:
+                    return self._answers.failed(plan, site.name, large.error, collapsed=collapsed)
+                # The store has failed meanwhile, and the fill has ended without it.
+                return await self._join(self._start(question, shared=False), question, owner=True)
             case Freshened(stored, answer):
                 outcome = replace(
                     outcome,
@@ -231,7 +284,7 @@ class FromUpstream:
                 assert_never(head)
 
     async def _stream(self, fill: Fill, head: Streaming, question: Question, outcome: Outcome) -> Response:
-        request, plan, site = question.request, question.plan, question.site
+        request, plan = question.request, question.plan
         outcome = replace(
             outcome,
             forward_status=head.answer.response.status,
@@ -249,7 +302,7 @@ class FromUpstream:
             size = head.body.size
             fill.wanted = fill.wanted or (size is not None and size <= plan.prefetch_bytes_max)
             return await self._passing.forward(
-                request, plan, site.name, ForwardReason.PARTIAL, detail="range far behind the fill"
+                request, plan, outcome.site, ForwardReason.PARTIAL, detail="range far behind the fill"
             )
         return self._answers.streaming(request, plan, head, outcome, owner=not outcome.collapsed)
 
@@ -289,6 +342,16 @@ class FromUpstream:
             if response is not None:
                 return response
         return self._answers.failed(plan, site.name, error)
+
+
+def _adopting(large: LargeBodies) -> Adopt:
+    async def adopt(fill: Fill, stored: StoredResponse, answer: Answer) -> LargeFill | None:
+        headers = fill.headers.without(CONDITIONS)
+        return await large.adopt(
+            Source(fill.plan, fill.site, headers), stored, answer, (0, stored.body_bytes)
+        )
+
+    return adopt
 
 
 def _impatient() -> UpstreamError:

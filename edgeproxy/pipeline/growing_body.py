@@ -49,6 +49,7 @@ class GrowingBody:
         self._visible = 0
         self._readers: set[Reader] = set()
         self.on_left: Callable[[], None] | None = None  # called when the last reader has left
+        self.is_awaited: Callable[[], bool] = lambda: False  # whether somebody is about to read from 0
         self._progress = asyncio.Event()  # set and replaced whenever readers may go on
         self._room = asyncio.Event()
         self._room.set()
@@ -130,6 +131,8 @@ class GrowingBody:
 
     def _trim_to_readers(self) -> None:
         # A fill nobody reads keeps nothing: whether it goes on is decided by the fill.
+        if self.is_awaited():
+            return
         slowest = min((reader.offset for reader in self._readers), default=self.received)
         self._trim(slowest)
 

@@ -10,7 +10,9 @@ from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Reque
 from edgeproxy.pipeline.answer import Answers, stale_outcome
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream, Question
+from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views, learn_from
 from edgeproxy.policy import forwarding
@@ -35,9 +37,15 @@ class Pipeline:
         from_store: FromStore,
         from_upstream: FromUpstream,
         refresh: Refresh,
+        inquiries: Inquiries,
+        prefetch: Prefetch,
         answers: Answers,
         clock: Clock,
     ) -> None:
+        self._inquiries = inquiries
+        self._prefetch = prefetch
+        inquiries.fetch = self.fetch
+        prefetch.ask = self
         self._via = via
         self._sites = sites
         self._store = store
@@ -56,11 +64,14 @@ class Pipeline:
         if routed is None:
             return self._answers.not_mounted(self._sites.mounts)
         site, path = routed
-        planned = site.plan(request, path)
+        request, planned = await self._inquiries.plan(request, site, path)
         if isinstance(planned, Response):
             return self._answers.local(planned, site.name)
         if request.method not in ("GET", "HEAD"):
             return await self._passing.forward(request, planned, site.name, ForwardReason.METHOD)
+        if planned.upcoming is not None:
+            mount = request.target.removesuffix(path)
+            self._prefetch.expect(request, site.name, planned.upcoming, mount)
         response = await self._cached(request, planned, site, path)
         if planned.otherwise is not None and response.status >= 400:
             await response.body.aclose()
@@ -94,9 +105,13 @@ class Pipeline:
             case Miss():
                 if plan.prerequisite is not None and path is not None:
                     return await self._after_prerequisite(request, plan.prerequisite, site, path)
+                question = Question(request, plan, site, decision)
                 if plan.rules.offline:
-                    return self._answers.refused(plan, site.name, 504, "offline, and this is not stored")
-                return await self._from_upstream.answer(Question(request, plan, site, decision))
+                    held = await self._from_upstream.held(question)
+                    return held or self._answers.refused(
+                        plan, site.name, 504, "offline, and this is not stored"
+                    )
+                return await self._from_upstream.answer(question)
             case Bypass(reason, detail):
                 if plan.rules.offline:
                     return self._answers.refused(plan, site.name, 504, "offline, and this is not stored")
@@ -104,7 +119,9 @@ class Pipeline:
             case Refuse(status, detail):
                 if plan.prerequisite is not None and path is not None:
                     return await self._after_prerequisite(request, plan.prerequisite, site, path)
-                return self._answers.refused(plan, site.name, status, detail)
+                question = Question(request, plan, site, Miss(ForwardReason.URI_MISS, detail))
+                held = await self._from_upstream.held(question)
+                return held or self._answers.refused(plan, site.name, status, detail)
             case _:
                 assert_never(decision)
 
@@ -128,10 +145,16 @@ class Pipeline:
         await seen.body.aclose()
         if seen.status == 200 and seen.outcome.cache is not CacheOutcome.MISS:
             await self._learn_again(prerequisite, site, ask)
-        planned = site.plan(request, path)
+        request, planned = await self._inquiries.plan(request, site, path)
         if isinstance(planned, Response):
             return self._answers.local(planned, site.name)
         return await self._cached(request, planned, site, None)
+
+    async def fetch(self, request: Request, plan: Plan, site: Site) -> Response:
+        """The answer to a request of the node's own, through the store."""
+        if request.method not in ("GET", "HEAD"):
+            return await self._passing.forward(request, plan, site.name, ForwardReason.METHOD)
+        return await self._cached(request, plan, site, None)
 
     async def _learn_again(self, plan: Plan, site: Site, request: Request) -> None:
         """A stored view teaches nothing: after a restart it is derived again from its source."""

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+
 from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
+from edgeproxy.message import BytesBody, CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.content import HeadContent, PassingContent
 from edgeproxy.pipeline.exchange import Answer, Exchange
 from edgeproxy.pipeline.fills import Fills
-from edgeproxy.pipeline.refusal import counts_as_failure
+from edgeproxy.pipeline.refusal import bad_answer, counts_as_failure
 from edgeproxy.policy import forwarding
 from edgeproxy.policy.decision import after_head
 from edgeproxy.policy.invalidation import invalidated
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import Plan
+from edgeproxy.sites.site import Plan, Transform, Unacceptable
 from edgeproxy.storage.store import Store
+
+TRANSFORMED_BYTES_MAX = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ReadContent:
+    """The content of a request that a site has read already: a message.RequestBody."""
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        return len(self.data)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
 
 
 class Passing:
@@ -30,8 +52,11 @@ class Passing:
         fills: Fills,
         answers: Answers,
         metrics: Metrics,
+        threads: Executor,
         clock: Clock,
     ) -> None:
+        self.invalidate_parts: Callable[[str], Awaitable[None]] | None = None
+        self._threads = threads
         self._via = via
         self._exchange = exchange
         self._store = store
@@ -51,7 +76,39 @@ class Passing:
         except UpstreamError as error:
             return self._answers.failed(plan, site, error)
         await self._invalidate(request, plan, answer)
+        if plan.transform is not None and request.method != "HEAD":
+            return await self._transformed(plan.transform, request, plan, site, answer, reason)
         return self.answer(request, plan, site, answer, reason, detail)
+
+    async def _transformed(
+        self,
+        transform: Transform,
+        request: Request,
+        plan: Plan,
+        site: str,
+        answer: Answer,
+        reason: ForwardReason,
+    ) -> Response:
+        """The site's own version of the content, which is taken in as a whole."""
+        response = self.answer(request, plan, site, answer, reason, "")
+        data = bytearray()
+        loop = asyncio.get_running_loop()
+        try:
+            async for chunk in answer.response.chunks():
+                self._metrics.count("upstream_bytes_total", site, by=len(chunk))
+                data += chunk
+                if len(data) > TRANSFORMED_BYTES_MAX:
+                    raise bad_answer(f"more than {TRANSFORMED_BYTES_MAX} bytes where a page is expected")
+            headers, content = await loop.run_in_executor(
+                self._threads, transform, response.status, response.headers, bytes(data)
+            )
+        except Unacceptable as error:
+            return self._answers.failed(plan, site, bad_answer(str(error)))
+        except UpstreamError as error:
+            return self._answers.failed(plan, site, error)
+        finally:
+            await answer.response.aclose()
+        return replace(response, headers=headers, body=BytesBody(content))
 
     async def head(
         self, request: Request, plan: Plan, site: str, reason: ForwardReason, stored: StoredResponse | None
@@ -79,7 +136,8 @@ class Passing:
             keep_authorization=plan.keep_authorization,
             strip_cookie=plan.rules.strip_cookie,
         )
-        answer = await self._exchange.ask(plan, site, request.method, headers, request.body, request.interim)
+        body = request.body if request.content is None else ReadContent(request.content)
+        answer = await self._exchange.ask(plan, site, request.method, headers, body, request.interim)
         status = answer.response.status
         if counts_as_failure(plan, status):
             await answer.response.aclose()
@@ -100,6 +158,8 @@ class Passing:
             upstream_seconds=answer.seconds,
         )
         headers = self._answers.passing_headers(response, outcome)
+        if plan.relay is not None:
+            headers = plan.relay(response.status, headers, answer.url or plan.origin.url + plan.target)
         if request.method == "HEAD":
             length = response.headers.get("Content-Length")
             plain = length.isascii() and length.isdigit() and len(length) < 19
@@ -114,5 +174,7 @@ class Passing:
         response = answer.response
         for key in invalidated(request, plan.key, response.status, response.headers):
             self._fills.supersede(key)
+            if self.invalidate_parts is not None:
+                await self.invalidate_parts(key)
             for stored in await self._store.lookup(key):
                 await self._store.remove(stored)

@@ -1,5 +1,5 @@
-"""Which site answers a request. Kinds of sites are entry points of the group `edgeproxy.sites`; the
-two built in are known without one."""
+"""Which site answers a request. Kinds of sites are entry points of the group `edgeproxy.sites`; those
+built in are known without one."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from typing import TypeAlias
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Request
-from edgeproxy.sites import generic, python_index
+from edgeproxy.sites import generic, huggingface, python_index
 from edgeproxy.sites.site import Site, SiteContext
 
 GROUP = "edgeproxy.sites"
 
 Build: TypeAlias = Callable[[config.Site, SiteContext], Site]
 
-_BUILT_IN: dict[str, Build] = {"generic": generic.build, "python-index": python_index.build}
+_BUILT_IN: dict[str, Build] = {
+    "generic": generic.build,
+    "python-index": python_index.build,
+    "huggingface": huggingface.build,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class SiteTable:
 
 def build_sites(settings: Sequence[config.Site], context: SiteContext) -> SiteTable:
     """Builds every site configured, or the preset if there is none. Raises ConfigurationError."""
-    chosen = tuple(settings) or (config.default_site(),)
+    chosen = tuple(settings) or config.default_sites()
     names: set[str] = set()
     places: list[Place] = []
     for one in chosen:

@@ -5,7 +5,7 @@ bytes must be, and which view of it the client gets. The pipeline does what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,10 +27,12 @@ class Unacceptable(EdgeError):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What is known about a body before it arrives; the SHA-256 in lower-case hex."""
+    """What is known about a body before it arrives; digests in lower-case hex. `git_sha1` is that of
+    git's blob: "blob <size>" and a NUL before the content."""
 
     sha256: str = ""
     size: int | None = None
+    git_sha1: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,41 @@ class Presentation(Protocol):
     def __call__(self, headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers: ...
 
 
+class Relay(Protocol):
+    """Final touch on the fields of a response that is passed on to one client; pure. `url` is the
+    upstream URL that answered."""
+
+    def __call__(self, status: int, headers: Headers, url: str) -> Headers: ...
+
+
+class Transform(Protocol):
+    """Another content for a response that is passed on to one client; called in a thread with the
+    whole content. Raises Unacceptable if it is not what was asked for."""
+
+    def __call__(self, status: int, headers: Headers, data: bytes) -> tuple[Headers, bytes]: ...
+
+
+class Layout(Protocol):
+    """A representation made of slices of a body with literal bytes between them; pure.
+
+    `size` is its length, `pieces` gives [start, end) of it in order: bytes, or (start, end) of the
+    body underneath."""
+
+    @property
+    def size(self) -> int: ...
+
+    def pieces(self, start: int, end: int) -> Iterable[bytes | tuple[int, int]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """What the client will probably ask next: raw targets below the mount, in order. Prefetched at low
+    priority with this client's credentials, until nobody asks for anything of `group` any more."""
+
+    group: str
+    targets: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How one request is answered.
@@ -82,6 +119,7 @@ class Plan:
     rules: Rules
     reach: Reach = Reach()
     key_suffix: str = ""  # e.g. keyed hash of a credential
+    key_target: str = ""  # instead of a target that holds a signature
     fields: Mapping[str, str | None] = field(default_factory=dict)
     expected: Expected = Expected()
     view: View | None = None
@@ -91,14 +129,64 @@ class Plan:
     missing: Any = None
     tags: tuple[str, ...] = ()
     name: str = ""
-    redirects: frozenset[str] = frozenset()  # host names to which upstream redirects are followed
+    redirects: frozenset[str] = frozenset()  # host names to which upstream redirects are followed;
+    # one that starts with "." stands for every name under it
     keep_authorization: bool = False  # the client's Authorization goes upstream
     prefetch_bytes_max: int = 0  # a cold range starts a whole fill behind it up to this size
     finish_without_readers: bool = False  # the fill goes on when nobody reads any more
+    known: Headers | None = None
+    relay: Relay | None = None  # for answers that are passed, not stored
+    transform: Transform | None = None  # likewise, with the whole content (at most 64 MiB)
+    upcoming: Upcoming | None = None
+    layout: Layout | None = None  # what is sent is not the body as it is; needs `known` and the size
 
     @property
     def key(self) -> str:
-        return f"{self.origin.url}{self.target}{self.key_suffix}"
+        return f"{self.origin.url}{self.key_target or self.target}{self.key_suffix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of an inquiry. `status` is 0 when there was no answer, and `error` says why. `is_stale`:
+    the answer comes from the store because upstream gave none. `at`: wall-clock seconds."""
+
+    status: int
+    headers: Headers = field(default_factory=Headers)
+    data: bytes = b""
+    error: str = ""
+    is_stale: bool = False
+    at: float = 0.0
+
+
+class Read(Protocol):
+    """What a site makes of what it has seen; called in a thread, pure. The result goes to Site.learn."""
+
+    def __call__(self, seen: Seen) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Something to be asked before a request can be planned: GET (or HEAD) of `plan`, through the store
+    like any other, without fields of the client's. `read` makes of the answer what Site.learn is told;
+    then Site.plan is asked again. Everybody who waits for the same `id` shares one exchange. A site
+    must learn something from failure too, or it would ask for ever (it is asked at most 256 times)."""
+
+    id: str
+    plan: Plan
+    read: Read
+    method: str = "GET"
+    content_bytes_max: int = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ContentWanted:
+    """The request can be planned only with its content: Site.plan is asked again with `Request.content`
+    set, or the client gets 413."""
+
+    bytes_max: int
+
+
+Planned = Plan | Response | Inquiry | ContentWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +202,13 @@ class SiteContext:
 
 
 class Site(Protocol):
-    """`plan` returns a Plan, or a Response when no upstream is needed (redirect, 404, 405). It raises
-    RequestError for requests that are wrong in themselves."""
+    """`plan` returns a Plan, a Response when no upstream is needed (redirect, 404, 405), or what has to
+    be known first. It raises RequestError for requests that are wrong in themselves."""
 
     @property
     def name(self) -> str: ...
 
-    def plan(self, request: Request, path: str) -> Plan | Response:
+    def plan(self, request: Request, path: str) -> Planned:
         """`path` is the raw target (with query) below the mount, starting with "/"."""
         ...
 

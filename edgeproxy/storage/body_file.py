@@ -3,7 +3,7 @@
     0               size                                                        end of file
     +---------------+---------------------------+-----------------+-------------+
     | body          | record (record.py)        | CRC-32 of each  | trailer     |
-    |               | of its first response     | 4 MiB, 4 bytes  | 52 bytes    |
+    |               | of one response           | 4 MiB, 4 bytes  | 52 bytes    |
     +---------------+---------------------------+-----------------+-------------+
 
     trailer, little endian: size u64, record length u32, number of CRCs u32, body id 16 bytes,
@@ -93,11 +93,11 @@ def _sum(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=8).digest()
 
 
-def open_regular(path: str, directory: int) -> int:
-    """A descriptor for reading a regular file of ours; nothing is followed and nothing blocks.
+def open_regular(path: str, directory: int, access: int = os.O_RDONLY) -> int:
+    """A descriptor of a regular file of ours; nothing is followed and nothing blocks.
     Raises Damaged for anything else, OSError if it cannot be opened."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+        fd = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENOENT, errno.ENOTDIR, errno.EACCES):
             raise Damaged(f"not a body file: {error.strerror}") from error
@@ -165,3 +165,21 @@ def finish(fd: int, body: str, stored: StoredResponse, size: int, sums: Sequence
     reach("body-footer")
     if sync:
         os.fsync(fd)
+
+
+def hand_over(body: str, directory: int, heirs: Sequence[StoredResponse], sync: bool) -> None:
+    """Let the footer be about one of `heirs`, unless it is about one of them already. A crash in between
+    costs the body. Raises Damaged, StorageError, OSError."""
+    fd = open_regular(path_of(body), directory, os.O_RDWR)
+    try:
+        footer = read_footer(fd, body)
+        first = footer.stored
+        same = [heir for heir in heirs if (heir.key, heir.selecting) == (first.key, first.selecting)]
+        if heirs and not same:
+            data = footer_bytes(body, heirs[0], footer.size, footer.sums)
+            os.ftruncate(fd, footer.size)
+            write_all(fd, [data], footer.size)
+            if sync:
+                os.fsync(fd)
+    finally:
+        os.close(fd)

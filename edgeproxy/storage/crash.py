@@ -15,6 +15,10 @@ POINTS: dict[str, str] = {
     "index-before-commit": "a transaction of the index is written but not committed",
     "index-committed": "the index is committed; what it replaced is still on disk",
     "body-unlinked": "a body is gone; the index still names it",
+    "partial-opened": "the file of a partial body exists and is empty",
+    "partial-data": "some bytes of a partial body are in its file; the index does not know them",
+    "partial-before-index": "what is there of a partial body is about to be written down",
+    "partial-unlinked": "a partial body is gone; the index still names it",
     "purge-logged": "a purge is in the log and not yet in the index",
     "evicting": "victims are known and nothing has been removed",
 }

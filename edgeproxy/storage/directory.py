@@ -6,7 +6,9 @@
     index.sqlite3        (and -wal, -shm) the index; index.broken-* if one had to be set aside
     purges.log           purges, append-only
     tmp/<id>             bodies being written
+    partial/<id>         bodies that are there in part
     bodies/aa/bb/<id>    bodies
+    quarantine/<id>      wrong bytes set aside, with what is known about them in <id>.json
 
 What has none of these names is not ours: it is neither read nor removed."""
 
@@ -61,11 +63,13 @@ class Directory:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock()
         self._check_layout()
-        for name in ("bodies", "tmp"):
+        for name in ("bodies", "tmp", "partial", "quarantine"):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.path / name, 0o700)
         self.bodies = self._keep(os.open(self.path / "bodies", O_DIRECTORY))
         self.temporary = self._keep(os.open(self.path / "tmp", O_DIRECTORY))
+        self.partial = self._keep(os.open(self.path / "partial", O_DIRECTORY))
+        self.quarantine = self._keep(os.open(self.path / "quarantine", O_DIRECTORY))
         if not (self.path / "CACHEDIR.TAG").exists():
             self._create("CACHEDIR.TAG", TAG)
 
@@ -133,8 +137,10 @@ class Directory:
                                 yield entry.name
 
     def temporary_ids(self) -> list[str]:
-        with os.scandir(self.temporary) as entries:
-            return [e.name for e in entries if is_body_id(e.name) and e.is_file(follow_symlinks=False)]
+        return _files(self.temporary)
+
+    def partial_ids(self) -> list[str]:
+        return _files(self.partial)
 
     def close(self) -> None:
         while self._fds:
@@ -152,6 +158,11 @@ class _Folder:
 
     def __exit__(self, *_: object) -> None:
         os.close(self.fd)
+
+
+def _files(fd: int) -> list[str]:
+    with os.scandir(fd) as entries:
+        return [e.name for e in entries if is_body_id(e.name) and e.is_file(follow_symlinks=False)]
 
 
 def _folders(fd: int) -> list[str]:

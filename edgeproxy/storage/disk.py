@@ -1,8 +1,11 @@
 """The disk tier: body files, how many bytes they take, what leaves for others, and the index.
 
-Everything here blocks and runs in the tier's own threads; the loop sees none of it. Order of every
-removal: first the file, then the index row, so that a crash between leaves a row that finds nothing
-rather than a file that comes back."""
+Everything here blocks and runs in the tier's own threads; the loop sees none of it. A body goes file
+first, then index row, so that a crash between leaves a row that finds nothing rather than a file that
+comes back, and that a full file system gets the room the index needs. A response whose body others
+need as well goes by its row alone; if the body's footer was about it, another takes its place there.
+
+A partial body belongs to whoever has claimed its id: the fill that works on it, or eviction."""
 
 from __future__ import annotations
 
@@ -12,22 +15,23 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from sqlite3 import Connection
 from typing import TypeVar
 
 from edgeproxy.errors import StorageError
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.storage import body_file, index, record
+from edgeproxy.storage import body_file, partial_rows, record, tables
 from edgeproxy.storage.crash import reach
 from edgeproxy.storage.directory import Directory
+from edgeproxy.storage.disk_room import DiskRoom
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
+from edgeproxy.storage.partial_claims import PartialClaims
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.trouble import ErrorBudget
 
 T = TypeVar("T")
 WHOLE_CHECK_BYTES = 64 << 20
-EVICT_BATCH = 64
-FREE_CHECK_BYTES = 16 << 20
 ROOM_BYTES = 1 << 20  # freed beyond what is lacking when the file system is full
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 NOT_THE_DISK = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the process lacks them
@@ -47,8 +51,10 @@ class DiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class OpenedBody:
-    """A body file open for reading, its footer read. `data` is all of it if that was asked for."""
+    """A body file open for reading, its footer read; ended by DiskTier.shut. `data` is all of it if that
+    was asked for."""
 
+    body: str
     fd: int
     footer: body_file.Footer
     data: bytes | None
@@ -73,14 +79,15 @@ class DiskTier:
         self.writes = ErrorBudget(limits.errors_max, limits.rest_seconds)
         self.reads = ErrorBudget(limits.errors_max, limits.rest_seconds)
         self.publishing: set[str] = set()  # renamed or about to be, not in the index yet
-        self.used = 0
-        self.is_full = False
-        self._event = event
+        self.room = DiskRoom(self)
+        self.event = event
         self._dropped = dropped
         self._lock = threading.Lock()
-        self._evicting = threading.Lock()
-        self._since_free_check = FREE_CHECK_BYTES
         self._proven = Proven()
+        self.claims = PartialClaims()
+        self._open: dict[str, int] = {}  # bodies held open, and how often
+        self._footers = threading.Lock()
+        self._footers_changed = 0
 
     @property
     def state(self) -> str:
@@ -91,67 +98,38 @@ class DiskTier:
 
     # -- accounting ----------------------------------------------------------------------------
 
+    @property
+    def used(self) -> int:
+        """Bytes taken by bodies whole, in part, and on their way."""
+        return self.room.used
+
+    @property
+    def is_full(self) -> bool:
+        return self.room.is_full
+
     def account(self, size: int) -> None:
-        with self._lock:
-            self.used += size
+        self.room.account(size)
 
     def reserve(self, size: int) -> None:
         """Make room for `size` more bytes, evicting if need be. Raises StorageError."""
-        with self._lock:
-            self.used += size
-            self._since_free_check += size
-            excess = self.used - self.limits.bytes_max
-            look = self._since_free_check >= FREE_CHECK_BYTES or self.is_full
-            if look:
-                self._since_free_check = 0
-        try:
-            if excess > 0 and self.evict(excess) < excess and self.used > self.limits.bytes_max:
-                raise StorageError("the disk tier is full of bodies being written")
-            if look:
-                self._keep_free(size)
-        except StorageError:
-            self.account(-size)
-            raise
-
-    def _keep_free(self, size: int) -> None:
-        try:
-            lacking = self.limits.free_bytes_min + size - self.directory.free_bytes()
-        except OSError as error:
-            raise self.failed("write", error) from error
-        if lacking > 0:
-            self.evict(lacking)
-            if self.limits.free_bytes_min + size > self.directory.free_bytes():
-                self.is_full = True
-                raise StorageError("the file system has too little free space")
-        self.is_full = False
+        self.room.reserve(size)
 
     def evict(self, size: int) -> int:
-        """Remove the least recently used bodies until `size` bytes are free; gives the bytes freed."""
-        freed = 0
-        with self._evicting:
-            while freed < size:
-                rows = self.index.read(
-                    "select id, allocated from bodies order by last_used limit ?", (EVICT_BATCH,)
-                )
-                victims: list[str] = []
-                for body, allocated in rows:
-                    if freed >= size:
-                        break
-                    victims.append(str(body))
-                    freed += allocated if isinstance(allocated, int) else 0
-                if not victims:
-                    break
-                reach("evicting")
-                self.drop(victims, must_go=False)
-                self._event("evictions_total", "disk", "")
-        return freed
+        """Free `size` bytes, least recently used first; gives the bytes freed. Raises StorageError."""
+        return self.room.evict(size)
 
-    def drop(self, bodies: Iterable[str], *, must_go: bool = True) -> None:
-        """Remove bodies and all responses that need them. Raises StorageError when they may still be
-        there; without `must_go` one that cannot be removed is forgotten all the same, so that it does
-        not stand in the way of the others (a later start sweeps it)."""
+    def is_open(self, body: str) -> bool:
+        """Whether a reader holds the body open."""
+        with self._lock:
+            return body in self._open
+
+    # -- removing ------------------------------------------------------------------------------
+
+    def drop(self, bodies: Iterable[str], *, must_go: bool = True) -> int:
+        """Remove bodies and all responses that need them; gives the bytes freed. Raises StorageError when
+        they may still be there; without `must_go` one that cannot be removed is forgotten all the same, so
+        that it does not stand in the way of the others (a later start sweeps it)."""
         bodies = list(bodies)
-        freed = 0
         for body in bodies:
             try:
                 self.unlink(body)
@@ -160,14 +138,76 @@ class DiskTier:
                     raise
         reach("body-unlinked")
 
-        def forget(connection: index.Connection) -> int:
-            released = sum(index.allocated(connection, body) for body in bodies)
-            index.drop_bodies(connection, bodies)
+        def forget(connection: Connection) -> int:
+            released = sum(tables.allocated(connection, body) for body in bodies)
+            tables.drop_bodies(connection, bodies)
             return released
 
         freed = self.index.submit(forget).result()
         self.account(-freed)
         self._dropped(bodies)
+        return freed
+
+    def forget_partials(self, bodies: Sequence[str], *, must_go: bool = True) -> int:
+        """Remove partial bodies the caller has claimed; gives the bytes their rows account for, which
+        stay accounted. Raises StorageError."""
+        for body in filter(body_file.is_body_id, bodies):
+            try:
+                os.unlink(body, dir_fd=self.directory.partial)
+            except (FileNotFoundError, IsADirectoryError):
+                continue
+            except OSError as error:
+                failure = self.failed("remove", error)
+                if must_go:
+                    raise failure from error
+        reach("partial-unlinked")
+        return self.index.submit(lambda c: partial_rows.drop(c, bodies)).result()
+
+    def release(self, responses: Iterable[tuple[str, str]]) -> None:
+        """Remove responses by key and body; a body goes with the last one that needs it. Raises
+        StorageError when something may still be there."""
+        self.release_rows([(record.key_number(key), body) for key, body in responses])
+
+    def release_rows(self, rows: Sequence[tuple[int, str]]) -> None:
+        """`release` by key numbers."""
+        alone: list[str] = []
+        shared: list[tuple[int, str]] = []
+        for key, body in rows:
+            others = self.index.read(
+                "select 1 from responses where body = ? and key <> ? limit 1", (body, key)
+            )
+            if others:
+                shared.append((key, body))
+            else:
+                alone.append(body)
+        if alone:
+            self.drop(alone)
+        if not shared:
+            return
+        unused, freed = self.index.submit(lambda c: tables.release(c, shared)).result()
+        self.account(-freed)
+        for body in unused:
+            self.unlink(body)
+        for _, body in shared:
+            if body not in unused:
+                self._hand_over(body)
+
+    def _hand_over(self, body: str) -> None:
+        """Let the footer of a shared body be about a response that is still there: should the index be
+        lost, it is what is read in again. If that cannot be written, the body goes."""
+        try:
+            heirs = [
+                record.decode(data)
+                for (data,) in self.index.read("select record from responses where body = ?", (body,))
+                if isinstance(data, bytes)
+            ]
+            with self._footers:
+                self._footers_changed += 1
+                body_file.hand_over(body, self.directory.bodies, heirs, self.limits.sync)
+                self._footers_changed += 1
+        except (OSError, StorageError) as error:
+            self.event("storage_errors_total", "write", f"disk: the owner of a body cannot change: {error}")
+            self.drop([body])
 
     def unlink(self, body: str) -> None:
         """Remove a body's file if it is there. Raises StorageError."""
@@ -188,15 +228,15 @@ class DiskTier:
         """Count an error of the disk; gives what to raise."""
         why = errno.errorcode.get(error.errno or 0, "error")
         if error.errno in NO_ROOM:
-            self.is_full = True
+            self.room.is_full = True
         if error.errno not in NOT_THE_DISK:
             (self.reads if operation == "read" else self.writes).failed(why)
-        self._event("storage_errors_total", operation, f"disk: {operation}: {error.strerror or error}")
+        self.event("storage_errors_total", operation, f"disk: {operation}: {error.strerror or error}")
         return StorageError(f"disk: {operation}: {error.strerror or error}")
 
     # -- writing -------------------------------------------------------------------------------
 
-    def _with_room(self, size: int, work: Callable[[], T]) -> T:
+    def with_room(self, size: int, work: Callable[[], T]) -> T:
         """Do `work`; where it finds the file system full, evict and do it once more. Raises OSError,
         StorageError."""
         try:
@@ -211,7 +251,7 @@ class DiskTier:
         if not self.writes.is_usable:
             raise StorageError(f"the disk is out of use: {self.writes.reason}")
         try:
-            fd = self._with_room(
+            fd = self.with_room(
                 0, lambda: os.open(body, TEMPORARY_FLAGS, 0o600, dir_fd=self.directory.temporary)
             )
         except OSError as error:
@@ -224,7 +264,7 @@ class DiskTier:
         size = sum(len(chunk) for chunk in chunks)
         self.reserve(size)
         try:
-            end = self._with_room(size, lambda: body_file.write_all(fd, chunks, offset))
+            end = self.with_room(size, lambda: body_file.write_all(fd, chunks, offset))
         except OSError as error:
             self.account(-size)
             raise self.failed("write", error) from error
@@ -234,77 +274,10 @@ class DiskTier:
         reach("body-data")
         return end
 
-    def publish(self, fd: int, stored: StoredResponse, sums: Sequence[int]) -> int:
-        """Footer and final name; gives the bytes allocated. The reserved bytes of the body become
-        those. Raises StorageError, and then the temporary file is gone."""
-        body, size = stored.body, stored.body_bytes
-        self.publishing.add(body)
-        try:
-            self._with_room(0, lambda: body_file.finish(fd, body, stored, size, sums, self.limits.sync))
-            self._with_room(0, lambda: self._rename(body))
-            reach("body-renamed")
-            status = os.fstat(fd)
-            allocated = status.st_blocks * 512 or status.st_size
-        except (OSError, StorageError) as error:
-            self.discard(body)
-            with contextlib.suppress(StorageError):
-                self.unlink(body)
-            self.publishing.discard(body)
-            self.account(-size)
-            if isinstance(error, OSError):
-                raise self.failed("write", error) from error
-            raise
-        self.account(allocated - size)
-        self.writes.succeeded()
-        return allocated
-
-    def _rename(self, body: str) -> None:
-        bodies, path = self.directory.bodies, body_file.path_of(body)
-        try:
-            os.rename(body, path, src_dir_fd=self.directory.temporary, dst_dir_fd=bodies)
-        except FileNotFoundError:
-            for folder in (path[:2], path[:5]):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o700, dir_fd=bodies)
-            os.rename(body, path, src_dir_fd=self.directory.temporary, dst_dir_fd=bodies)
-        if self.limits.sync:
-            for folder in (path[:5], path[:2], "."):
-                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY, dir_fd=bodies)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-
     def discard(self, body: str) -> None:
         """Remove a temporary file."""
         with contextlib.suppress(OSError):
             os.unlink(body, dir_fd=self.directory.temporary)
-
-    def insert(self, stored: StoredResponse, allocated: int, now: float) -> None:
-        """Make a published body findable and free what it replaces. Raises StorageError."""
-        data = record.encode(stored)
-
-        def work(connection: index.Connection) -> tuple[list[str], int]:
-            return index.put(connection, stored, data, allocated, now)
-
-        try:
-            try:
-                replaced, freed = self.index.submit(work).result()
-            except StorageError as error:
-                if "is full" not in str(error) or not self.evict(ROOM_BYTES):
-                    raise
-                replaced, freed = self.index.submit(work).result()
-        except StorageError:
-            with contextlib.suppress(StorageError):
-                self.unlink(stored.body)
-            self.account(-allocated)
-            raise
-        finally:
-            self.publishing.discard(stored.body)
-        self.account(-freed)
-        for body in replaced:
-            with contextlib.suppress(StorageError):
-                self.unlink(body)
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -324,7 +297,7 @@ class DiskTier:
             elif stored.key == key:
                 found.append(stored)
         if damaged:
-            self._event("corrupt_total", "record", "a record of the index is damaged")
+            self.event("corrupt_total", "record", "a record of the index is damaged")
             self.drop(damaged)
         return found
 
@@ -335,12 +308,13 @@ class DiskTier:
             raise StorageError(f"the disk is out of use: {self.reads.reason}")
         if not body_file.is_body_id(stored.body):
             raise Damaged("not the name of a body")
+        with self._lock:
+            self._open[stored.body] = self._open.get(stored.body, 0) + 1
         fd = -1
         try:
             fd = body_file.open_regular(body_file.path_of(stored.body), self.directory.bodies)
-            footer = body_file.read_footer(fd, stored.body)
-            first = footer.stored
-            if footer.size != stored.body_bytes or first.key != stored.key:
+            footer = self._read_footer(fd, stored.body)
+            if footer.size != stored.body_bytes or not is_about(footer.stored, stored):
                 raise Damaged("a body file is about another response")
             if footer.size <= WHOLE_CHECK_BYTES:
                 self.prove(fd, footer, 0, footer.size)
@@ -348,21 +322,44 @@ class DiskTier:
             if footer.size <= whole_bytes_max:
                 data = body_file.read_exactly(fd, footer.size, 0)
         except OSError as error:
-            if fd >= 0:
-                os.close(fd)
+            self._shut(stored.body, fd)
             raise self.failed("read", error) from error
         except StorageError:
-            if fd >= 0:
-                os.close(fd)
+            self._shut(stored.body, fd)
             raise
         self.reads.succeeded()
-        return OpenedBody(fd, footer, data)
+        return OpenedBody(stored.body, fd, footer, data)
+
+    def shut(self, opened: OpenedBody) -> None:
+        """End what `open` began."""
+        self._shut(opened.body, opened.fd)
+
+    def _shut(self, body: str, fd: int) -> None:
+        with self._lock:
+            left = self._open.get(body, 0) - 1
+            if left > 0:
+                self._open[body] = left
+            else:
+                self._open.pop(body, None)
+        if fd >= 0:
+            os.close(fd)
+
+    def _read_footer(self, fd: int, body: str) -> body_file.Footer:
+        """Once more where it may have been read while it was being replaced."""
+        before = self._footers_changed
+        try:
+            return body_file.read_footer(fd, body)
+        except Damaged:
+            with self._footers:
+                if before == self._footers_changed and before % 2 == 0:
+                    raise
+                return body_file.read_footer(fd, body)
 
     def prove(self, fd: int, footer: body_file.Footer, start: int, end: int) -> None:
         """Prove [start, end) by checksums where that has not been done since the file last changed.
         Raises Damaged, OSError."""
         file = identity(os.fstat(fd))
-        if file[1] != footer.file[1]:
+        if file[1] < footer.size:
             raise Damaged("a body file has changed its length")
         with self._lock:
             pieces = self._proven.pieces(footer.stored.body, file, len(footer.sums))
@@ -372,3 +369,8 @@ class DiskTier:
             if not pieces[number]:
                 body_file.prove_piece(fd, footer, number)
                 pieces[number] = 1
+
+
+def is_about(first: StoredResponse, stored: StoredResponse) -> bool:
+    """Whether a body whose footer names `first` is that of `stored`: the same key, or the same digest."""
+    return first.key == stored.key or bool(stored.digest and first.digest == stored.digest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -61,5 +60,5 @@ class DiskBody:
 
     def close(self) -> None:
         if self._opened is not None:
-            self._later(os.close, self._opened.fd)
+            self._later(self._disk.shut, self._opened)
             self._opened = None

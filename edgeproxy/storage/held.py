@@ -16,7 +16,7 @@ from edgeproxy.tasks import Tasks
 
 
 class Held:
-    """Used on the loop only, except `is_current`. Without a `disk`, what is not in RAM is nowhere."""
+    """Used on the loop only, except `current`. Without a `disk`, what is not in RAM is nowhere."""
 
     def __init__(self, ram: RamTier, generations: Generations, threads: Threads, tasks: Tasks) -> None:
         self.disk: DiskTier | None = None
@@ -104,17 +104,19 @@ class Held:
             first = [s for s in entry.variants if s.body == stored.body]
             entry.variants = (*first, *(s for s in entry.variants if s.body != stored.body))
 
-    def is_current(self, stored: StoredResponse) -> bool:
+    def current(self, stored: StoredResponse) -> StoredResponse | None:
+        """`stored` as it is held now, None if it is not any more. In any thread."""
         entry = self._ram.find(stored.key)
-        return entry is not None and any(s.body == stored.body for s in entry.variants)
+        variants = entry.variants if entry is not None else ()
+        return next((s for s in variants if s.body == stored.body), None)
 
     def forget_bodies(self, bodies: list[str]) -> None:
         """These have left the disk; what is in RAM may stay there."""
         for body in bodies:
-            key = self._ram.key_of.get(body)
-            entry = self._ram.find(key) if key is not None else None
-            if key is not None and entry is not None and body not in entry.copies:
-                self.hold(key, tuple(stored for stored in entry.variants if stored.body != body))
+            for key in self._ram.keys_of(body):
+                entry = self._ram.find(key)
+                if entry is not None and body not in entry.copies:
+                    self.hold(key, tuple(stored for stored in entry.variants if stored.body != body))
 
     def imported(self, stored: StoredResponse) -> None:
         """The sweep has read this response in again: an entry that lacks it is out of date."""

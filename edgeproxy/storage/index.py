@@ -5,7 +5,8 @@ response is stands in its record, whose checksum and key are verified by whoever
     sqlite3 index.sqlite3 "select substr(cast(record as text), 21) from responses"
 
 A broken index is set aside and an empty one takes its place; `is_partial` is then true until the
-bodies have been read in again."""
+bodies have been read in again, `is_unfilled` after an index of version 1 was taken over until the sweep
+has filled in what that lacked."""
 
 from __future__ import annotations
 
@@ -14,40 +15,45 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
 from edgeproxy.errors import StorageError
-from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import record
 from edgeproxy.storage.crash import reach
+from edgeproxy.storage.schema import prepare
 
 T = TypeVar("T")
 Connection = sqlite3.Connection
 Work = Callable[[Connection], object]
 
-SCHEMA_VERSION = 1
 BATCH_MAX = 512
 QUEUE_MAX = 16_384
 BUSY_SECONDS = 5.0
-SCHEMA = """
-create table if not exists responses (
-  id integer primary key, key integer not null, variant integer not null, body text not null,
-  sequence integer not null, last_used real not null, record blob not null);
-create index if not exists responses_by_key on responses (key, variant);
-create index if not exists responses_by_body on responses (body);
-create index if not exists responses_by_sequence on responses (sequence);
-create table if not exists bodies (
-  id text primary key, size integer not null, allocated integer not null, last_used real not null
-) without rowid;
-create index if not exists bodies_by_use on bodies (last_used);
-create table if not exists purges (
-  scope text not null, value text not null, soft integer not null, number integer not null,
-  primary key (scope, value, soft)) without rowid;
-create table if not exists facts (name text primary key, value integer not null) without rowid;
-"""
+
+
+class _Failed:
+    """The result of work that raised and was undone."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _do(writer: sqlite3.Connection, work: Work) -> object:
+    """One piece of work; if it fails only its own traces are undone, so that it takes no other down with
+    it. Raises where the whole transaction is lost."""
+    writer.execute("savepoint work")
+    try:
+        result = work(writer)
+    except Exception as error:
+        if is_corruption(error) or not writer.in_transaction:
+            raise
+        writer.execute("rollback to work")
+        result = _Failed(error)
+    writer.execute("release work")
+    return result
 
 
 class _Reader:
@@ -86,6 +92,7 @@ class Index:
         self._writer: sqlite3.Connection | None = None
         self._epoch = 0
         self.is_partial = False
+        self.is_unfilled = False
         self.is_open = False
 
     # -- life ----------------------------------------------------------------------------------
@@ -95,7 +102,7 @@ class Index:
         try:
             self._writer = self._connect()
             self._prepare(self._writer)
-        except (sqlite3.DatabaseError, OSError):
+        except (sqlite3.DatabaseError, OSError, UnicodeError):
             self._replace()
         self.is_open = True
         self._thread.start()
@@ -113,21 +120,13 @@ class Index:
             connection.execute("pragma synchronous = normal")
             connection.execute("pragma cache_size = -4096")
             connection.execute("pragma cell_size_check = on")
-        except sqlite3.Error:
+        except (sqlite3.Error, UnicodeError):  # SQLite quotes damaged names
             connection.close()
             raise
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        (version,) = connection.execute("pragma user_version").fetchone()
-        if version not in (0, SCHEMA_VERSION):
-            raise sqlite3.DatabaseError("another version of the index")
-        connection.executescript(SCHEMA)
-        if version == 0:
-            connection.execute("insert or replace into facts values ('partial', 1)")
-            connection.execute(f"pragma user_version = {SCHEMA_VERSION}")
-        row = connection.execute("select value from facts where name = 'partial'").fetchone()
-        self.is_partial = row is None or row[0] != 0
+        self.is_partial, self.is_unfilled = prepare(connection)
 
     def _replace(self) -> None:
         """Set the files aside under a free name and begin again, empty. No connection to the old
@@ -204,13 +203,14 @@ class Index:
 
     def _write(self, batch: list[tuple[Work, Future[object]]]) -> None:
         writer = self._writer
-        results: list[object] = []
+        done: list[tuple[Future[object], object]] = []
         batch = [item for item in batch if item[1].set_running_or_notify_cancel()]
         try:
             if writer is None:
                 raise sqlite3.OperationalError("there is no index")
             writer.execute("begin immediate")
-            results = [work(writer) for work, _ in batch]
+            for work, future in batch:
+                done.append((future, _do(writer, work)))
             reach("index-before-commit")
             writer.execute("commit")
         except Exception as error:  # noqa: BLE001 - the thread's outermost step: others wait for it
@@ -219,8 +219,11 @@ class Index:
                 future.set_exception(StorageError(f"index: {error}"))
             return
         reach("index-committed")
-        for (_, future), result in zip(batch, results, strict=True):
-            future.set_result(result)
+        for future, result in done:
+            if isinstance(result, _Failed):
+                future.set_exception(StorageError(f"index: {result.error}"))
+            else:
+                future.set_result(result)
 
     def _failed(self, error: Exception) -> None:
         if self._writer is not None:
@@ -281,78 +284,3 @@ def is_corruption(error: Exception) -> bool:
         isinstance(error, sqlite3.DatabaseError | UnicodeError)
         and not isinstance(error, sqlite3.OperationalError | sqlite3.ProgrammingError)
     ) or "malformed" in str(error)
-
-
-# -- work for the writer ----------------------------------------------------------------------
-
-
-def put(
-    connection: sqlite3.Connection, stored: StoredResponse, data: bytes, size: int, now: float
-) -> tuple[list[str], int]:
-    """Insert a response and its body of `size` allocated bytes; gives the bodies it replaces, which
-    nothing needs any more, and their allocated bytes."""
-    key, variant = record.key_number(stored.key), record.variant_number(stored)
-    replaced = [
-        body
-        for (body,) in connection.execute(
-            "select body from responses where key = ? and variant = ?", (key, variant)
-        )
-        if body != stored.body
-    ]
-    connection.execute("delete from responses where key = ? and variant = ?", (key, variant))
-    connection.execute(
-        "insert into responses (key, variant, body, sequence, last_used, record) values (?, ?, ?, ?, ?, ?)",
-        (key, variant, stored.body, stored.sequence, now, data),
-    )
-    connection.execute(
-        "insert or replace into bodies values (?, ?, ?, ?)", (stored.body, stored.body_bytes, size, now)
-    )
-    unused = [body for body in replaced if not _is_used(connection, body)]
-    freed = sum(allocated(connection, body) for body in unused)
-    drop_bodies(connection, unused)
-    return unused, freed
-
-
-def allocated(connection: sqlite3.Connection, body: str) -> int:
-    """Bytes a body takes on disk, 0 if it is unknown."""
-    row = connection.execute("select allocated from bodies where id = ?", (body,)).fetchone()
-    return row[0] if row is not None and isinstance(row[0], int) else 0
-
-
-def _is_used(connection: sqlite3.Connection, body: str) -> bool:
-    return connection.execute("select 1 from responses where body = ?", (body,)).fetchone() is not None
-
-
-def freshen(connection: sqlite3.Connection, stored: StoredResponse, data: bytes) -> None:
-    connection.execute(
-        "update responses set sequence = ?, record = ?, variant = ? where key = ? and body = ?",
-        (
-            stored.sequence,
-            data,
-            record.variant_number(stored),
-            record.key_number(stored.key),
-            stored.body,
-        ),
-    )
-
-
-def drop_bodies(connection: sqlite3.Connection, bodies: Iterable[str]) -> None:
-    """Forget bodies and every response that needs them."""
-    for body in bodies:
-        connection.execute("delete from responses where body = ?", (body,))
-        connection.execute("delete from bodies where id = ?", (body,))
-
-
-def touch(connection: sqlite3.Connection, bodies: Iterable[str], now: float) -> None:
-    for body in bodies:
-        connection.execute("update bodies set last_used = ? where id = ?", (now, body))
-        connection.execute("update responses set last_used = ? where body = ?", (now, body))
-
-
-def note_purge(connection: sqlite3.Connection, scope: str, value: str, soft: bool, number: int) -> None:
-    row = (scope, value, int(soft), number)
-    connection.execute("insert or replace into purges values (?, ?, ?, ?)", row)
-
-
-def complete(connection: sqlite3.Connection) -> None:
-    connection.execute("insert or replace into facts values ('partial', 0)")

@@ -87,7 +87,8 @@ class RamTier:
         self._eviction = eviction
         self._evicted = evicted
         self._entries: dict[str, Entry] = {}
-        self.key_of: dict[str, str] = {}  # body -> key, of all variants held
+        self.key_of: dict[str, str] = {}  # body -> a key, of all variants held
+        self._further_keys: dict[str, set[str]] = {}  # body -> more keys, where several share it
         self.touched: set[str] = set()  # bodies used since the index was last told
 
     def __len__(self) -> int:
@@ -120,15 +121,37 @@ class RamTier:
         kept = {stored.body for stored in variants}
         for stored in entry.variants:
             if stored.body not in kept:
-                self.key_of.pop(stored.body, None)
-                self.touched.discard(stored.body)
+                self._disclaim(key, stored.body)
         for body in [body for body in entry.copies if body not in kept]:
             entry.copies.pop(body).retire()
         for body in kept:
-            self.key_of[body] = key
+            self._claim(key, body)
         entry.variants, entry.checked = variants, checked
         self._measure(key, entry)
         return entry
+
+    def keys_of(self, body: str) -> list[str]:
+        """The keys under which a body is held."""
+        first = self.key_of.get(body)
+        return [] if first is None else [first, *self._further_keys.get(body, ())]
+
+    def _claim(self, key: str, body: str) -> None:
+        if self.key_of.setdefault(body, key) != key:
+            self._further_keys.setdefault(body, set()).add(key)
+
+    def _disclaim(self, key: str, body: str, *, is_gone: bool = True) -> None:
+        """`is_gone` if the response is not stored any more, so that its use need not be told."""
+        further = self._further_keys.get(body)
+        if further is None:
+            if self.key_of.pop(body, None) is not None and is_gone:
+                self.touched.discard(body)
+            return
+        if key in further:
+            further.remove(key)
+        elif self.key_of.get(body) == key:
+            self.key_of[body] = further.pop()
+        if not further:
+            del self._further_keys[body]
 
     def copy(self, entry: Entry, stored: StoredResponse, data: bytes, sequence: int) -> Copy:
         """Hold the body of one of the entry's variants; what was held for it is retired."""
@@ -151,7 +174,7 @@ class RamTier:
         held.pins += 1
         if held is entry and not held.size:
             for stored in held.variants:
-                self.key_of[stored.body] = key
+                self._claim(key, stored.body)
             held.size = _size(key, held)
             self.bytes += held.size
         return held
@@ -174,7 +197,7 @@ class RamTier:
         for copy in entry.copies.values():
             copy.retire()
         for stored in entry.variants:
-            self.key_of.pop(stored.body, None)
+            self._disclaim(key, stored.body, is_gone=False)
         self.bytes -= entry.size
         entry.size = 0
         entry.copies = {}

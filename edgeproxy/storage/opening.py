@@ -16,6 +16,10 @@ from edgeproxy.storage.index import Index
 from edgeproxy.storage.store import Purge, PurgeScope
 
 LOG = "purges.log"
+HELD = (
+    "select (select coalesce(sum(allocated), 0) from bodies)"
+    " + (select coalesce(sum(allocated), 0) from partials)"
+)
 LOG_BYTES_MAX = 64 << 20
 
 
@@ -40,7 +44,7 @@ def open_disk(
     known = Index(directory.path / "index.sqlite3", broken=lambda text: event("corrupt_total", "index", text))
     try:
         known.start()
-        held = _number(known, "select coalesce(sum(allocated), 0) from bodies")
+        held = _number(known, HELD)
         limit = settings.disk or directory.default_limit(held)
         trust = _restore(directory, known, generations)
         temporary = directory.temporary_ids()
@@ -50,7 +54,7 @@ def open_disk(
         raise StartError(f"cache directory {directory.path}: {error}") from error
     limits = DiskLimits(limit, settings.free_space, settings.errors, settings.retry_disk, settings.sync)
     disk = DiskTier(directory, limits, known, event=event, dropped=dropped)
-    disk.used = held
+    disk.account(held)
     return Opened(disk, trust, temporary)
 
 
@@ -78,9 +82,10 @@ def _restore(directory: Directory, known: Index, generations: Generations) -> bo
     for number, purge in purges:
         generations.restore(number, purge)
     # A flipped bit may have made a row's number anything: it is believed only within reason.
-    highest = _number(known, "select max(sequence) from responses")
-    if highest < 1 << 53:
-        generations.sequence = max(generations.sequence, highest)
+    for table in ("responses", "partials"):
+        highest = _number(known, f"select max(sequence) from {table}")
+        if highest < 1 << 53:
+            generations.sequence = max(generations.sequence, highest)
     write_log(directory, generations)
     return not is_damaged
 

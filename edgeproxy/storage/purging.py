@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edgeproxy.errors import StorageError
-from edgeproxy.storage import index, record
+from edgeproxy.storage import record, tables
 from edgeproxy.storage.body_file import write_all
 from edgeproxy.storage.crash import reach
 from edgeproxy.storage.disk import DiskTier
@@ -18,6 +18,7 @@ from edgeproxy.storage.opening import LOG, write_log
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.store import Purge
 
+Row = tuple[Any, ...]
 ROWS_BATCH = 500
 PAUSE_SECONDS = 0.01  # between batches, so that reclaiming does not crowd out reading
 REST_SECONDS = 1.0  # several purges in a row are reclaimed together
@@ -46,7 +47,7 @@ class Purging:
         reach("purge-logged")
         value = purge.value.encode("utf-8", "replace").decode("utf-8")
         self._disk.index.submit(
-            lambda c: index.note_purge(c, purge.scope.value, value, purge.soft, number)
+            lambda c: tables.note_purge(c, purge.scope.value, value, purge.soft, number)
         ).add_done_callback(lambda future: future.exception())
 
     def _append(self, line: bytes) -> None:
@@ -72,37 +73,51 @@ class Purging:
                 continue
             try:
                 await self.reclaim()
-                await self._compact(number)
+                await self._compact(min(number, self._oldest()))
             except (StorageError, OSError):
                 continue  # counted where it happened; the next purge tries again
 
     async def reclaim(self) -> None:
         """One pass over what is older than the last purge. Raises StorageError."""
-        after, upto = 0, self._generations.sequence
-        while True:
-            rows = await self._run(
-                self._disk.index.read,
-                "select id, body, record from responses where id > ? and sequence < ? order by id limit ?",
-                (after, upto, ROWS_BATCH),
-            )
-            if not rows:
-                return
+        upto = self._generations.sequence
+        after: object = 0
+        while rows := await self._run(
+            self._disk.index.read,
+            "select id, body, record, key from responses where id > ? and sequence < ? order by id limit ?",
+            (after, upto, ROWS_BATCH),
+        ):
             after = rows[-1][0]
             dead = await self._run(self._dead, rows)
             if dead:
-                await self._run(self._disk.drop, dead)
+                await self._run(self._disk.release_rows, [(row[3], row[1]) for row in dead])
+            await asyncio.sleep(PAUSE_SECONDS)
+        after = ""
+        while rows := await self._run(
+            self._disk.index.read,
+            "select id, id, record from partials where id > ? and sequence < ? order by id limit ?",
+            (after, upto, ROWS_BATCH),
+        ):
+            after = rows[-1][0]
+            await self._run(self._reclaim_partials, rows)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    def _dead(self, rows: list[tuple[int, str, bytes]]) -> list[str]:
-        dead: list[str] = []
-        for _, body, data in rows:
+    def _reclaim_partials(self, rows: list[Row]) -> None:
+        """One that somebody works on goes when it is opened the next time, or fails its commit."""
+        for _, body, *_ in self._dead(rows):
+            with self._disk.claims.briefly(body) as is_mine:
+                if is_mine:
+                    self._disk.account(-self._disk.forget_partials([body]))
+
+    def _dead(self, rows: list[Row]) -> list[Row]:
+        dead: list[Row] = []
+        for row in rows:
             try:
-                stored = record.decode(data)
+                stored = record.decode(row[2])
             except (Damaged, TypeError):
-                dead.append(str(body))
+                dead.append(row)
                 continue
             if self._generations.verdict(stored) is Verdict.DEAD:
-                dead.append(body)
+                dead.append(row)
         return dead
 
     async def _compact(self, number: int) -> None:

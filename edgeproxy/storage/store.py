@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from edgeproxy.message import Part
+from edgeproxy.policy.spans import Spans
 from edgeproxy.policy.stored import StoredResponse
 
 
@@ -40,6 +41,8 @@ class StoreStatistics:
     disk_bytes_max: int
     disk_responses: int
     disk_bodies: int
+    disk_partials: int
+    logical_bytes: int  # what all responses on disk would take if none shared a body
     disk_state: str  # "ok", "full", or "off: <why>" while the disk is not used
 
 
@@ -89,6 +92,55 @@ class BodyWriter(Protocol):
     def close(self) -> None: ...
 
 
+class PartialBody(Protocol):
+    """A large body of known size held in parts in one sparse file, owned by one fill.
+
+    `stored` is the response it will be (body_bytes the full size, digest the one expected or ""),
+    `spans` which bytes are there; both are kept across restarts, exact to the byte after an orderly
+    end, to the 4 MiB piece after any other. `write` returns when the bytes are where `slice` finds them
+    and raises StorageError when the store cannot take them (the body then takes no more, what is there
+    stays readable). Bytes from an earlier life of the process are proven by `check` before they are
+    sent: it raises StorageError when they are not those once written, and they are then no longer in
+    `spans`. `commit` is for a body that is all there: it becomes an ordinary stored body under `stored`;
+    None if a purge superseded it or the store could not keep it. `quarantine` sets wrong bytes aside.
+    `close` is the last call; without commit, discard or quarantine the parts stay for the next time."""
+
+    @property
+    def stored(self) -> StoredResponse: ...
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def spans(self) -> Spans: ...
+
+    async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None: ...
+
+    async def check(self, start: int, end: int) -> None: ...
+
+    def slice(self, start: int, end: int) -> Part: ...
+
+    def read(self, start: int, end: int) -> bytes:
+        """Bytes that are there; blocks, for threads. Raises StorageError."""
+        ...
+
+    async def freshen(self, stored: StoredResponse) -> None:
+        """New fields and times for the same bytes; written down with the spans."""
+        ...
+
+    async def sync(self) -> None:
+        """Write down what is there: data first, then the index."""
+        ...
+
+    async def commit(self, stored: StoredResponse, digest: str) -> StoredResponse | None: ...
+
+    async def discard(self) -> None: ...
+
+    async def quarantine(self, why: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Store(Protocol):
     """Keeps stored responses by cache key, several variants under each.
 
@@ -120,6 +172,24 @@ class Store(Protocol):
     def writer(
         self, key: str, *, sequence: int, expected_bytes: int | None, memory_only: bool
     ) -> BodyWriter: ...
+
+    async def lookup_partial(self, key: str, digest: str = "") -> tuple[StoredResponse, ...]:
+        """Responses under `key`, or with the digest expected under any key, whose bodies are there in
+        part and that no hard purge supersedes; soft-purged ones have `fresh_until` 0."""
+        ...
+
+    async def open_partial(self, stored: StoredResponse) -> PartialBody | None:
+        """The parts of one that `lookup_partial` gave; None when they are gone or in use."""
+        ...
+
+    async def create_partial(self, stored: StoredResponse, *, sequence: int) -> PartialBody:
+        """A new body of `stored.body_bytes` bytes, none of them there yet. Raises StorageError."""
+        ...
+
+    async def link(self, stored: StoredResponse) -> StoredResponse | None:
+        """Make `stored` findable with the body whose SHA-256 is `stored.digest`, which is here under
+        another name; None if it is not."""
+        ...
 
     async def freshen(self, old: StoredResponse, new: StoredResponse) -> StoredResponse:
         """Replace fields and times of `old`, keeping its body. Returns what is stored now."""

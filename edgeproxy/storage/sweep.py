@@ -1,8 +1,9 @@
 """After a start, in the background: what lies on disk and what the index says are made to agree.
 
 With a complete index a body it does not know is an orphan of a crash and goes (it may be one that
-had been removed). With a new index, because the old one was lost or broken, every sound body is read
-in again from its footer; of two for one variant the younger stays."""
+had been removed), unless it is a partial body that had just become whole. With a new index, because
+the old one was lost or broken, every sound body is read in again from its footer; of two for one
+variant the younger stays."""
 
 from __future__ import annotations
 
@@ -13,9 +14,11 @@ from collections.abc import Callable
 
 from edgeproxy.errors import StorageError
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.storage import body_file, index, record
+from edgeproxy.storage import body_file, record, tables
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.partial_sweep import sweep_partials
+from edgeproxy.storage.publishing import insert
 from edgeproxy.storage.record import Damaged
 
 ROWS_BATCH = 500
@@ -52,11 +55,12 @@ class Sweep:
             if self._stopped:
                 return
             self._judge_file(body)
+        sweep_partials(self._disk, lambda: self._stopped)
         self._judge_rows()
         if self._stopped:
             return
         if self._disk.index.is_partial:
-            self._disk.index.submit(index.complete).result()
+            self._disk.index.submit(tables.complete).result()
             self._disk.index.is_partial = False
         excess = self._disk.used - self._disk.limits.bytes_max
         if excess > 0:
@@ -67,7 +71,8 @@ class Sweep:
             return
         if self._disk.index.read("select 1 from bodies where id = ?", (body,)):
             return
-        if not (self._disk.index.is_partial and self._trust_bodies):
+        parts = self._disk.index.read("select allocated from partials where id = ?", (body,))
+        if not parts and not (self._disk.index.is_partial and self._trust_bodies):
             self._remove(body)
             return
         try:
@@ -83,8 +88,9 @@ class Sweep:
         if self._generations.verdict(stored) is Verdict.DEAD or self._is_superseded(stored):
             self._remove(body)
             return
-        self._disk.account(footer.allocated)
-        self._disk.insert(stored, footer.allocated, stored.response_time)
+        counted = parts[0][0] if parts and isinstance(parts[0][0], int) else 0
+        self._disk.account(footer.allocated - counted)
+        insert(self._disk, stored, footer.allocated, stored.response_time)
         self._imported(stored)
 
     def _read(self, body: str) -> body_file.Footer:

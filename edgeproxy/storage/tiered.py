@@ -12,27 +12,29 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 
-from msgspec.structs import replace
-
 from edgeproxy import config
 from edgeproxy.errors import StorageError
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.storage import crash, eviction, index, record
+from edgeproxy.storage import crash, eviction
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.disk_body import DiskBody
 from edgeproxy.storage.generations import Generations, Verdict
 from edgeproxy.storage.held import Held
-from edgeproxy.storage.memory import Copy, Entry, MemoryBody, RamTier
+from edgeproxy.storage.keeping import Keeping
+from edgeproxy.storage.memory import Copy, MemoryBody, RamTier
 from edgeproxy.storage.opening import open_disk
+from edgeproxy.storage.partial import Partial
+from edgeproxy.storage.partials import Partials
 from edgeproxy.storage.purging import Purging
+from edgeproxy.storage.quarantine import Quarantine
 from edgeproxy.storage.record import Damaged
-from edgeproxy.storage.store import Purge, PurgeScope, StoreStatistics
+from edgeproxy.storage.store import Purge, StoreStatistics
 from edgeproxy.storage.sweep import Sweep
 from edgeproxy.storage.threads import Threads, or_undo
 from edgeproxy.storage.upkeep import Upkeep
-from edgeproxy.storage.write_behind import Pending, WriteBehind
+from edgeproxy.storage.write_behind import WriteBehind
 from edgeproxy.storage.writer import Writer
 from edgeproxy.tasks import Tasks
 
@@ -61,6 +63,10 @@ class TieredStore:
         policy = eviction.build(settings.memory_eviction)
         self._ram = RamTier(settings.memory, policy, lambda: metrics.count("evictions_total", "memory"))
         self._held = Held(self._ram, self._generations, self._threads, tasks)
+        self._keeping = Keeping(
+            self._ram, self._held, self._generations, self._threads, tasks, settings, clock
+        )
+        self._partials: Partials | None = None
         self._writers: set[Writer] = set()
         self._own_tasks: list[asyncio.Task[None]] = []
         self._behind: WriteBehind | None = None
@@ -88,15 +94,24 @@ class TieredStore:
         opened = await self._threads.run(
             open_disk, self._settings, self._generations, self._threads.event, self._left
         )
-        disk = self.disk = self._held.disk = opened.disk
-        self._behind = WriteBehind(
+        disk = self.disk = self._held.disk = self._keeping.disk = opened.disk
+        self._behind = self._keeping.behind = WriteBehind(
             disk,
             clock=self._clock,
             run=self._threads.run,
-            is_current=self._held.is_current,
-            settled=self._settled,
+            current=self._held.current,
+            settled=self._keeping.settled,
         )
-        self._purging = Purging(disk, self._generations, run=self._threads.run, oldest=self._oldest_writer)
+        self._partials = Partials(
+            disk,
+            Quarantine(disk, self._settings.quarantine),
+            self._keeping,
+            threads=self._threads,
+            tasks=self._tasks,
+            generations=self._generations,
+            clock=self._clock,
+        )
+        self._purging = Purging(disk, self._generations, run=self._threads.run, oldest=self._oldest_fill)
         sweep = Sweep(
             disk,
             self._generations,
@@ -118,8 +133,12 @@ class TieredStore:
             return
         if self._upkeep is not None:
             self._upkeep.stop()
-        if self._behind is not None and not self._own_tasks[0].done():
+        if self._behind is not None:
+            if self._own_tasks[0].done():  # whoever ends all tasks first must not cost what waits
+                await self._behind.drain()
             await self._behind.flush()
+        if self._partials is not None:
+            await self._partials.aclose()
         self._is_closed = True
         for task in self._own_tasks:
             task.cancel()
@@ -186,7 +205,7 @@ class TieredStore:
             return body
         try:
             opening = self._threads.run(lambda: disk.open(stored, whole_bytes_max=self._settings.memory_body))
-            opened = await or_undo(opening, lambda late: self._threads.later(os.close, late.fd))
+            opened = await or_undo(opening, lambda late: self._threads.later(disk.shut, late))
         except Damaged as error:
             await self._damaged(stored, str(error))
             return None
@@ -201,7 +220,7 @@ class TieredStore:
                 later=self._threads.later,
                 damaged=lambda text: self._damaged(stored, text),
             )
-        self._threads.later(os.close, opened.fd)
+        self._threads.later(disk.shut, opened)
         entry = self._ram.find(stored.key)
         if entry is not None and stored.body not in entry.copies:
             held = next((s for s in entry.variants if s.body == stored.body), None)
@@ -211,7 +230,7 @@ class TieredStore:
 
     async def _damaged(self, stored: StoredResponse, text: str) -> None:
         self._threads.note("corrupt_total", "body", f"a stored body was dropped: {text}")
-        await self.remove(stored)
+        await self._keeping.drop_damaged(stored)
 
     def reusable(self, stored: StoredResponse) -> Copy | None:
         entry = self._ram.find(stored.key)
@@ -227,147 +246,45 @@ class TieredStore:
         settings = self._settings
         in_ram_only = memory_only or self.disk is None or not self.disk.writes.is_usable
         writer = Writer(
-            self,
+            self._keeping,
             self._threads,
             secrets.token_hex(16),
             key,
             sequence=sequence,
             memory_bytes_max=settings.memory_body if in_ram_only else settings.small_body,
             memory_only=in_ram_only,
+            ended=self._writers.discard,
         )
         self._writers.add(writer)
         return writer
 
-    def ended(self, writer: Writer) -> None:
-        self._writers.discard(writer)
-
-    def _oldest_writer(self) -> int:
-        return min((writer.sequence for writer in self._writers), default=self._generations.sequence)
-
-    async def keep_small(
-        self, stored: StoredResponse, data: bytes, memory_only: bool
-    ) -> StoredResponse | None:
-        loaded = await self._held.load(stored.key)
-        if not self._held.is_welcome(stored, self._clock()):
-            return None
-        entry = self._ram.pin(stored.key, loaded or Entry())
-        self._replace(stored)
-        self._ram.copy(entry, stored, data, self._generations.sequence)
-        if memory_only or self._behind is None:
-            self._ram.unpin(stored.key, entry)
-            return stored
-        try:
-            await self._behind.put(Pending(stored, data))
-        except StorageError as error:
-            self._threads.note("storage_errors_total", "write-behind", str(error))
-            self._ram.unpin(stored.key, entry)
-        except BaseException:
-            self._ram.unpin(stored.key, entry)
-            raise
-        return stored
-
-    def keep_large(
-        self, stored: StoredResponse, fd: int, sums: Sequence[int]
-    ) -> asyncio.Task[StoredResponse | None]:
-        return self._tasks.start(self._keep_large(stored, fd, sums), "commit")
-
-    async def _keep_large(
-        self, stored: StoredResponse, fd: int, sums: Sequence[int]
-    ) -> StoredResponse | None:
-        disk = self.disk
-        loaded = await self._held.load(stored.key)
-        if disk is None or not self._held.is_welcome(stored, self._clock()):
-            if disk is not None:
-                self._threads.later(disk.discard, stored.body)
-                disk.account(-stored.body_bytes)
-            return None
-        entry = self._ram.pin(stored.key, loaded or Entry())
-        try:
-            await asyncio.shield(self._threads.run(self._publish, disk, stored, fd, sums))
-            if not self._held.is_welcome(stored, self._clock()):
-                await self._drop_later([stored.body], stored.key)
-                return None
-            self._replace(stored)
-            return stored
-        except StorageError as error:
-            self._threads.note("storage_errors_total", "commit", str(error))
-            return None
-        finally:
-            self._ram.unpin(stored.key, entry)
-
-    def _publish(self, disk: DiskTier, stored: StoredResponse, fd: int, sums: Sequence[int]) -> None:
-        allocated = disk.publish(fd, stored, sums)
-        disk.insert(stored, allocated, self._clock())
-
-    def _replace(self, stored: StoredResponse) -> None:
-        """Put `stored` first among the variants of its key. What leaves for it leaves the disk too,
-        behind the back of the caller."""
-        entry = self._ram.find(stored.key)
-        before = entry.variants if entry is not None else ()
-        others = [s for s in before if s.selecting != stored.selecting and s.body != stored.body]
-        kept = others[: max(0, self._settings.variants - 1)]
-        self._held.hold(stored.key, (stored, *kept))
-        names = {s.body for s in kept}
-        gone = [s.body for s in before if s.body not in names and s.body != stored.body]
-        if gone and self.disk is not None:
-            self._tasks.start(self._drop_later(gone, stored.key), "drop replaced")
-
-    async def _drop_later(self, bodies: list[str], key: str) -> None:
-        """Remove from disk. If the disk refuses, a purge of the key keeps them from coming back."""
-        if self.disk is None or not bodies:
-            return
-        try:
-            await asyncio.shield(self._threads.run(self.disk.drop, bodies))
-        except StorageError as error:
-            self._threads.note("storage_errors_total", "remove", str(error))
-            self._generations.purge(Purge(PurgeScope.URL, key))
-
-    def _settled(self, stored: StoredResponse) -> None:
-        entry = self._ram.find(stored.key)
-        if entry is None:
-            return
-        copy = entry.copies.get(stored.body)
-        if copy is not None and len(copy.data) > self._settings.memory_body:
-            self._ram.drop_copy(stored.key, entry, stored.body)
-        self._ram.unpin(stored.key, entry)
+    def _oldest_fill(self) -> int:
+        oldest = min((writer.sequence for writer in self._writers), default=self._generations.sequence)
+        return oldest if self._partials is None else self._partials.oldest(oldest)
 
     async def freshen(self, old: StoredResponse, new: StoredResponse) -> StoredResponse:
-        new = replace(
-            new,
-            key=old.key,
-            body=old.body,
-            body_bytes=old.body_bytes,
-            digest=new.digest or old.digest,
-            sequence=max(old.sequence, new.sequence),
-        )
-        entry = await self._held.load(old.key)
-        if entry is None or not any(s.body == old.body for s in entry.variants):
-            return new
-        if self._generations.verdict(new) is Verdict.DEAD:
-            return new
-        others = tuple(s for s in entry.variants if s.body != old.body and s.selecting != new.selecting)
-        gone = [s.body for s in entry.variants if s.body != old.body and s not in others]
-        entry = self._held.hold(old.key, (new, *others))
-        copy = entry.copies.get(old.body)
-        if copy is not None:
-            self._ram.copy(entry, new, copy.data, self._generations.sequence)
-        self._held.judge(old.key, entry)
-        if self.disk is not None:
-            await self._drop_later(gone, old.key)
-            try:
-                data = record.encode(new)
-                await asyncio.shield(
-                    asyncio.wrap_future(self.disk.index.submit(lambda c: index.freshen(c, new, data)))
-                )
-            except StorageError as error:
-                self._threads.note("storage_errors_total", "freshen", str(error))
-        return new
+        return await self._keeping.freshen(old, new)
+
+    async def link(self, stored: StoredResponse) -> StoredResponse | None:
+        return await self._keeping.link(stored)
 
     async def remove(self, stored: StoredResponse) -> None:
-        entry = await self._held.load(stored.key)
-        if entry is not None:
-            self._held.hold(stored.key, tuple(s for s in entry.variants if s.body != stored.body))
-        await self._drop_later([stored.body], stored.key)
+        await self._keeping.remove(stored)
+
+    # -- bodies in part ------------------------------------------------------------------------
+
+    async def lookup_partial(self, key: str, digest: str = "") -> tuple[StoredResponse, ...]:
+        return () if self._partials is None else await self._partials.lookup(key, digest)
+
+    async def open_partial(self, stored: StoredResponse) -> Partial | None:
+        return None if self._partials is None else await self._partials.open(stored)
+
+    async def create_partial(self, stored: StoredResponse, *, sequence: int) -> Partial:
+        if self._partials is None:
+            raise StorageError("there is no disk for large bodies")
+        return await self._partials.create(stored, sequence)
+
+    # -- the whole -----------------------------------------------------------------------------
 
     async def purge(self, purge: Purge) -> None:
         number = self._generations.purge(purge)
@@ -388,6 +305,8 @@ class TieredStore:
             disk_bytes_max=disk.limits.bytes_max if disk else 0,
             disk_responses=self._upkeep.responses if self._upkeep else 0,
             disk_bodies=self._upkeep.bodies if self._upkeep else 0,
+            disk_partials=self._upkeep.partials if self._upkeep else 0,
+            logical_bytes=self._upkeep.logical_bytes if self._upkeep else 0,
             disk_state=disk.state if disk else "off: RAM only",
         )
 

@@ -6,20 +6,25 @@ import asyncio
 
 from edgeproxy.errors import StorageError
 from edgeproxy.message import Clock
-from edgeproxy.storage import index
+from edgeproxy.storage import tables
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.memory import RamTier
 from edgeproxy.storage.sweep import Sweep
 from edgeproxy.storage.threads import Threads
 
 PERIOD_SECONDS = 5.0
+COUNTS = """
+select (select count(*) from responses), (select count(*) from bodies), (select count(*) from partials),
+       (select coalesce(sum(bodies.size), 0) from responses join bodies on bodies.id = responses.body)
+"""
 
 
 class Upkeep:
-    """`responses` and `bodies` are those on disk, as counted last."""
+    """`responses`, `bodies` and `partials` are those on disk, as counted last, `logical_bytes` what all
+    responses would take if none shared a body."""
 
     def __init__(self, disk: DiskTier, sweep: Sweep, ram: RamTier, threads: Threads, clock: Clock) -> None:
-        self.responses = self.bodies = 0
+        self.responses = self.bodies = self.partials = self.logical_bytes = 0
         self._disk, self._sweep, self._ram = disk, sweep, ram
         self._threads, self._clock = threads, clock
 
@@ -33,11 +38,9 @@ class Upkeep:
                     await self._threads.run(self._sweep.run, temporary)
                     temporary = []
                 await self._threads.run(self.tell_touches)
-                (counts,) = await self._threads.look_up(
-                    disk.index.read,
-                    "select (select count(*) from responses), (select count(*) from bodies)",
-                )
-                self.responses, self.bodies = (c if isinstance(c, int) else 0 for c in counts)
+                (counts,) = await self._threads.look_up(disk.index.read, COUNTS)
+                numbers = (count if isinstance(count, int) else 0 for count in counts)
+                self.responses, self.bodies, self.partials, self.logical_bytes = numbers
             except (StorageError, OSError) as error:
                 self._threads.note("storage_errors_total", "sweep", f"sweep: {error}")
             await asyncio.sleep(PERIOD_SECONDS)
@@ -53,4 +56,4 @@ class Upkeep:
         bodies, self._ram.touched = self._ram.touched, set()
         names = tuple(bodies)  # the loop may add one more to the set it has at hand
         now = self._clock()
-        self._disk.index.submit(lambda c: index.touch(c, names, now)).result()
+        self._disk.index.submit(lambda c: tables.touch(c, names, now)).result()

@@ -13,8 +13,10 @@ from typing import TypeVar
 from edgeproxy.errors import StorageError
 from edgeproxy.message import Clock
 from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage import record, tables
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.integrity import RunningChecksums
+from edgeproxy.storage.publishing import insert, publish
 
 T = TypeVar("T")
 QUEUE_BYTES_MAX = 64 << 20
@@ -30,8 +32,9 @@ class Pending:
 
 
 class WriteBehind:
-    """`run` does blocking work in the disk's threads. `is_current` tells whether a response is still
-    wanted; `settled` is told of each one when it is on disk or given up. Used on the loop only."""
+    """`run` does blocking work in the disk's threads. `current` gives a response as it is held now (it
+    may have been freshened), None if it is not wanted any more; `settled` is told of each one when it is
+    on disk or given up. Used on the loop only."""
 
     def __init__(
         self,
@@ -39,13 +42,13 @@ class WriteBehind:
         *,
         clock: Clock,
         run: Callable[..., asyncio.Future[None]],
-        is_current: Callable[[StoredResponse], bool],
+        current: Callable[[StoredResponse], StoredResponse | None],
         settled: Callable[[StoredResponse], None],
     ) -> None:
         self._disk = disk
         self._clock = clock
         self._run = run
-        self._is_current = is_current
+        self._current = current
         self._settled = settled
         self._queue: deque[Pending] = deque()
         self._bytes = 0
@@ -77,19 +80,23 @@ class WriteBehind:
         """The task that writes; runs until cancelled."""
         while True:
             await self._work.wait()
-            while self._queue:
-                batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
-                try:
-                    wanted = [pending for pending in batch if self._is_current(pending.stored)]
-                    if wanted:
-                        await self._run(self._write, wanted)
-                finally:
-                    for pending in batch:
-                        self._bytes -= len(pending.data)
-                        self._settled(pending.stored)
-                    self._room.set()
+            await self.drain()
             self._work.clear()
             self._idle.set()
+
+    async def drain(self) -> None:
+        """Write all that waits."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(BATCH_MAX, len(self._queue)))]
+            try:
+                wanted = [pending for pending in batch if self._current(pending.stored) is not None]
+                if wanted:
+                    await asyncio.shield(self._run(self._write, wanted))
+            finally:
+                for pending in batch:
+                    self._bytes -= len(pending.data)
+                    self._settled(pending.stored)
+                self._room.set()
 
     def _write(self, batch: list[Pending]) -> None:
         for pending in batch:
@@ -107,15 +114,20 @@ class WriteBehind:
             except StorageError:
                 disk.discard(stored.body)
                 raise
-            allocated = disk.publish(fd, stored, sums.finish())
+            allocated = publish(disk, fd, stored, sums.finish())
         finally:
             with contextlib.suppress(OSError):  # closed all the same; the checksums tell
                 os.close(fd)
-        if not self._is_current(stored):
+        current = self._current(stored)
+        if current is None:
             disk.publishing.discard(stored.body)
             disk.unlink(stored.body)
             disk.account(-allocated)
             return
-        disk.insert(stored, allocated, self._clock())
-        if not self._is_current(stored):
+        insert(disk, current, allocated, self._clock())
+        last = self._current(stored)
+        if last is None:
             disk.drop([stored.body])
+        elif last is not current:  # freshened before there was a row to freshen
+            data = record.encode(last)
+            disk.index.submit(lambda c: tables.freshen(c, last, data)).result()

@@ -30,12 +30,10 @@ class Keeper(Protocol):
         self, stored: StoredResponse, fd: int, sums: Sequence[int]
     ) -> asyncio.Task[StoredResponse | None]: ...
 
-    def ended(self, writer: Writer) -> None: ...
-
 
 class Writer:
     """A store.BodyWriter. `memory_bytes_max` is how much stays in RAM; beyond it the body goes to a
-    file, or fails if `memory_only`."""
+    file, or fails if `memory_only`. `ended` is told when it can commit nothing any more."""
 
     def __init__(
         self,
@@ -47,11 +45,12 @@ class Writer:
         sequence: int,
         memory_bytes_max: int,
         memory_only: bool,
+        ended: Callable[[Writer], None],
     ) -> None:
         self.body, self.key, self.sequence = body, key, sequence
         self.written = 0
         self.memory_only = memory_only
-        self._keeper = keeper
+        self._keeper, self._ended = keeper, ended
         self._threads = threads
         self._memory_bytes_max = memory_bytes_max
         self._buffer: bytearray | None = bytearray()
@@ -124,11 +123,11 @@ class Writer:
             try:
                 return await self._keeper.keep_small(stored, bytes(self._buffer), self.memory_only)
             finally:
-                self._keeper.ended(self)
+                self._ended(self)
         # The thread uses the descriptor until the job ends, also when the caller is cancelled: a
         # descriptor closed before that may already be another file's.
         job = self._job = self._keeper.keep_large(stored, self._fd, self._sums.finish())
-        job.add_done_callback(lambda _: self._keeper.ended(self))
+        job.add_done_callback(lambda _: self._ended(self))
         return await asyncio.shield(job)
 
     async def abort(self) -> None:
@@ -138,7 +137,7 @@ class Writer:
     def _give_up(self) -> None:
         self._is_ended = True
         self._after_job(self._remove)
-        self._keeper.ended(self)
+        self._ended(self)
 
     def _remove(self) -> None:
         disk = self._keeper.disk

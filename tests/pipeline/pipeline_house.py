@@ -17,16 +17,21 @@ from edgeproxy.errors import StorageError, UpstreamError
 from edgeproxy.message import FileSlice, Headers, Part, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange
 from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
+from edgeproxy.pipeline.inquiries import Inquiries
+from edgeproxy.pipeline.large_bodies import LargeBodies
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.policy.rules import Rules
+from edgeproxy.policy.spans import Spans
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.registry import Place, SiteTable
 from edgeproxy.sites.site import Plan
@@ -47,6 +52,8 @@ class DictStore:
         self.bodies: dict[str, bytes] = {}
         self.sequence = 0
         self.fail_writes_after: int | None = None
+        self.partials: list[DictPartial] = []
+        self.quarantined: list[str] = []
 
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
         return tuple(self.kept.get(key, ()))
@@ -68,6 +75,37 @@ class DictStore:
     def writer(self, key: str, *, sequence: int, expected_bytes: int | None, memory_only: bool) -> DictWriter:
         return DictWriter(self, key, sequence)
 
+    async def lookup_partial(self, key: str, digest: str = "") -> tuple[StoredResponse, ...]:
+        return tuple(
+            one.stored
+            for one in self.partials
+            if one.sequence == self.sequence and (one.stored.key == key or one.stored.digest == digest != "")
+        )
+
+    async def open_partial(self, stored: StoredResponse) -> DictPartial | None:
+        for one in self.partials:
+            if one.stored.body == stored.body and not one.is_open:
+                one.is_open = True
+                return one
+        return None
+
+    async def create_partial(self, stored: StoredResponse, *, sequence: int) -> DictPartial:
+        if self.fail_writes_after == 0:
+            raise StorageError("no space")
+        body = f"partial-{len(self.partials)}-{len(self.bodies)}"
+        partial = DictPartial(self, msgspec.structs.replace(stored, body=body), sequence)
+        self.partials.append(partial)
+        return partial
+
+    async def link(self, stored: StoredResponse) -> StoredResponse | None:
+        for variants in self.kept.values():
+            for one in variants:
+                if one.digest == stored.digest:
+                    linked = msgspec.structs.replace(stored, body=one.body, body_bytes=one.body_bytes)
+                    self.put(linked)
+                    return linked
+        return None
+
     async def freshen(self, old: StoredResponse, new: StoredResponse) -> StoredResponse:
         self.put(new)
         return new
@@ -84,7 +122,7 @@ class DictStore:
         return frozenset(key for key in keys if self.kept.get(key))
 
     def statistics(self) -> StoreStatistics:
-        return StoreStatistics(0, 0, len(self.kept), 0, 0, 0, 0, "ok")
+        return StoreStatistics(0, 0, len(self.kept), 0, 0, 0, 0, 0, 0, "ok")
 
     def put(self, stored: StoredResponse) -> None:
         variants = self.kept.setdefault(stored.key, [])
@@ -107,6 +145,77 @@ class DictBody:
 
     def close(self) -> None:
         self.data = b""  # whoever looks after closing sees nothing
+
+
+class DictPartial:
+    """A PartialBody in memory."""
+
+    def __init__(self, store: DictStore, stored: StoredResponse, sequence: int) -> None:
+        self.store, self.stored, self.sequence = store, stored, sequence
+        self.size = stored.body_bytes
+        self.spans = Spans()
+        self.data = bytearray(self.size)
+        self.is_open = True
+        self.taken = 0
+        self.bad: set[int] = set()  # offsets that `check` will find damaged
+
+    async def write(self, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
+        assert self.is_open
+        limit = self.store.fail_writes_after
+        if limit is not None and self.taken >= limit:
+            raise StorageError("no space")
+        for chunk in chunks:
+            end = offset + len(chunk)
+            assert end <= self.size
+            assert list(self.spans.holes(offset, end)) == [(offset, end)], "a byte was fetched twice"
+            self.data[offset:end] = chunk
+            self.spans.add(offset, end)
+            self.taken += len(chunk)
+            offset = end
+
+    async def check(self, start: int, end: int) -> None:
+        found = {offset for offset in self.bad if start <= offset < end}
+        if found:
+            self.bad -= found
+            for offset in found:
+                self.spans.remove(offset, offset + 1)
+            raise StorageError("not what was written")
+
+    def slice(self, start: int, end: int) -> Part:
+        assert self.is_open, "read after close"
+        assert self.spans.holds(start, end)
+        return bytes(self.data[start:end])
+
+    def read(self, start: int, end: int) -> bytes:
+        return bytes(self.data[start:end])
+
+    async def freshen(self, stored: StoredResponse) -> None:
+        self.stored = msgspec.structs.replace(stored, body=self.stored.body)
+
+    async def sync(self) -> None:
+        return None
+
+    async def commit(self, stored: StoredResponse, digest: str) -> StoredResponse | None:
+        assert self.spans.holds(0, self.size)
+        self.store.partials.remove(self)
+        if self.sequence != self.store.sequence:
+            return None
+        self.store.bodies[self.stored.body] = bytes(self.data)
+        kept = msgspec.structs.replace(stored, body=self.stored.body, digest=digest)
+        self.store.put(kept)
+        return kept
+
+    async def discard(self) -> None:
+        if self in self.store.partials:
+            self.store.partials.remove(self)
+
+    async def quarantine(self, why: str) -> None:
+        self.store.quarantined.append(why)
+        await self.discard()
+
+    def close(self) -> None:
+        assert self.is_open
+        self.is_open = False
 
 
 @dataclass
@@ -243,7 +352,7 @@ class OneSite:
 class House:
     """A pipeline with its fakes, its clock, and what a client sees."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: FillSettings | None = None) -> None:
         self.now = NOW
         self.store = DictStore()
         self.upstream = ScriptedUpstream()
@@ -255,21 +364,23 @@ class House:
         self.threads = ThreadPoolExecutor(2)
         clock = lambda: self.now  # noqa: E731 - one clock, read where it is needed
         exchange = Exchange(self.upstream, self.metrics)
-        settings = FillSettings(window=1 << 20)
-        self.fills = Fills(
-            FillParts(
-                exchange,
-                self.store,
-                settings,
-                self.metrics,
-                clock,
-                self.threads,
-                self.tasks,
-                self.reports.append,
-            )
+        self.distrust = Distrust(clock)
+        parts = FillParts(
+            exchange,
+            self.store,
+            settings or FillSettings(window=1 << 20),
+            self.metrics,
+            clock,
+            self.threads,
+            self.tasks,
+            self.reports.append,
+            self.distrust,
         )
+        self.fills = Fills(parts)
         views = Views(self.store, self.tasks, self.threads)
-        answers = Answers(node="edge", via="edge", ranges_max=16, store=self.store, clock=clock)
+        answers = Answers(
+            node="edge", via="edge", ranges_max=16, store=self.store, clock=clock, distrust=self.distrust
+        )
         passing = Passing(
             via="edge",
             exchange=exchange,
@@ -277,12 +388,16 @@ class House:
             fills=self.fills,
             answers=answers,
             metrics=self.metrics,
+            threads=self.threads,
             clock=clock,
         )
         from_store = FromStore(self.store, views, answers)
+        self.large = LargeBodies(parts, via="edge", answers=answers, passing=passing, from_store=from_store)
+        passing.invalidate_parts = self.large.invalidate
         from_upstream = FromUpstream(
             via="edge",
             fills=self.fills,
+            large=self.large,
             views=views,
             passing=passing,
             from_store=from_store,
@@ -290,6 +405,8 @@ class House:
             clock=clock,
         )
         self.refresh = Refresh(self.store, from_upstream, clock)
+        self.inquiries = Inquiries(answers=answers, tasks=self.tasks, threads=self.threads, clock=clock)
+        self.prefetch = Prefetch(tasks=self.tasks, metrics=self.metrics, clock=clock, jobs=1)
         self.handler = Pipeline(
             via="edge",
             sites=SiteTable([Place(self.site, "", frozenset())]),
@@ -299,6 +416,8 @@ class House:
             from_store=from_store,
             from_upstream=from_upstream,
             refresh=self.refresh,
+            inquiries=self.inquiries,
+            prefetch=self.prefetch,
             answers=answers,
             clock=clock,
         )
@@ -317,7 +436,7 @@ class House:
 
     async def fills_end(self) -> None:
         """Wait until no fill runs any more."""
-        running = [task for task in asyncio.all_tasks() if task.get_name().startswith("fill ")]
+        running = [task for task in asyncio.all_tasks() if "fill " in task.get_name()]
         if running:
             await asyncio.wait(running)
 

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from crash_child import body_of
-from storage_stand import body_files, opened, until
+from crash_child import body_of, parts_of
+from storage_stand import body_files, opened, part_bytes, until
 
 from edgeproxy.errors import StartError, StorageError
 from edgeproxy.storage.crash import POINTS
@@ -48,12 +48,30 @@ async def test_after_a_death_at_any_point_only_right_bodies_are_found(tmp_path, 
             assert data is None or right
             for _, tag, when in purged:
                 assert not any(n <= int(when) and f"t{n % 5}" == tag for n in right)
+        for number in range(0, 60, 6):
+            await _parts_are_right(stand, number)
         await until(lambda: not stand.store.disk.index.is_partial and not list((directory / "tmp").iterdir()))
         await stand.put("after", b"works")
         assert await stand.get("after") == b"works"
     async with opened(directory, disk=400_000) as stand:
-        real = sum(path.stat().st_blocks * 512 for path in body_files(directory))
-        await until(lambda: stand.store.disk.used == real)
+        await until(lambda: stand.store.disk.used == _taken(directory))
+
+
+def _taken(directory: Path) -> int:
+    paths = [*body_files(directory), *(directory / "partial").iterdir()]
+    return sum(path.stat().st_blocks * 512 for path in paths)
+
+
+async def _parts_are_right(stand, number: int) -> None:
+    data = parts_of(number)
+    assert await stand.get(f"p{number}") in (None, data)
+    for stored in await stand.store.lookup_partial(f"p{number}"):
+        body = await stand.store.open_partial(stored)
+        for start, end in () if body is None else list(body.spans):
+            await body.check(start, end)
+            assert part_bytes(body.slice(start, end)) == data[start:end]
+        if body is not None:
+            body.close()
 
 
 async def test_a_flipped_bit_anywhere_gives_right_bytes_or_a_miss(tmp_path):

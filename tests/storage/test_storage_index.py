@@ -6,7 +6,7 @@ import pytest
 from storage_stand import response
 
 from edgeproxy.errors import StorageError
-from edgeproxy.storage import index, record
+from edgeproxy.storage import index, record, tables
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def known(tmp_path):
 
 def put(known, body, size=4096, now=1.0, **changes):
     stored = response("k", body=body, **changes)
-    return known.submit(lambda c: index.put(c, stored, record.encode(stored), size, now)).result(5)
+    return known.submit(lambda c: tables.put(c, stored, record.encode(stored), size, now)).result(5)
 
 
 def test_a_variant_replaces_its_like_and_tells_what_that_took(known):
@@ -32,14 +32,14 @@ def test_a_variant_replaces_its_like_and_tells_what_that_took(known):
 def test_a_used_body_is_the_last_to_leave(known):
     put(known, "a", now=1.0)
     put(known, "b", now=2.0, selecting=(("x", "1"),))
-    known.submit(lambda c: index.touch(c, ["a"], 3.0)).result(5)
+    known.submit(lambda c: tables.touch(c, ["a"], 3.0)).result(5)
     assert [row[0] for row in known.read("select id from bodies order by last_used")] == ["b", "a"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, ValueError, OSError])
 def test_work_that_fails_leaves_no_trace_and_the_writer_goes_on(known, error):
     def broken(connection):
-        index.drop_bodies(connection, ["a"])
+        tables.drop_bodies(connection, ["a"])
         raise error("broken")
 
     put(known, "a")

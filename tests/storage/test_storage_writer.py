@@ -10,6 +10,7 @@ import pytest
 from storage_stand import NOW, body_files, opened, response, until
 
 from edgeproxy.errors import StorageError
+from edgeproxy.storage import publishing
 
 
 def fill(stand, key="k"):
@@ -18,16 +19,16 @@ def fill(stand, key="k"):
 
 async def test_a_cancelled_commit_ends_before_its_descriptor_is_closed(tmp_path, monkeypatch):
     async with opened(tmp_path / "c") as stand:
-        disk, gate, began = stand.store.disk, threading.Event(), threading.Event()
-        publish, fds = disk.publish, []
+        gate, began = threading.Event(), threading.Event()
+        publish, fds = publishing.publish, []
 
-        def slow(fd, stored, sums):
+        def slow(disk, fd, stored, sums):
             began.set()
             gate.wait(10)
             fds.append(os.fstat(fd).st_ino)  # EBADF if it has been closed
-            return publish(fd, stored, sums)
+            return publish(disk, fd, stored, sums)
 
-        monkeypatch.setattr(disk, "publish", slow)
+        monkeypatch.setattr(publishing, "publish", slow)
         writer = fill(stand)
         await writer.write([b"x" * 100_000])
         inode = os.fstat(writer.fileno()).st_ino

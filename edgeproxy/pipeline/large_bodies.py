@@ -1,0 +1,384 @@
+"""Answers from large bodies: those being put together, those here in part, those here under another
+name, and the first range of one nobody has asked for before.
+
+    joined      a fill of these bytes runs: read along
+    linked      the digest is known and here: a hit, whatever the name
+    in part     what is there is served, holes are fetched
+    known       size, digest and fields are known beforehand: fetch what is asked, nothing else
+    cold range  the client's own range goes upstream; the 206 says what the whole is
+
+The one owner of running LargeFills, by cache key and by digest."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace as changed
+
+from msgspec.structs import replace
+
+from edgeproxy.errors import StorageError
+from edgeproxy.message import CacheOutcome, ForwardReason, Headers, Outcome, Response
+from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.asked import Asked, Source, first_hole, is_held
+from edgeproxy.pipeline.cold_range import ColdRange, range_of
+from edgeproxy.pipeline.exchange import Answer
+from edgeproxy.pipeline.fill_parts import FillParts
+from edgeproxy.pipeline.from_store import FromStore
+from edgeproxy.pipeline.large_fill import LargeFill
+from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.ranged_source import RangedSource
+from edgeproxy.policy import conditionals, forwarding, repr_digest
+from edgeproxy.policy.decision import Hit, Revalidate, Stale, Store, after, before
+from edgeproxy.policy.partial_content import Bytes, Pinned, judge, strong_tag
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.site import Plan
+from edgeproxy.storage.store import PartialBody
+
+
+class LargeBodies:
+    """`answer` gives None where the ordinary way is right, an Answer when upstream has been asked and
+    what came is for an ordinary fill."""
+
+    def __init__(
+        self, parts: FillParts, *, via: str, answers: Answers, passing: Passing, from_store: FromStore
+    ) -> None:
+        self._parts = parts
+        self._via = via
+        self._answers = answers
+        self._passing = passing
+        self._from_store = from_store
+        self._running: dict[str, list[LargeFill]] = {}
+        self._opening: dict[str, asyncio.Future[None]] = {}
+
+    def __len__(self) -> int:
+        return len({id(fill) for fills in self._running.values() for fill in fills})
+
+    # -- answering -----------------------------------------------------------------------------
+
+    async def held(self, asked: Asked) -> Response | None:
+        """Without asking upstream, if all that is asked for is here under some name or in part."""
+        if asked.plan.view is not None:
+            return None
+        response = await self._joined(asked, only_held=True) or await self._linked(asked)
+        if response is None and asked.plan.rules.offline:
+            response = await self._in_part(asked)
+        return response
+
+    async def answer(self, asked: Asked) -> Response | Answer | None:
+        """Raises UpstreamError."""
+        plan = asked.plan
+        if plan.view is not None or not asked.shared:
+            return None
+        response = await self._joined(asked) or await self._linked(asked) or await self._in_part(asked)
+        if response is not None or asked.request.method != "GET":
+            return response
+        if plan.known is not None:
+            return await self._known(asked)
+        if "Range" not in asked.request.headers:
+            return None
+        opening = self._opening.get(plan.key)
+        if opening is not None:
+            await asyncio.shield(opening)
+            return await self._joined(asked)
+        return await self._cold_range(asked)
+
+    async def _joined(self, asked: Asked, *, only_held: bool = False) -> Response | None:
+        plan, request = asked.plan, asked.request
+        for fill in (*self._running.get(plan.expected.sha256, ()), *self._running.get(plan.key, ())):
+            if not await self._is_current(fill):
+                continue
+            stored = self._as_stored(asked, fill)
+            if stored is None or (only_held and not is_held(request, stored, fill.partial)):
+                continue
+            if plan.key != fill.stored.key:
+                fill.aliases[plan.key] = stored
+            return self._respond(asked, fill, stored, collapsed=True)
+        return None
+
+    async def _is_current(self, fill: LargeFill) -> bool:
+        store = self._parts.store
+        if fill.sequence != store.sequence:
+            found = await store.lookup_partial(fill.stored.key)
+            if not any(s.body == fill.partial.stored.body and s.fresh_until > 0 for s in found):
+                return False
+            fill.sequence = store.sequence
+        return fill.is_joinable
+
+    def _as_stored(self, asked: Asked, fill: LargeFill) -> StoredResponse | None:
+        """What `fill` brings as the answer to this request; None if it is not."""
+        plan = asked.plan
+        if plan.key != fill.stored.key:
+            return self._known_response(asked)
+        hit = before(asked.request, [fill.stored], plan.rules, self._parts.clock())
+        return fill.stored if isinstance(hit, Hit) else None
+
+    def _known_response(self, asked: Asked) -> StoredResponse | None:
+        """The response as the site knows it beforehand."""
+        plan = asked.plan
+        if plan.known is None or plan.expected.size is None:
+            return None
+        now = self._parts.clock()
+        request = changed(asked.request, method="GET")
+        decision = after(request, 200, plan.known, None, plan.rules, now, now, plan.key, asked.site.name)
+        if not isinstance(decision, Store):
+            return None
+        return replace(
+            decision.stored,
+            tags=(*decision.stored.tags, *plan.tags),
+            name=plan.name,
+            body_bytes=plan.expected.size,
+            digest=plan.expected.sha256,
+        )
+
+    async def _linked(self, asked: Asked) -> Response | None:
+        if not asked.plan.expected.sha256:
+            return None
+        stored = self._known_response(asked)
+        linked = await self._parts.store.link(stored) if stored is not None else None
+        if linked is None:
+            return None
+        outcome = Outcome(CacheOutcome.HIT, asked.site.name, detail="the same bytes under another name")
+        return await self._from_store.serve(asked.request, asked.plan, asked.site, linked, outcome)
+
+    async def _in_part(self, asked: Asked) -> Response | None:
+        plan, request, store = asked.plan, asked.request, self._parts.store
+        known = self._known_response(asked)
+        found = await store.lookup_partial(plan.key, plan.expected.sha256 if known is not None else "")
+        if not found:
+            return None
+        decision = before(request, [s for s in found if s.key == plan.key], plan.rules, self._parts.clock())
+        stored = decision.stored if isinstance(decision, Hit | Stale | Revalidate) else found[0]
+        if not isinstance(decision, Hit) and known is None:
+            if not isinstance(decision, Stale | Revalidate):
+                return None
+            if not plan.rules.offline:
+                return await self._confirmed(asked, stored)
+        partial = await store.open_partial(stored)
+        if partial is None:  # somebody else was quicker
+            return await self._joined(asked, only_held=plan.rules.offline)
+        if plan.rules.offline and not is_held(request, stored, partial):
+            partial.close()
+            return None
+        fill = self._start(self._source(asked), partial, stored)
+        return self._respond(asked, fill, known or stored, collapsed=False)
+
+    async def _confirmed(self, asked: Asked, stored: StoredResponse) -> Response | None:
+        """Parts that are not fresh: the next bytes are asked for on condition that they still belong to
+        the same representation (RFC 9110 section 13.1.5)."""
+        plan, parts = asked.plan, self._parts
+        tag = strong_tag(stored.headers)
+        partial = await parts.store.open_partial(stored) if tag else None
+        if partial is None:
+            return None
+        handed_over = False
+        try:
+            start, stop = first_hole(asked.request, stored, partial)
+            fields = (("Range", f"bytes={start}-{stop - 1}"), ("If-Range", tag))
+            asked_at = parts.clock()
+            answer = await parts.exchange.ask(
+                plan, asked.site.name, "GET", self._fields(asked).adding(fields)
+            )
+            came = answer.response
+            pinned = Pinned(partial.size, tag, digest_known=False)
+            judged = judge(came.status, came.headers, came.content_length, start, pinned)
+            if not isinstance(judged, Bytes) or judged.is_whole or judged.start != start:
+                await came.aclose()
+                if came.status in (200, 404, 410, 416):
+                    await partial.discard()
+                return None
+            headers = came.headers.without(("Content-Range",))
+            decision = after(
+                asked.request, 200, headers, None, plan.rules, asked_at, parts.clock(), plan.key, stored.site
+            )
+            if isinstance(decision, Store):
+                stored = replace(
+                    decision.stored,
+                    body_bytes=stored.body_bytes,
+                    digest=stored.digest,
+                    tags=stored.tags,
+                    name=stored.name,
+                    sequence=parts.store.sequence,
+                )
+                await partial.freshen(stored)
+            handed_over = True
+            if partial.spans.holds(start, start + 1):
+                await came.aclose()
+                fill = self._start(self._source(asked), partial, stored)
+            else:
+                stop = partial.spans.next(start) or partial.size
+                fill = self._start(
+                    self._source(asked), partial, stored, answer, (start, min(judged.end, stop))
+                )
+            return self._respond(asked, fill, stored, collapsed=False)
+        finally:
+            if not handed_over:
+                partial.close()
+
+    async def _known(self, asked: Asked) -> Response | None:
+        stored = self._known_response(asked)
+        if stored is None or not self._is_large(asked.plan, stored.body_bytes):
+            return None
+        try:
+            partial = await self._parts.store.create_partial(stored, sequence=self._parts.store.sequence)
+        except StorageError:
+            return None
+        other = await self._joined(asked)  # somebody may have been quicker
+        if other is not None:
+            await partial.discard()
+            partial.close()
+            return other
+        fill = self._start(self._source(asked), partial, stored)
+        return self._respond(asked, fill, stored, collapsed=False)
+
+    async def _cold_range(self, asked: Asked) -> Response | Answer | None:
+        """Raises UpstreamError. Others who ask for the same meanwhile wait for what comes of it."""
+        text = range_of(asked.request)
+        if text is None or asked.plan.otherwise is not None:
+            return None
+        key = asked.plan.key
+        opening = self._opening[key] = asyncio.get_running_loop().create_future()
+        try:
+            cold = ColdRange(self._parts, asked.plan, asked.site.name, asked.request)
+            came = await cold.ask(self._fields(asked), text)
+            if came.is_lie:  # the whole is asked for instead
+                self._parts.metrics.count("upstream_lies_total", asked.site.name)
+                await came.answer.response.aclose()
+                return None
+            if came.part is None or came.stored is None:
+                if came.answer.response.status == 206:
+                    return await self._passed_on(asked, came.answer, text)
+                return came.answer
+            if not self._is_large(asked.plan, came.stored.body_bytes) or not self._is_identified(came.stored):
+                return await self._passed_on(asked, came.answer, text)
+            fill = await self.adopt(self._source(asked), came.stored, came.answer, came.part)
+            if fill is None:
+                return await self._passed_on(asked, came.answer, text)
+            return self._respond(asked, fill, fill.stored, collapsed=False)
+        finally:
+            del self._opening[key]
+            opening.set_result(None)
+
+    async def _passed_on(self, asked: Asked, answer: Answer, text: str) -> Response:
+        """A 206 that is not put together with others: for this client alone."""
+        request, plan, site = asked.request, asked.plan, asked.site.name
+        if text == request.headers.get("Range") and not conditionals.is_conditional(request.headers):
+            return self._passing.answer(request, plan, site, answer, ForwardReason.PARTIAL, "a small range")
+        await answer.response.aclose()
+        return await self._passing.forward(request, plan, site, ForwardReason.PARTIAL)
+
+    def _respond(self, asked: Asked, fill: LargeFill, stored: StoredResponse, *, collapsed: bool) -> Response:
+        request, plan = asked.request, asked.plan
+        held = is_held(request, stored, fill.partial)
+        now = self._parts.clock()
+        forward = ForwardReason.PARTIAL if fill.partial.spans.total else asked.reason
+        outcome = Outcome(
+            CacheOutcome.HIT if held else CacheOutcome.MISS,
+            asked.site.name,
+            forward=None if held else forward,
+            stored=not held,
+            collapsed=collapsed and not held,
+            lifetime=stored.fresh_until - now,
+            detail="in part" if held else "",
+        )
+        return self._answers.large(request, plan, stored, fill.body, outcome)
+
+    # -- fills ---------------------------------------------------------------------------------
+
+    def _is_large(self, plan: Plan, size: int) -> bool:
+        return self._parts.settings.sparse < size <= plan.rules.body_bytes_max
+
+    @staticmethod
+    def _is_identified(stored: StoredResponse) -> bool:
+        """Whether bytes from several exchanges can be told to belong together."""
+        return bool(stored.digest or strong_tag(stored.headers))
+
+    async def adopt(
+        self, source: Source, stored: StoredResponse, answer: Answer, part: tuple[int, int]
+    ) -> LargeFill | None:
+        """A fill that begins with a response which brings `part` of `stored`; None if the body is not one
+        to be kept in parts, and then the response is still the caller's."""
+        plan, parts = source.plan, self._parts
+        expected = plan.expected.sha256 or repr_digest.sha256_of(answer.response.headers)
+        stored = replace(
+            stored,
+            digest=expected if stored.status == 200 else "",
+            tags=(*stored.tags, *plan.tags),
+            name=plan.name,
+            url=answer.url,
+        )
+        if stored.status != 200 or not self._is_large(plan, stored.body_bytes):
+            return None
+        if not self._is_identified(stored):
+            return None
+        try:
+            partial = await parts.store.create_partial(stored, sequence=parts.store.sequence)
+        except StorageError:
+            return None
+        return self._start(source, partial, stored, answer, part)
+
+    def _source(self, asked: Asked) -> Source:
+        return Source(asked.plan, asked.site.name, self._fields(asked))
+
+    def _fields(self, asked: Asked) -> Headers:
+        return forwarding.upstream_headers(
+            changed(asked.request, method="GET"),
+            self._via,
+            keep_authorization=asked.plan.keep_authorization,
+            strip_cookie=asked.plan.rules.strip_cookie,
+        )
+
+    def _start(
+        self,
+        source: Source,
+        partial: PartialBody,
+        stored: StoredResponse,
+        first: Answer | None = None,
+        claim: tuple[int, int] = (0, 0),
+    ) -> LargeFill:
+        plan, site, parts = source.plan, source.site, self._parts
+        # What the site knows beforehand are not the fields of who sends the bytes.
+        tag = strong_tag(first.response.headers if first is not None else stored.headers)
+        if plan.known is not None and first is None:
+            tag = ""
+        pinned = Pinned(partial.size, tag, digest_known=bool(stored.digest or plan.expected.git_sha1))
+        fill = LargeFill(
+            plan=plan,
+            site=site,
+            stored=stored,
+            partial=partial,
+            source=RangedSource(
+                parts.exchange,
+                plan,
+                site,
+                source.headers,
+                pinned,
+                parts.metrics,
+                located=first.url if first is not None else "",
+            ),
+            parts=parts,
+            sequence=parts.store.sequence,
+            wanted=partial.size <= plan.prefetch_bytes_max,
+        )
+        names = {plan.key, stored.key, stored.digest} - {""}
+        for name in names:
+            self._running.setdefault(name, []).append(fill)
+        task = parts.tasks.start(fill.run(first, *claim), f"large fill {plan.key[:200]}")
+        task.add_done_callback(lambda _: self._ended(fill, names))
+        return fill
+
+    def _ended(self, fill: LargeFill, names: set[str]) -> None:
+        for name in names:
+            fills = self._running.get(name, [])
+            if fill in fills:
+                fills.remove(fill)
+            if not fills:
+                self._running.pop(name, None)
+
+    async def invalidate(self, key: str) -> None:
+        """What is on its way or here in part under `key` is outdated (RFC 9111 section 4.4)."""
+        self._running.pop(key, None)
+        for stored in await self._parts.store.lookup_partial(key):
+            partial = await self._parts.store.open_partial(stored)
+            if partial is not None:
+                await partial.discard()
+                partial.close()

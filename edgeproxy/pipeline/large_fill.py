@@ -1,0 +1,363 @@
+"""A fill of a large body: any number of ranged exchanges put one body together for all its readers.
+
+    RUNNING -> all bytes there -> digest compared -> committed: COMPLETE (or SUPERSEDED by a purge)
+       |                               +-- mismatch: FAILED, readers cut off, the bytes in quarantine
+       +-- nobody reads, and it need not go on: ABANDONED; what is there stays for the next time
+       +-- upstream has another representation, or gives nothing any more: FAILED
+
+What is fetched next is decided by policy.claims whenever a reader lacks something, an exchange ends or
+a second has passed. The digest follows the contiguous bytes from the start in a thread, behind the
+fetching, so that it is known soon after the last byte."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
+
+from edgeproxy.errors import BodyAborted, ProxyError, StorageError, UpstreamError
+from edgeproxy.pipeline.exchange import Answer
+from edgeproxy.pipeline.fill_end import FillEnd
+from edgeproxy.pipeline.fill_parts import FillParts
+from edgeproxy.pipeline.ranged_source import RangedSource, RangesRefused, RepresentationChanged
+from edgeproxy.pipeline.refusal import bad_answer
+from edgeproxy.pipeline.sparse_body import SparseBody
+from edgeproxy.policy.claims import NEAR_BYTES, plan_claims
+from edgeproxy.policy.parallelism import Parallelism
+from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.site import Plan
+from edgeproxy.storage.store import PartialBody
+
+SEGMENT_BYTES = 4 << 20
+SEGMENTS_MAX = 4096
+HASH_BYTES = 4 << 20  # read back and hashed in one go
+TICK_SECONDS = 0.5
+IDLE_SECONDS = 1.0  # a fill nobody reads is kept this long: clients come back for the next range
+COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
+
+
+@dataclass(slots=True, eq=False)
+class _Fetch:
+    """One running exchange: it brings [position, end)."""
+
+    position: int
+    end: int
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class LargeFill:
+    """`stored` is the response as it will be committed. `aliases` are responses under other keys that are
+    made of the same bytes. A `wanted` fill goes on without readers."""
+
+    plan: Plan
+    site: str
+    stored: StoredResponse
+    partial: PartialBody
+    source: RangedSource
+    parts: FillParts
+    sequence: int
+    wanted: bool = False
+    end: FillEnd = FillEnd.RUNNING
+    kept: StoredResponse | None = None
+    error: UpstreamError | None = None
+    aliases: dict[str, StoredResponse] = field(default_factory=dict)
+    body: SparseBody = field(init=False)
+    _fetches: list[_Fetch] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _side_by_side: Parallelism = field(init=False)
+    _received: int = 0
+    _hashed: int = 0
+    _growing: asyncio.Event = field(default_factory=asyncio.Event)
+    _was_read_whole: bool = False
+    _idle_since: float = 0.0
+    _is_closed: bool = False
+
+    def __post_init__(self) -> None:
+        self.body = SparseBody(
+            self.partial,
+            hold=bool(self.stored.digest or self.plan.expected.git_sha1),
+            needed=self._needed,
+            left=self._changed.set,
+            fallback=self._directly,
+        )
+        self._idle_since = asyncio.get_running_loop().time()
+        self._side_by_side = Parallelism(1, self._idle_since)
+
+    def __repr__(self) -> str:
+        return f"<LargeFill {self.end} {self.plan.key} {self.body} fetches={len(self._fetches)}>"
+
+    @property
+    def size(self) -> int:
+        return self.partial.size
+
+    @property
+    def is_joinable(self) -> bool:
+        """Whether a new reader could still get every byte."""
+        joinable = self.end in (FillEnd.RUNNING, FillEnd.COMPLETE, FillEnd.SUPERSEDED)
+        return joinable and self.error is None and not self._is_closed and not self.body.store_failed
+
+    # -- life ----------------------------------------------------------------------------------
+
+    async def run(self, first: Answer | None, position: int, stop: int) -> None:
+        """To the end, and until the last reader has left. `first` is an exchange already begun, which
+        brings [position, stop)."""
+        hashing = self.parts.tasks.start(self._hash(), "digest")
+        try:
+            if first is not None:
+                self._fetch(position, stop, first)
+            await self._fill(hashing)
+            if self.end is FillEnd.RUNNING:
+                await self._finish(hashing.result())
+        except UpstreamError as error:
+            self._fail(error)
+        finally:
+            if self.end is FillEnd.RUNNING:
+                self._fail(UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, "the node is stopping"))
+            hashing.cancel()
+            await self._stop_fetches()
+            self.parts.metrics.count("fills_total", self.site, self.end.value)
+            await self._close()
+
+    async def _fill(self, hashing: asyncio.Task[tuple[str, str]]) -> None:
+        """Until all bytes are there and hashed, or nobody wants them."""
+        while not hashing.done():
+            if self.error is not None:
+                raise self.error
+            if self.body.store_failed:
+                await self._until_unread(FillEnd.GIVEN_UP)
+                return
+            if self._is_unwanted():
+                self.end = FillEnd.ABANDONED
+                return
+            self._schedule()
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), TICK_SECONDS)
+            self._measure()
+
+    def _is_unwanted(self) -> bool:
+        now = asyncio.get_running_loop().time()
+        if self.body.has_readers or self._goes_on:
+            self._idle_since = now
+            return False
+        return now - self._idle_since >= IDLE_SECONDS
+
+    @property
+    def _goes_on(self) -> bool:
+        """Whether it is worth fetching what nobody reads (design section 7)."""
+        there = self.partial.spans.total
+        if self.plan.rules.offline and there < self.size:
+            return False
+        if self.wanted or self.plan.finish_without_readers or there == self.size:
+            return True
+        self._was_read_whole = self._was_read_whole or self.body.is_read_whole
+        return self._was_read_whole and there >= self.parts.settings.finish_share * self.size
+
+    async def _until_unread(self, end: FillEnd) -> None:
+        self.end = end
+        await self._stop_fetches()
+        while self.body.has_readers:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _close(self) -> None:
+        try:
+            if self.end is FillEnd.COMPLETE or self.end is FillEnd.SUPERSEDED:
+                await self._until_unread(self.end)
+            elif self.end is FillEnd.FAILED and isinstance(self.error, RepresentationChanged):
+                await self.partial.discard()
+            while self.body.has_readers:  # who was cut off is about to leave
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            self._is_closed = True
+            self.partial.close()
+
+    def _fail(self, error: UpstreamError) -> None:
+        if self.end in (FillEnd.RUNNING, FillEnd.COMPLETE):
+            self.end = FillEnd.FAILED
+        self.error = error
+        self.body.fail(error)
+
+    # -- fetching ------------------------------------------------------------------------------
+
+    def _needed(self, offset: int) -> None:
+        """A reader waits for `offset`: unless it will be there in a moment, look what to fetch."""
+        for fetch in self._fetches:
+            if fetch.position <= offset < fetch.end and offset - fetch.position <= NEAR_BYTES:
+                return
+        self._changed.set()
+
+    def _schedule(self) -> None:
+        settings = self.parts.settings
+        if self.plan.rules.offline:  # only who asks for what is there has been let in
+            return
+        if self.source.refuses_ranges:
+            self._schedule_in_order()
+            return
+        claims = plan_claims(
+            self.partial.spans,
+            [(fetch.position, fetch.end) for fetch in self._fetches],
+            self.body.wants(),
+            size=self.size,
+            segment=segment_bytes(self.size),
+            whole=self._goes_on,
+            parallel=self._side_by_side.count,
+            claims_max=settings.fetches,
+        )
+        for number, end in claims.cut.items():
+            self._fetches[number].end = end
+        for start, end in claims.start:
+            self._fetch(start, end, None)
+
+    def _schedule_in_order(self) -> None:
+        """Without ranges there is one exchange, and it brings everything up to what is there already."""
+        hole = next(self.partial.spans.holes(0, self.size), None)
+        if self._fetches:
+            fetch = min(self._fetches, key=lambda fetch: fetch.position)
+            fetch.end = max(fetch.end, self.partial.spans.next(fetch.position) or self.size)
+        elif hole is not None:
+            self._fetch(hole[0], hole[1], None)
+
+    def _fetch(self, start: int, end: int, first: Answer | None) -> None:
+        fetch = _Fetch(start, end)
+        self._fetches.append(fetch)
+        fetch.task = self.parts.tasks.start(self._run_fetch(fetch, first), f"fetch {start}-{end}")
+
+    async def _run_fetch(self, fetch: _Fetch, first: Answer | None) -> None:
+        try:
+            chunks = self.source.chunks(fetch.position, lambda: fetch.end, first)
+            try:
+                async for chunk in chunks:
+                    await self._take(fetch, chunk)
+                    if fetch.position >= fetch.end:
+                        break
+            finally:
+                await chunks.aclose()  # type: ignore[attr-defined]
+        except RangesRefused:
+            pass  # another exchange brings the whole
+        except UpstreamError as error:
+            self.error = self.error or error
+        except StorageError:
+            self.body.storing_failed()
+        finally:
+            self._fetches.remove(fetch)
+            self._changed.set()
+
+    async def _take(self, fetch: _Fetch, chunk: bytes) -> None:
+        start = fetch.position
+        data: bytes | memoryview = chunk
+        if start + len(chunk) > fetch.end:
+            data = memoryview(chunk)[: fetch.end - start]
+        await self.partial.write(start, [data])
+        fetch.position = start + len(data)
+        self._received += len(data)
+        self.body.arrived(start, fetch.position)
+        if start <= self._hashed:
+            self._growing.set()
+
+    async def _stop_fetches(self) -> None:
+        tasks = [fetch.task for fetch in self._fetches if fetch.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _measure(self) -> None:
+        now = asyncio.get_running_loop().time()
+        most = self.parts.settings.parallel
+        if self.source.refuses_ranges or self.parts.settings.fetches <= 1:
+            most = 1
+        self._side_by_side = self._side_by_side.measured(now, self._received, most)
+
+    async def _directly(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Bytes for one reader alone, because the store takes no more."""
+        position = start
+        try:
+            async for chunk in self.source.chunks(start, lambda: end):
+                chunk = chunk[: end - position]
+                position += len(chunk)
+                yield chunk
+                if position >= end:
+                    return
+        except UpstreamError as error:
+            raise BodyAborted(f"the fill ended early: {error}") from error
+
+    # -- the end -------------------------------------------------------------------------------
+
+    async def _hash(self) -> tuple[str, str]:
+        """SHA-256 and git's SHA-1 ("" unless expected) of the whole, hashed as its start grows."""
+        sha256 = hashlib.sha256()
+        git = hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+        wants_git = bool(self.plan.expected.git_sha1)
+        loop, spans = asyncio.get_running_loop(), self.partial.spans
+
+        def follow(start: int, end: int) -> None:
+            data = self.partial.read(start, end)
+            sha256.update(data)
+            if wants_git:
+                git.update(data)
+
+        while self._hashed < self.size:
+            upto = spans.upto(self._hashed)
+            if upto == self._hashed:
+                self._growing.clear()
+                await self._growing.wait()
+                continue
+            upto = min(upto, self._hashed + HASH_BYTES)
+            try:
+                await self.partial.check(self._hashed, upto)
+                await loop.run_in_executor(self.parts.hashing, follow, self._hashed, upto)
+            except StorageError:  # damaged in an earlier life: it is fetched again
+                await asyncio.sleep(TICK_SECONDS)
+                continue
+            self._hashed = upto
+        self._changed.set()
+        return sha256.hexdigest(), git.hexdigest() if wants_git else ""
+
+    async def _finish(self, digests: tuple[str, str]) -> None:
+        """All bytes are there. Judge them, keep them, then show the end."""
+        digest, git = digests
+        expected, expected_git = self.stored.digest, self.plan.expected.git_sha1
+        if (expected and digest != expected) or (expected_git and git != expected_git):
+            await self._mismatch(digest if expected else git, expected or expected_git)
+        commit = self.parts.tasks.start(self._commit(digest), "commit")
+        done, _ = await asyncio.wait({commit}, timeout=COMMIT_WAIT_SECONDS)
+        if not done:
+            self.body.complete()
+        await commit
+        self.body.complete()
+
+    async def _commit(self, digest: str) -> None:
+        self.stored = replace(self.stored, digest=digest)
+        try:
+            self.kept = await self.partial.commit(self.stored, digest)
+        except StorageError:
+            self.kept = None
+        self.end = FillEnd.COMPLETE if self.kept is not None else FillEnd.SUPERSEDED
+        if self.kept is not None:
+            for alias in self.aliases.values():
+                await self.parts.store.link(replace(alias, digest=digest, body_bytes=self.size))
+
+    async def _mismatch(self, digest: str, expected: str) -> None:
+        said = f"the content has digest {digest} where {expected} is expected"
+        self.parts.metrics.count("digest_mismatch_total", self.site)
+        self.parts.report(f"{self.plan.key}: {said}; clients were cut off, the bytes are in quarantine")
+        self.parts.distrust.add(self.plan.key, self.stored.digest)
+        error = bad_answer(said)
+        self._fail(error)
+        await self.partial.quarantine(said)
+        raise error
+
+
+def segment_bytes(size: int) -> int:
+    """What is fetched for a range is rounded up to this: 4 MiB, doubled until there are at most 4096."""
+    length = SEGMENT_BYTES
+    while length * SEGMENTS_MAX < size:
+        length *= 2
+    return length

@@ -1,0 +1,163 @@
+"""Bytes of one representation from upstream, from any offset: asked for by Range, checked to belong to
+it, asked for again from where they stopped when they break off.
+
+Every exchange may end anywhere else (a redirect to a signed URL that expires): where the last one ended
+is asked first, and when it refuses, the way from the start is gone again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import Headers
+from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.exchange import Answer, Exchange
+from edgeproxy.pipeline.refusal import bad_answer
+from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, judge, strong_tag
+from edgeproxy.sites.site import Plan
+from edgeproxy.upstream.upstream import UpstreamResponse
+
+ATTEMPTS_MAX = 16
+IDLE_ATTEMPTS_MAX = 3  # in a row without a new byte
+BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte
+EXPIRED = (400, 401, 403, 404, 410)  # what a signed URL that has expired is answered with
+
+_FOR_GOOD = frozenset(
+    {
+        ProxyError.TLS_CERTIFICATE_ERROR,
+        ProxyError.DESTINATION_IP_PROHIBITED,
+        ProxyError.PROXY_LOOP_DETECTED,
+        ProxyError.PROXY_INTERNAL_ERROR,
+    }
+)
+
+
+class RepresentationChanged(UpstreamError):
+    """Upstream has another representation now: what is there belongs to none any more."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, f"the content has changed upstream: {detail}")
+
+
+class RangesRefused(UpstreamError):
+    """Upstream sends the whole for a part, and somebody else is reading it already."""
+
+    def __init__(self) -> None:
+        super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, "the upstream does not serve ranges")
+
+
+class RangedSource:
+    """`headers` are the fields of the request without Range and conditions. `refuses_ranges` becomes true
+    when upstream has sent the whole for a part; only when `may_skip` says so is it then read over."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        plan: Plan,
+        site: str,
+        headers: Headers,
+        pinned: Pinned,
+        metrics: Metrics,
+        *,
+        located: str = "",
+        may_skip: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.pinned = pinned
+        self.refuses_ranges = False
+        self._exchange = exchange
+        self._plan, self._site = plan, site
+        self._headers = headers
+        self._metrics = metrics
+        self._located = located
+        self._may_skip = may_skip
+
+    async def chunks(
+        self, offset: int, stop: Callable[[], int], first: Answer | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes from `offset` on; the caller leaves when it has come to `stop()`, which may move
+        towards it meanwhile. `first` is an exchange already begun, whose content starts at `offset`.
+        Raises UpstreamError when they cannot be had."""
+        idle = 0
+        for _ in range(ATTEMPTS_MAX):
+            before = offset
+            response: UpstreamResponse | None = None
+            try:
+                if first is not None:
+                    (response, skip), first = (first.response, 0), None
+                else:
+                    response, skip = await self._open(offset, stop())
+                async for chunk in response.chunks():
+                    fresh = chunk
+                    if skip:
+                        cut = min(skip, len(chunk))
+                        skip -= cut
+                        fresh = chunk[cut:]
+                    if fresh:
+                        offset += len(fresh)
+                        self._metrics.count("upstream_bytes_total", self._site, by=len(fresh))
+                        yield fresh
+                broken = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "the range ended early")
+                if offset >= stop():
+                    return
+            except UpstreamError as error:
+                if isinstance(error, RepresentationChanged | RangesRefused) or error.error in _FOR_GOOD:
+                    raise
+                broken = error
+            finally:
+                if response is not None:
+                    await response.aclose()
+            idle = idle + 1 if offset == before else 0
+            if idle >= IDLE_ATTEMPTS_MAX:
+                break
+            self._metrics.count("fill_resumes_total", self._site)
+            await asyncio.sleep(BACKOFF_SECONDS * 2**idle if idle else 0)
+        raise broken
+
+    async def _open(self, offset: int, end: int) -> tuple[UpstreamResponse, int]:
+        """A response that brings `offset`, and how many of its bytes come before that."""
+        headers = self._headers
+        whole = offset == 0 and end >= self.pinned.size
+        if not whole:
+            fields = [("Range", f"bytes={offset}-{end - 1}")]
+            if self.pinned.tag and not self.pinned.digest_known:
+                fields.append(("If-Range", self.pinned.tag))
+            headers = headers.adding(fields)
+        answer = await self._ask(headers)
+        response = answer.response
+        judged = judge(response.status, response.headers, response.content_length, offset, self.pinned)
+        match judged:
+            case Bytes(start, _, is_whole):
+                self._located = answer.url
+                if is_whole and not whole:
+                    self.refuses_ranges = True
+                    if offset and not self._may_skip():
+                        await response.aclose()
+                        raise RangesRefused
+                return response, offset - start
+            case Changed(detail):
+                await response.aclose()
+                self._metrics.count("upstream_changed_total", self._site)
+                raise RepresentationChanged(detail)
+            case Lie(detail):
+                await response.aclose()
+                self._metrics.count("upstream_lies_total", self._site)
+                raise bad_answer(detail)
+
+    async def _ask(self, headers: Headers) -> Answer:
+        if self._located:
+            try:
+                answer = await self._exchange.ask(self._plan, self._site, "GET", headers, at=self._located)
+            except UpstreamError:
+                self._located = ""
+                raise
+            if answer.response.status not in EXPIRED:
+                return answer
+            await answer.response.aclose()
+            self._located = ""
+        return await self._exchange.ask(self._plan, self._site, "GET", headers)
+
+
+def pinned_of(size: int, headers: Headers, *, digest_known: bool) -> Pinned:
+    """The representation that a response with `headers` belongs to."""
+    return Pinned(size, strong_tag(headers), digest_known)

@@ -1,0 +1,320 @@
+"""A hub of models, datasets and spaces: what belongs to a commit is answered here, bytes are checked.
+
+A request is answered in four steps, each from what is known or by asking first: who may read the
+repository, what it is called, which commit is meant, what the commit holds. HEADs, listings and "no
+such file" then need nobody; bytes are planned with the digest they must have."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+from typing import Any
+
+from edgeproxy import config
+from edgeproxy.errors import RequestError
+from edgeproxy.message import BytesBody, HeadOnly, Request, Response
+from edgeproxy.sites import hub_answers, hub_listings, hub_names
+from edgeproxy.sites.hub_asking import Ask, Asking
+from edgeproxy.sites.hub_facts import Caller, Facts, Level
+from edgeproxy.sites.hub_names import (
+    AuthCheck,
+    File,
+    Git,
+    HubQuestion,
+    ImageBlob,
+    ImageManifest,
+    Info,
+    LfsBatch,
+    Named,
+    Nothing,
+    OwnPath,
+    PathsInfo,
+    Repo,
+    RepoQuestion,
+    Tree,
+    XetToken,
+)
+from edgeproxy.sites.hub_plans import HubPlans
+from edgeproxy.sites.hub_questions import Questions
+from edgeproxy.sites.hub_request import HubRequest
+from edgeproxy.sites.hub_rules import hub_rules
+from edgeproxy.sites.hub_settings import Hub, hub
+from edgeproxy.sites.hub_transfers import Transfers
+from edgeproxy.sites.hub_tree import Entry, Listing
+from edgeproxy.sites.site import ContentWanted, Plan, Planned, Site, SiteContext
+
+PATHS_BYTES_MAX = 4 << 20
+_READING = ("GET", "HEAD")
+_WRITING = ("POST", "PUT", "PATCH", "DELETE")
+# JSON of the hub that can name Xet hashes.
+_TELLS_XET = ("/api/models", "/api/datasets", "/api/spaces")
+
+
+def build(settings: config.Site, context: SiteContext) -> Site:
+    """Raises ConfigurationError; reads the token's file."""
+    return HuggingFace(settings, context, hub(settings, context))
+
+
+class HuggingFace:
+    """One hub. What it has told lives on the event loop."""
+
+    def __init__(self, settings: config.Site, context: SiteContext, found: Hub) -> None:
+        self.name = settings.name
+        self._settings = settings
+        self._context = context
+        self._hub = found
+        self._secret = secrets.token_bytes(32)
+        self._service = self._caller(found.authorization)
+        rules = hub_rules(settings, context)
+        self._facts = Facts(settings.revision_ttl, settings.access_ttl)
+        self._plans = HubPlans(found, rules)
+        self._asking = Asking(
+            self._facts,
+            Questions(found, rules),
+            offline=settings.offline or context.offline,
+            access_grace=settings.access_grace,
+        )
+        self._transfers = Transfers(settings, self._asking, self._plans)
+
+    # -- the two methods of a Site -------------------------------------------------------------
+
+    def plan(self, request: Request, path: str) -> Planned:
+        raw, _, query = path.partition("?")
+        if not path.isascii() or not path.isprintable():
+            raise RequestError(400, "the request target is not ASCII", close=False)
+        asked = self._request(request, path, raw, query)
+        planned = self._answer(asked, hub_names.read(raw))
+        if request.method == "HEAD" and isinstance(planned, Response) and isinstance(planned.body, BytesBody):
+            return replace(planned, body=HeadOnly(planned.body.length))
+        return planned
+
+    def learn(self, learned: Any) -> None:
+        self._facts.learn(learned, self._context.clock())
+
+    def _request(self, request: Request, path: str, raw: str, query: str) -> HubRequest:
+        own = self._caller(request.headers.get("Authorization"))
+        place = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
+        place = place.rstrip("/")
+        base = f"{request.scheme}://{request.authority}{place}" if request.authority else place
+        caller = own if own.id else self._service
+        return HubRequest(
+            ask=Ask(request, caller, self._context.clock(), is_api=raw.startswith("/api/")),
+            own=own,
+            raw=raw,
+            query=query,
+            rewriting=hub_answers.Rewriting(
+                self._hub.url, base, place, strips_xet=self._settings.xet != "pass"
+            ),
+        )
+
+    def _caller(self, authorization: str) -> Caller:
+        """Who asks, by a keyed hash: tokens enter no key, no table that is written, and no log."""
+        words = authorization.split(" ", 1)
+        if len(words) != 2 or not words[1].strip(" "):
+            return Caller()
+        given = authorization.encode("latin-1", "replace")
+        return Caller(authorization, hashlib.blake2b(given, key=self._secret, digest_size=16).hexdigest())
+
+    # -- which of them it is -------------------------------------------------------------------
+
+    def _answer(self, asked: HubRequest, named: Named) -> Planned:
+        reads = asked.method in _READING
+        match named:
+            case Nothing(code, message):
+                return asked.error(404, code, message)
+            case File() | ImageBlob() | ImageManifest() | XetToken() | Tree() | AuthCheck() if not reads:
+                return asked.error(405, "", "This is only read.", (("Allow", "GET, HEAD"),))
+            case File():
+                return self._file(asked, named)
+            case Info() if reads:
+                return self._info(asked, named)
+            case Tree():
+                return self._tree(asked, named)
+            case PathsInfo() if asked.method == "POST":
+                return self._paths_info(asked, named)
+            case AuthCheck(repo):
+                allowed = self._asking.access(asked.ask, repo, Level.FILES)
+                return hub_answers.json(b"{}") if isinstance(allowed, Caller) else allowed
+            case XetToken():
+                return self._transfers.xet_token(asked, named)
+            case RepoQuestion() if reads:
+                return self._repo_question(asked, named)
+            case Git():
+                return self._git(asked, named)
+            case LfsBatch(repo) if asked.method == "POST":
+                return self._transfers.lfs_batch(asked, repo)
+            case ImageBlob():
+                return self._transfers.image_blob(asked, named)
+            case ImageManifest(repo):
+                return self._passed(asked, on_repo=True)
+            case OwnPath(place, rest):
+                return self._transfers.own_path(asked, place, rest)
+            case HubQuestion(path) if reads:
+                return self._hub_question(asked, path)
+            case _:
+                return self._change(asked)
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def _file(self, asked: HubRequest, file: File) -> Planned:
+        ask = asked.ask
+        caller = self._asking.access(ask, file.repo, Level.FILES, file.revision, file)
+        if not isinstance(caller, Caller):
+            return caller
+        repo = self._facts.canonical(file.repo)
+        commit = self._asking.commit(ask, repo, file.revision, caller)
+        if not isinstance(commit, str):
+            return commit
+        pinned = File(repo, file.verb, commit, file.path)
+        entry = self._asking.entry(ask, pinned, caller)
+        if not isinstance(entry, Entry):
+            return entry
+        if file.repo != repo or file.revision != commit:
+            # The commit, not the branch, is what client and node talk about from here on: it cannot
+            # move between HEAD and GET.
+            where = asked.rewriting.here(hub_names.file_target(pinned, commit))
+            return hub_answers.redirect(where, asked.query, commit)
+        return self._transfers.file(asked, pinned, entry, caller, is_limited=self._is_limited(ask))
+
+    # -- what is said about a repository -------------------------------------------------------
+
+    def _info(self, asked: HubRequest, info: Info) -> Planned:
+        ask = asked.ask
+        caller = self._asking.access(ask, info.repo, Level.LISTING, info.revision)
+        if not isinstance(caller, Caller):
+            return caller
+        refused = self._asking.refused_revision(ask, info.repo, info.revision)
+        if refused is not None:
+            return refused
+        plan = self._metadata(asked, info.repo, caller, strips=True)
+        if isinstance(plan, Plan) and info.revision:
+            commit = self._facts.revision(info.repo, info.revision)
+            if commit is not None and commit.commit:
+                upcoming = self._transfers.after_info(asked, info.repo, commit.commit)
+                return replace(plan, upcoming=upcoming)
+        return plan
+
+    def _metadata(self, asked: HubRequest, repo: Repo, caller: Caller, *, strips: bool) -> Plan | Response:
+        """JSON of the hub's own about a repository, by the name the hub has for it."""
+        canonical = self._facts.canonical(repo)
+        if canonical != repo:
+            return self._renamed(asked, repo, canonical)
+        return self._plans.metadata(
+            asked.target,
+            repo,
+            caller,
+            asked.rewriting,
+            limited=self._is_limited(asked.ask),
+            strips=strips and self._settings.xet != "pass",
+        )
+
+    def _renamed(self, asked: HubRequest, repo: Repo, canonical: Repo) -> Response:
+        where = asked.rewriting.here(hub_names.renamed(asked.raw, repo, canonical))
+        return hub_answers.redirect(where, asked.query)
+
+    def _repo_question(self, asked: HubRequest, question: RepoQuestion) -> Planned:
+        """Lists of branches and commits are kept as long as branches are; all else is asked each time."""
+        need = {"refs": Level.LISTING, "commits": Level.FILES}.get(question.verb)
+        if need is None:
+            return self._passed(asked, on_repo=True, as_service=True)
+        caller = self._asking.access(asked.ask, question.repo, need)
+        if not isinstance(caller, Caller):
+            return caller
+        return self._metadata(asked, question.repo, caller, strips=False)
+
+    # -- listings ------------------------------------------------------------------------------
+
+    def _tree(self, asked: HubRequest, tree: Tree) -> Planned:
+        found = self._commit_of(asked, tree.repo, tree.revision)
+        if not isinstance(found, tuple):
+            return found
+        commit, caller = found
+        wanted = hub_listings.wanted(asked.query)
+        listing = None
+        if not wanted.expand:
+            listing = self._asking.listing(asked.ask, tree.repo, commit, caller)
+        if listing is None:  # what only the hub can tell: the last commit of each file, or endless lists
+            return self._metadata(asked, tree.repo, caller, strips=True)
+        if not isinstance(listing, Listing):
+            return listing
+        xet = self._transfers.xet_in_lists(asked)
+        answered = hub_listings.answer(listing, tree.folder, wanted, xet)
+        if answered is None:
+            return hub_answers.no_entry(commit, is_api=True, head=asked.is_head)
+        fields = [("X-Repo-Commit", commit), ("Cache-Control", "no-cache")]
+        if answered.following:
+            here = asked.rewriting.url(self._hub.url + asked.raw)
+            fields.append(("Link", f'<{here}?{answered.following}>; rel="next"'))
+        return hub_answers.json(answered.data, fields)
+
+    def _commit_of(self, asked: HubRequest, repo: Repo, revision: str) -> tuple[str, Caller] | Planned:
+        """The commit, and as whom to ask for its listing; or what comes first."""
+        caller = self._asking.access(asked.ask, repo, Level.LISTING, revision)
+        if not isinstance(caller, Caller):
+            return caller
+        canonical = self._facts.canonical(repo)
+        if canonical != repo:
+            return self._renamed(asked, repo, canonical)
+        commit = self._asking.commit(asked.ask, repo, revision, caller)
+        return (commit, caller) if isinstance(commit, str) else commit
+
+    def _paths_info(self, asked: HubRequest, named: PathsInfo) -> Planned:
+        found = self._commit_of(asked, named.repo, named.revision)
+        if not isinstance(found, tuple):
+            return found
+        commit, caller = found
+        if asked.request.content is None:
+            return ContentWanted(PATHS_BYTES_MAX)
+        wanted = hub_listings.wanted_paths(asked.request.headers, asked.request.content)
+        if wanted is None:
+            return asked.error(400, "", "This is no list of paths.")
+        paths, expand = wanted
+        listing = None if expand else self._asking.listing(asked.ask, named.repo, commit, caller)
+        if listing is None:
+            return self._passed(asked, on_repo=True, as_service=True, strips=True)
+        if not isinstance(listing, Listing):
+            return listing
+        xet = self._transfers.xet_in_lists(asked)
+        return hub_answers.json(hub_listings.of_paths(listing, paths, xet), [("X-Repo-Commit", commit)])
+
+    # -- what is left to the hub ---------------------------------------------------------------
+
+    def _hub_question(self, asked: HubRequest, path: str) -> Planned:
+        if path == "/api/agent-harnesses":
+            return hub_answers.json(b'{"standardEnvVars":[],"harnesses":{}}')
+        if path.startswith("/api/telemetry/"):
+            return Response(200)  # nobody's business but the client's
+        strips = self._settings.xet != "pass" and path in _TELLS_XET
+        return self._passed(asked, on_repo=False, strips=strips)
+
+    def _git(self, asked: HubRequest, git: Git) -> Planned:
+        pushes = git.service == "git-receive-pack" or "service=git-receive-pack" in asked.query
+        if pushes or (git.service.startswith("info/lfs/") and asked.method not in _READING):
+            return self._change(asked)
+        return self._passed(asked, on_repo=True, as_service=True)
+
+    def _passed(
+        self, asked: HubRequest, *, on_repo: bool, as_service: bool = False, strips: bool = False
+    ) -> Plan | Response:
+        """Asked in the words of the caller; with the node's own token only what reads a repository."""
+        limited = self._limited(asked.ask)
+        if limited is not None:
+            return limited
+        strips = strips and self._settings.xet != "pass"
+        caller = asked.ask.caller if as_service else asked.own
+        return self._plans.passing(asked.target, caller, asked.rewriting, on_repo=on_repo, strips=strips)
+
+    def _change(self, asked: HubRequest) -> Plan | Response:
+        """What changes the hub. It is never kept, and never done with the node's own token."""
+        if asked.method not in _WRITING and asked.method not in _READING:
+            return asked.error(405, "", "The hub has no such method.", (("Allow", "GET, HEAD, POST, PUT"),))
+        if self._settings.uploads == "refuse":
+            return asked.error(403, "", "Uploads are not accepted here.")
+        return self._plans.passing(asked.target, asked.own, asked.rewriting, on_repo=True)
+
+    def _limited(self, ask: Ask) -> Response | None:
+        return self._asking.limited(ask) if self._is_limited(ask) else None
+
+    def _is_limited(self, ask: Ask) -> bool:
+        return self._facts.wait(ask.now) > 0

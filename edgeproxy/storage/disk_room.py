@@ -1,0 +1,137 @@
+"""How much the disk tier holds, and what leaves so that more can come.
+
+Bodies, whole and in part, stand in one order: least recently used first. A partial body somebody works
+on is passed over. What is freed is what had been accounted for, so `used` is exact but for what the
+sweep and the owners of partial bodies correct."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from edgeproxy.errors import StorageError
+from edgeproxy.storage.crash import reach
+
+if TYPE_CHECKING:
+    from edgeproxy.storage.disk import DiskTier
+
+EVICT_BATCH = 64
+FREE_CHECK_BYTES = 16 << 20
+VICTIMS = """
+select * from (select last_used, id, allocated, 0 from bodies where (last_used, id) > (?1, ?2)
+               order by last_used, id limit ?3)
+union all
+select * from (select last_used, id, allocated, 1 from partials where (last_used, id) > (?1, ?2)
+               order by last_used, id limit ?3)
+order by 1, 2 limit ?3
+"""
+
+
+class DiskRoom:
+    """Used in any thread."""
+
+    def __init__(self, disk: DiskTier) -> None:
+        self.used = 0
+        self.is_full = False  # the file system, as found last
+        self._disk = disk
+        self._lock = threading.Lock()
+        self._evicting = threading.Lock()
+        self._since_free_check = FREE_CHECK_BYTES
+
+    def account(self, size: int) -> None:
+        with self._lock:
+            self.used += size
+
+    def reserve(self, size: int) -> None:
+        """Make room for `size` more bytes, evicting if need be. Raises StorageError."""
+        with self._lock:
+            self.used += size
+            self._since_free_check += size
+            look = self._since_free_check >= FREE_CHECK_BYTES or self.is_full
+            if look:
+                self._since_free_check = 0
+        try:
+            if self._excess() > 0:
+                self._make_room(self._excess)
+                if self._excess() > 0:
+                    raise StorageError("the disk tier is full of bodies being written")
+            if look:
+                self._keep_free(size)
+        except StorageError:
+            self.account(-size)
+            raise
+
+    def _excess(self) -> int:
+        return self.used - self._disk.limits.bytes_max
+
+    def _keep_free(self, size: int) -> None:
+        disk = self._disk
+
+        def lacking() -> int:
+            return disk.limits.free_bytes_min + size - disk.directory.free_bytes()
+
+        try:
+            if lacking() > 0:
+                self._make_room(lacking)
+                if lacking() > 0:
+                    self.is_full = True
+                    raise StorageError("the file system has too little free space")
+        except OSError as error:
+            raise disk.failed("write", error) from error
+        self.is_full = False
+
+    def evict(self, size: int) -> int:
+        """Free `size` bytes, least recently used first; gives the bytes freed. Raises StorageError."""
+        freed = 0
+
+        def lacking() -> int:
+            return size - freed
+
+        with self._evicting:
+            for part in self._free(lacking):
+                freed += part
+        return freed
+
+    def _make_room(self, lacking: Callable[[], int]) -> None:
+        """Several threads may find that room is lacking; whoever comes second sees what the first has
+        freed already."""
+        with self._evicting:
+            for _ in self._free(lacking):
+                pass
+
+    def _free(self, lacking: Callable[[], int]) -> Iterator[int]:
+        """Remove victims while something is `lacking`; yields the bytes each batch has freed."""
+        place: tuple[object, str] = (float("-inf"), "")
+        while lacking() > 0:
+            rows = self._disk.index.read(VICTIMS, (*place, EVICT_BATCH))
+            if not rows:
+                return
+            wanted = lacking()
+            with contextlib.ExitStack() as claims:
+                bodies: list[str] = []
+                partials: list[str] = []
+                for last_used, body, allocated, is_partial in rows:
+                    if wanted <= 0:
+                        break
+                    place = (last_used, str(body))
+                    if is_partial and not claims.enter_context(self._disk.claims.briefly(str(body))):
+                        continue
+                    (partials if is_partial else bodies).append(str(body))
+                    wanted -= allocated if isinstance(allocated, int) else 0
+                yield self._remove(bodies, partials)
+
+    def _remove(self, bodies: list[str], partials: list[str]) -> int:
+        disk, freed = self._disk, 0
+        if not bodies and not partials:
+            return 0
+        reach("evicting")
+        if bodies:
+            freed += disk.drop(bodies, must_go=False)
+        if partials:
+            gone = disk.forget_partials(partials, must_go=False)
+            disk.account(-gone)
+            freed += gone
+        disk.event("evictions_total", "disk", "")
+        return freed
