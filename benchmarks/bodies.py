@@ -27,6 +27,12 @@ def size_of(target: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def within(target: str) -> str:
+    """The path of the body in a target that a server may have put under a path of its own."""
+    at = target.find("/b/")
+    return target[max(0, at) :].partition("?")[0]
+
+
 def piece(target: str, start: int, count: int) -> memoryview:
     """Up to `count` bytes from `start`; at most PERIOD in one call."""
     offset = (zlib.crc32(target.partition("?")[0].encode()) + start) % PERIOD

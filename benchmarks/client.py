@@ -1,7 +1,8 @@
 """A plain blocking client that proves every byte it gets, for checks and for latencies.
 
-`python -m benchmarks.client URL` waits for a line on standard input, asks once and prints the
-answer as JSON."""
+`python -m benchmarks.client URL [COUNTS_URL]` waits for a line of seconds on standard input, sleeps
+that long, asks once and prints the answer as JSON; with COUNTS_URL, that of an origin's counts, also the body
+bytes the origin had sent when it asked."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import http.client
 import json
 import sys
 import time
+import urllib.request
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self
@@ -83,10 +85,15 @@ class Client:
 def main() -> None:
     url = urlsplit(sys.argv[1])
     print("ready", flush=True)
-    sys.stdin.readline()
+    seconds = float(sys.stdin.readline())
+    time.sleep(seconds)
+    joined: dict[str, int] = {}
+    if len(sys.argv) > 2:
+        with urllib.request.urlopen(sys.argv[2], timeout=30) as counts:
+            joined["origin_bytes"] = json.load(counts)["body_bytes"]
     with Client(f"http://{url.netloc}") as client:
         answer = client.get(url.path + (f"?{url.query}" if url.query else ""))
-    print(json.dumps(asdict(answer)), flush=True)
+    print(json.dumps(asdict(answer) | joined), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,15 +9,17 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import urlsplit
 
-from benchmarks import bodies, machine
+from benchmarks import bodies, machine, ranged
 from benchmarks.origin import Origin
 from benchmarks.peers import Server
 from benchmarks.report import Limit, Result, Table
 from benchmarks.running import chosen, scratch, started
 
-SECONDS_MAX = 75.0
+SECONDS_MAX = 45.0
+PEERS = "edgeproxy,nginx,nginx-slice-1m,varnish,trafficserver,trafficserver-slice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,9 @@ class Reader(asyncio.BufferedProtocol):
         self.done = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by isinstance
         self._begun = time.perf_counter()
-        transport.write(f"GET {self._target} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
+        self._transport.write(f"GET {self._target} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return self._buffer
@@ -86,9 +87,9 @@ class Reader(asyncio.BufferedProtocol):
 class _Late:
     """A client in a process of its own, so that its clock does not wait for the loop of the herd."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, counts_url: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.client", url],
+            [sys.executable, "-m", "benchmarks.client", url, counts_url],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -97,10 +98,10 @@ class _Late:
         assert self._process.stdout
         self._process.stdout.readline()
 
-    def join(self) -> dict[str, float] | None:
-        """Ask now and return the answer, None if it was not a right one."""
+    def join(self, after_seconds: float) -> dict[str, float] | None:
+        """Have it ask so long from now and return the answer, None if it was not a right one."""
         try:
-            said, _ = self._process.communicate("go\n", timeout=SECONDS_MAX)
+            said, _ = self._process.communicate(f"{after_seconds}\n", timeout=SECONDS_MAX)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -113,19 +114,19 @@ async def _run(server: Server, origin: Origin, target: str, clients: int, join_a
     address = urlsplit(server.url)
     assert address.hostname
     assert address.port
-    late = _Late(server.url + target)
+    late = _Late(server.url + target, f"{origin.url}/-/counts")
     loop = asyncio.get_running_loop()
     origin.reset()
     begun = time.perf_counter()
+    # It keeps its own time: the loop of the herd is too busy to be a clock.
+    joined = asyncio.create_task(asyncio.to_thread(late.join, join_after))
+    await asyncio.sleep(0)
     host, port = address.hostname, address.port
     readers = [
         (await loop.create_connection(lambda: Reader(target, address.netloc), host, port))[1]
         for _ in range(clients)
     ]
     everyone = asyncio.gather(*(reader.done for reader in readers))
-    await asyncio.sleep(max(0.0, begun + join_after - time.perf_counter()))
-    share = (await asyncio.to_thread(origin.counts)).body_bytes / size
-    joined = asyncio.to_thread(late.join)
     try:
         answer, _ = await asyncio.wait_for(asyncio.gather(joined, everyone), SECONDS_MAX)
     except TimeoutError:
@@ -140,7 +141,7 @@ async def _run(server: Server, origin: Origin, target: str, clients: int, join_a
         wrong=sum(not reader.is_right or reader.received > size for reader in readers),
         seconds=seconds,
         first_byte_ms_median=1000 * firsts[len(firsts) // 2],
-        share_at_join=share,
+        share_at_join=answer["origin_bytes"] / size if answer else 0.0,
         late_first_byte_ms=1000 * answer["first_byte_seconds"] if answer else None,
         late_seconds=answer["seconds"] if answer else None,
         peak_memory_mb=server.memory_bytes("VmHWM") / 1e6,
@@ -152,9 +153,14 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--size", default="128MiB")
     parser.add_argument("--rate", default="64MiB", help="bytes a second the origin gives to one request")
-    parser.add_argument("--peers", default="edgeproxy,nginx")
+    parser.add_argument("--peers", default=PEERS)
+    parser.add_argument(
+        "--quick", action="store_true", help="40 clients, 64 MiB, 32 MiB/s; results are not written"
+    )
     parser.add_argument("--dry", action="store_true", help="print only, leave results and README.md alone")
     options = parser.parse_args()
+    if options.quick:
+        options.clients, options.size, options.rate, options.dry = 40, "64MiB", "32MiB", True
     machine.pin(machine.load_core())
     size, rate = bodies.parse_size(options.size), bodies.parse_size(options.rate)
     peers = chosen(options.peers)
@@ -182,7 +188,7 @@ def main() -> None:
     ):
         for name, server in servers.items():
             target = f"{bodies.path(size, 'herd')}?rate={rate}"
-            herd = asyncio.run(_run(server, origin, target, options.clients, join_after))
+            herd = ranged.run(_run(server, origin, target, options.clients, join_after))
             result.data[name] = {field: getattr(herd, field) for field in Herd.__slots__}
             rows.append(_row(name, herd, options.clients))
             if name == "edgeproxy":

@@ -163,6 +163,8 @@ def several(url: str, *, connections: int, seconds: float) -> Run:
         for reading in readings:
             reading.socket.close()
     taken.sort()
+    if not taken:
+        return Run(passed, 0, received)
     p50, p99, most = (taken[min(len(taken) - 1, int(len(taken) * q))] * 1e6 for q in (0.5, 0.99, 1.0))
     return Run(passed, len(taken), received, p50_us=p50, p99_us=p99, max_us=most)
 

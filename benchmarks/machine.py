@@ -11,7 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("uvloop", "aiofastnet", "pycurl", "aiohttp")
-_PROGRAMS = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "wrk": ["wrk", "-v"]}
+_PROGRAMS = {
+    "nginx": ["nginx", "-v"],
+    "haproxy": ["haproxy", "-v"],
+    "varnish": ["varnishd", "-V"],
+    "trafficserver": ["traffic_server", "-V"],
+    "wrk": ["wrk", "-v"],
+}
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
@@ -52,7 +58,8 @@ def versions() -> dict[str, str]:
     found |= {name: version for name in _PACKAGES if (version := _package(name))}
     for name, command in _PROGRAMS.items():
         if match := re.search(
-            r"(?:nginx/|version |debian/)([0-9][^ \n]*)|wrk ([0-9][^ ]*)", _output(command)
+            r"(?:nginx/|varnish-|Traffic Server |version |debian/)([0-9][^ \n)]*)|wrk ([0-9][^ ]*)",
+            _output(command),
         ):
             found[name] = match[1] or match[2]
     return found

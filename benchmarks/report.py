@@ -17,7 +17,17 @@ from benchmarks import machine
 RESULTS = Path(__file__).with_name("results")
 README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results: generated, do not edit -->\n", "<!-- end of results -->\n"
-_ORDER = ("hits", "cold", "herd", "restart", "footprint", "hit_ratio")
+_ORDER = (
+    "hits",
+    "cold",
+    "herd",
+    "ranges",
+    "broken_origin",
+    "large",
+    "restart",
+    "footprint",
+    "hit_ratio",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import bodies
 from benchmarks.client import Client, WrongBytes
 from benchmarks.origin import Origin
-from benchmarks.peers import PEERS, Absent, Peer, Server
+from benchmarks.peers import PEERS, Absent, Peer, Server, TrafficServer, Varnish
 
 
 def chosen(names: str) -> list[Peer]:
@@ -53,6 +54,38 @@ def started(
     finally:
         for server in servers.values():
             server.stop()
+
+
+def each(peers: Sequence[Peer], directory: Path, origin: Origin, skipped: list[str]) -> Iterator[Server]:
+    """One peer running after the other, for what would not fit on the disk together."""
+    for peer in peers:
+        place = directory / peer.name
+        with started([peer], directory, origin, skipped) as servers:
+            yield from servers.values()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def roomy(peers: Sequence[Peer], stored_bytes: int) -> list[Peer]:
+    """The same peers, those with a fixed store given one for this many bytes of bodies."""
+    storage = stored_bytes + stored_bytes // 8 + (512 << 20)
+    return [
+        replace(peer, storage_bytes=storage) if isinstance(peer, Varnish | TrafficServer) else peer
+        for peer in peers
+    ]
+
+
+def fitting(size: int, bodies_held: int, directory: Path, skipped: list[str]) -> int:
+    """`size`, halved until that many bodies leave a third of the free disk alone; told in `skipped`."""
+    free = shutil.disk_usage(directory).free
+    fits = size
+    while fits * bodies_held * 1.125 > free * 2 / 3 and fits > 1 << 20:
+        fits //= 2
+    if fits < size:
+        skipped.append(
+            f"the body was {bodies.show_size(fits)} instead of {bodies.show_size(size)}: the disk has "
+            f"{free >> 30} GiB free"
+        )
+    return fits
 
 
 def prove_hit(server: Server, origin: Origin, target: str, seconds: float = 20.0) -> str:

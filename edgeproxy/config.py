@@ -195,7 +195,9 @@ class Site(Section, frozen=True, kw_only=True):
         msgspec.field(default_factory=lambda: ["CDN-Cache-Control"])
     )
     body: Annotated[Bytes, _doc("largest body stored")] = 1 << 40
-    prefetch: Annotated[Bytes, _doc("a range of something absent fetches all of it up to this size")] = 1 << 20
+    prefetch: Annotated[Bytes, _doc("a range of something absent fetches all of it up to this size")] = (
+        1 << 20
+    )
     page_ttl: Annotated[Seconds, _doc("python-index: longest freshness of a page")] = 600.0
     page_timeout: Annotated[Seconds, _doc("python-index: wait for a page when a stale one exists")] = 5.0
     revalidate_floor: Annotated[
@@ -242,12 +244,12 @@ class Site(Section, frozen=True, kw_only=True):
     ] = []
     xet: Annotated[
         Literal["strip", "serve", "pass"],
-        _doc("huggingface: Xet transfers are hidden, served by the node, or left to the hub's own servers"),
+        _doc("huggingface: Xet is hidden, served by the node, or left to the hub"),
     ] = "strip"
     xet_above: Annotated[
         Bytes,
-        _doc("huggingface: larger files are served by Xet even where it is hidden; clients refuse plain HTTP"),
-    ] = 50_000_000_000
+        _doc("huggingface: larger files come by Xet even where it is hidden: clients demand it"),
+    ] = 46 << 30
     uploads: Annotated[
         Literal["pass", "refuse"], _doc("huggingface: what changes the hub is passed on, or answered 403")
     ] = "pass"

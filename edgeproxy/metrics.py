@@ -38,6 +38,7 @@ COUNTERS: dict[str, Metric] = {
     "upstream_lies_total": Metric("Answers to ranges that were not what was asked for", ("site",)),
     "fills_total": Metric("Ended fills", ("site", "end")),
     "collapsed_total": Metric("Requests that shared another's fill", ("site",)),
+    "unacceptable_total": Metric("Answers that a site could not believe", ("site",)),
     "prefetch_total": Metric("Requests of the node's own for what clients will ask next", ("site", "end")),
     "digest_mismatch_total": Metric("Bodies that did not have the digest announced", ("site",)),
     "storage_errors_total": Metric("Failures of the store", ("operation",)),

@@ -18,6 +18,7 @@ import uvloop
 
 from edgeproxy import __version__
 from edgeproxy.admin.explain import explanation
+from edgeproxy.admin.listing import listing_rows
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.admin.status import store_status, traffic_status
 from edgeproxy.config import Config, default_sites
@@ -34,6 +35,7 @@ from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
 from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.large_bodies import LargeBodies
+from edgeproxy.pipeline.large_fills import LargeFills
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
@@ -103,22 +105,25 @@ class Node:
             stored_keys=self._store.stored_keys,
         )
 
-    def _build_pipeline(self) -> None:
-        config, clock, store = self._config, self._clock, self._store
-        exchange = Exchange(self._upstream, self.metrics)
-        distrust = Distrust(clock)
-        parts = FillParts(
+    def _fill_parts(self, exchange: Exchange, distrust: Distrust) -> FillParts:
+        return FillParts(
             exchange,
-            store,
-            config.fill,
+            self._store,
+            self._config.fill,
             self.metrics,
-            clock,
+            self._clock,
             self._threads,
             self._tasks,
             self._warn,
             distrust,
         )
-        self._fills = Fills(parts)
+
+    def _build_pipeline(self) -> None:
+        config, clock, store = self._config, self._clock, self._store
+        exchange = Exchange(self._upstream, self.metrics)
+        distrust = Distrust(clock)
+        parts = self._fill_parts(exchange, distrust)
+        self._fills, self._large_fills = Fills(parts), LargeFills(parts)
         views = Views(store, self._tasks, self._threads)
         answers = Answers(
             node=self._name,
@@ -139,14 +144,15 @@ class Node:
             clock=clock,
         )
         from_store = FromStore(store, views, answers)
-        self._large = LargeBodies(
-            parts, via=self._via, answers=answers, passing=passing, from_store=from_store
+        large = LargeBodies(
+            parts, self._large_fills, via=self._via, answers=answers, passing=passing, from_store=from_store
         )
-        passing.invalidate_parts = self._large.invalidate
+        passing.invalidate_parts = self._large_fills.invalidate
         from_upstream = FromUpstream(
             via=self._via,
             fills=self._fills,
-            large=self._large,
+            large=large,
+            large_fills=self._large_fills,
             views=views,
             passing=passing,
             from_store=from_store,
@@ -154,7 +160,9 @@ class Node:
             clock=clock,
         )
         self._refresh = Refresh(store, from_upstream, clock)
-        self._inquiries = Inquiries(answers=answers, tasks=self._tasks, threads=self._threads, clock=clock)
+        self._inquiries = Inquiries(
+            store=store, metrics=self.metrics, tasks=self._tasks, threads=self._threads, clock=clock
+        )
         self._prefetch = Prefetch(
             tasks=self._tasks, metrics=self.metrics, clock=clock, jobs=config.fill.prefetch
         )
@@ -172,11 +180,15 @@ class Node:
             answers=answers,
             clock=clock,
         )
+        self._build_servers(pipeline)
+
+    def _build_servers(self, pipeline: Pipeline) -> None:
+        config, store = self._config, self._store
         self._listeners = Listeners(
             pipeline,
             config.listen,
             config.limits,
-            clock=clock,
+            clock=self._clock,
             sequence=lambda: store.sequence,
             tasks=self._tasks,
             metrics=self.metrics,
@@ -192,7 +204,7 @@ class Node:
         self.metrics.gauge("memory_responses", lambda: statistics().memory_responses)
         self.metrics.gauge("disk_bytes", lambda: statistics().disk_bytes)
         self.metrics.gauge("disk_responses", lambda: statistics().disk_responses)
-        self.metrics.gauge("fills", lambda: float(len(self._fills) + len(self._large)))
+        self.metrics.gauge("fills", lambda: float(len(self._fills) + len(self._large_fills)))
         self.metrics.gauge("connections", lambda: float(self._listeners.connections))
 
     # -- life ----------------------------------------------------------------------------------
@@ -235,7 +247,7 @@ class Node:
                 "ready": self._is_ready,
                 "offline": self._config.node.offline,
                 "connections": self._listeners.connections,
-                "fills": len(self._fills) + len(self._large),
+                "fills": len(self._fills) + len(self._large_fills),
             },
             "sites": [
                 {"name": site.name, "kind": site.kind, "mount": site.mount, "hosts": ", ".join(site.hosts)}
@@ -264,6 +276,11 @@ class Node:
         site, path = routed
         planned = site.plan(_as_request(url, "GET", Headers()), path)
         return planned.key if isinstance(planned, Plan) else url
+
+    async def listing(self, prefix: str, after: str, limit: int) -> list[dict[str, Any]]:
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, self._store.listing, prefix, after, limit)
+        return listing_rows(found)
 
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
         request, now = _as_request(url, method, headers), self._clock()

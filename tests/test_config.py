@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from edgeproxy.config import Config, Listen, Section, Site, default_site
+from edgeproxy.config import Config, Listen, Section, Site, default_sites
 from edgeproxy.configuration.source import sections
 from edgeproxy.configuration.values import options
 
@@ -23,7 +23,7 @@ def test_every_section_says_what_it_is_about(section: type[Section]) -> None:
 
 @pytest.mark.parametrize("section", TABLES, ids=lambda section: section.__name__)
 def test_every_default_is_a_value_its_own_type_accepts(section: type[Section]) -> None:
-    values = default_site() if section is Site else section()
+    values = default_sites()[0] if section is Site else section()
     for name, option in options(section).items():
         value = getattr(values, name)
         assert msgspec.convert(value, option.annotation, strict=True) == value

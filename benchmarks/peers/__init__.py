@@ -7,15 +7,33 @@ from __future__ import annotations
 from benchmarks.peers.direct import Direct
 from benchmarks.peers.edgeproxy import Edgeproxy
 from benchmarks.peers.haproxy import Haproxy
-from benchmarks.peers.nginx import Nginx
+from benchmarks.peers.nginx import Nginx, nginx_with_slices
 from benchmarks.peers.peer import Absent, Peer, Server
+from benchmarks.peers.trafficserver import TrafficServer
+from benchmarks.peers.varnish import Varnish
 
 PEERS: dict[str, Peer] = {
     "edgeproxy": Edgeproxy(),
     "nginx": Nginx(),
     "nginx-plain": Nginx("nginx-plain", "nginx-plain: the same without open_file_cache, nginx's default", ""),
+    "nginx-slice-1m": nginx_with_slices("1m"),
+    "nginx-slice-4m": nginx_with_slices("4m"),
     "haproxy": Haproxy(),
+    "varnish": Varnish(),
+    "trafficserver": TrafficServer(),
+    "trafficserver-slice": TrafficServer("trafficserver-slice", "1m"),
     "direct": Direct(),
 }
 
-__all__ = ["PEERS", "Absent", "Direct", "Edgeproxy", "Haproxy", "Nginx", "Peer", "Server"]
+__all__ = [
+    "PEERS",
+    "Absent",
+    "Direct",
+    "Edgeproxy",
+    "Haproxy",
+    "Nginx",
+    "Peer",
+    "Server",
+    "TrafficServer",
+    "Varnish",
+]

@@ -31,11 +31,25 @@ workers = 1
 access = "off"
 level = "warning"
 
-[[site]]
+{upstream}[[site]]
 name = "bench"
 kind = "generic"
 mount = "/"
 origin = "{origin}"
+{sites}"""
+_PATIENCE = """\
+[upstream]
+head_timeout = {patience}
+progress_timeout = {patience}
+
+"""
+_PYTHON_INDEX = """\
+
+[[site]]
+name = "index"
+kind = "python-index"
+mount = "/index"
+index = "{origin}/simple/"
 """
 _START = "from edgeproxy.cli.main import main; main()"
 _READY = re.compile(rb"^edgeproxy: ready http=([^ \r\n]+)(?: admin=([^ \r\n]+))?")
@@ -45,6 +59,10 @@ _READY = re.compile(rb"^edgeproxy: ready http=([^ \r\n]+)(?: admin=([^ \r\n]+))?
 class Edgeproxy:
     memory: str = "256MiB"
     disk: str = "20GiB"
+    patience_seconds: int = 0
+    """Between two pieces of a body; 0 for the default."""
+    python_index: bool = False
+    """Serve the origin's Python index at /index too."""
     name: str = "edgeproxy"
 
     @property
@@ -58,7 +76,14 @@ class Edgeproxy:
         directory.mkdir(parents=True, exist_ok=True)
         file, log = directory / "edge.toml", directory / "log"
         file.write_text(
-            _CONFIGURATION.format(directory=directory, disk=self.disk, memory=self.memory, origin=origin)
+            _CONFIGURATION.format(
+                directory=directory,
+                disk=self.disk,
+                memory=self.memory,
+                origin=origin,
+                upstream=_PATIENCE.format(patience=self.patience_seconds) if self.patience_seconds else "",
+                sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
+            )
         )
         process = spawn([sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True)
         assert process.stdout

@@ -42,6 +42,7 @@ http {{
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_cache hits;
+{slices}      proxy_read_timeout {patience}s;
       proxy_cache_lock on;
       proxy_cache_lock_timeout 60s;
       proxy_cache_lock_age 60s;
@@ -55,17 +56,27 @@ _OPEN_FILES = """\
   open_file_cache max=10000 inactive=300s;
   open_file_cache_valid 300s;
 """
+# As the manual of the slice module has it: the slice is a part of the key, and 206 is stored.
+_SLICES = """\
+      slice {size};
+      proxy_cache_key $uri$is_args$args$slice_range;
+      proxy_set_header Range $slice_range;
+      proxy_cache_valid 200 206 1h;
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Nginx:
-    """Tuned by `open_file_cache`, which is off unless one asks for it."""
+    """Tuned by `open_file_cache`, which is off unless one asks for it. `slice_size` ("1m", "4m") turns the
+    slice module on."""
 
     name: str = "nginx"
     method: str = (
         "nginx: proxy_cache on disk (page cache), one worker, sendfile, open_file_cache, proxy_cache_lock"
     )
     open_files: str = _OPEN_FILES
+    slice_size: str = ""
+    patience_seconds: int = 60
 
     def refuses(self, size: int) -> str:
         return ""
@@ -79,10 +90,21 @@ class Nginx:
             _CONFIGURATION.format(
                 directory=directory,
                 open_files=self.open_files,
+                slices=_SLICES.format(size=self.slice_size) if self.slice_size else "",
                 origin=urlsplit(origin).netloc,
                 port=port,
+                patience=self.patience_seconds,
                 account="user root;" if os.geteuid() == 0 else "",
             )
         )
         process = spawn([executable, "-p", str(directory), "-c", str(file)], log)
         return wait_until_open(Server(self.name, f"http://127.0.0.1:{port}", process), log)
+
+
+def nginx_with_slices(size: str) -> Nginx:
+    """nginx with proxy_cache and the slice module."""
+    return Nginx(
+        f"nginx-slice-{size}",
+        f"nginx-slice-{size}: the same with the slice module (slice {size}, each slice stored by itself)",
+        slice_size=size,
+    )

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from edgeproxy.admin.metrics import Exposition, snapshot
 from edgeproxy.admin.views import NodeViews
+from edgeproxy.errors import StorageError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.storage.store import Purge, PurgeScope
@@ -19,9 +20,11 @@ from edgeproxy.storage.store import Purge, PurgeScope
 BODY_BYTES_MAX = 1 << 20
 VALUE_LENGTH_MAX = 16 << 10
 HEADERS_MAX = 64
+ROWS_MAX = 1000
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,8192}")
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _URL = re.compile(r"(?:https?://[\x21-\x7e]{1,16384}|/[\x21-\x7e]{0,16384})", re.IGNORECASE)
 
 
@@ -67,6 +70,7 @@ class Api:
             web.get("/metrics", self.metrics),
             web.get("/api/v1/status", self.status),
             web.get("/api/v1/explain", self.explain),
+            web.get("/api/v1/ls", self.ls),
             web.post("/api/v1/purge", self.purge),
         ]
 
@@ -99,6 +103,22 @@ class Api:
         if _TOKEN.fullmatch(method) is None:
             raise Unusable(400, "method is not a method name")
         return json(await self._views.explain(url, method, _headers(request.query.getall("header", []))))
+
+    async def ls(self, request: web.Request) -> web.Response:
+        """A page of what is stored; `after` of the answer, unless "", asks for the next one."""
+        if set(request.query) - {"prefix", "after", "limit"}:
+            raise Unusable(400, "parameters are prefix, after and limit")
+        prefix, after = request.query.get("prefix", ""), request.query.get("after", "")
+        if len(prefix) > VALUE_LENGTH_MAX or len(after) > 2 * VALUE_LENGTH_MAX:
+            raise Unusable(400, f"a prefix has at most {VALUE_LENGTH_MAX} characters")
+        limit = request.query.get("limit", str(ROWS_MAX))
+        if _NUMBER.fullmatch(limit) is None or int(limit) > ROWS_MAX:
+            raise Unusable(400, f"limit is a number from 1 to {ROWS_MAX}")
+        try:
+            rows = await self._views.listing(prefix, after, int(limit))
+        except StorageError as error:
+            raise Unusable(503, str(error)) from None
+        return json({"rows": rows, "after": rows[-1]["place"] if len(rows) == int(limit) else ""})
 
     async def purge(self, request: web.Request) -> web.Response:
         if (request.content_length or 0) > BODY_BYTES_MAX:

@@ -26,6 +26,11 @@ class NodeViews(Protocol):
         """Raises RequestError (404) for a site that does not exist, StorageError if it was not kept."""
         ...
 
+    async def listing(self, prefix: str, after: str, limit: int) -> list[dict[str, Any]]:
+        """What is on disk under cache keys that begin with `prefix`, at most `limit` rows behind the place
+        `after` (see `edgeproxy.admin.listing`); fewer are the end. Raises StorageError."""
+        ...
+
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
         """How the request would be answered now, without asking upstream (see
         `edgeproxy.admin.explain`). `url` is a client's: absolute, or a path. Raises RequestError."""

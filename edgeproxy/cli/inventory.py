@@ -90,6 +90,12 @@ def files(rows: Iterable[Row], repository: str, commit: str) -> list[Row]:
     return sorted(chosen, key=lambda row: (row.commit, row.name, row.key))
 
 
+def against_listing(stored: Sequence[Row], listed: Iterable[tuple[str, int]], commit: str) -> list[Row]:
+    """Every file of a commit as listed, by name and size, with what is stored of it."""
+    here = {row.name: row for row in stored if row.commit == commit}
+    return [here.get(name) or Row("", name, (_COMMIT + commit,), size, 0, False) for name, size in listed]
+
+
 def places(rows: Iterable[Row]) -> dict[str, Tally]:
     """Everything by where it came from."""
     found: dict[str, Tally] = {}

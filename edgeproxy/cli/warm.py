@@ -85,12 +85,12 @@ def warm(
         parsed = tuple(parse_target(text) for text in targets)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    order = Order(parsed, include, exclude, _token(token_file), jobs, dry_run)
+    order = Order(parsed, include, exclude, hub_token(token_file), jobs, dry_run)
     return asyncio.run(_warm(order, config, node))
 
 
-def _token(token_file: Path | None) -> str:
-    """Raises ConfigurationError; the token is never repeated."""
+def hub_token(token_file: Path | None) -> str:
+    """Of the file, else of the environment; "" for none. Raises ConfigurationError, without the token."""
     if token_file is None:
         text = os.environ.get("HF_TOKEN", "")
     else:

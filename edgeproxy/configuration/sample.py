@@ -57,8 +57,10 @@ def _short_table(head: str, values: Section) -> str:
     """Only what differs from the schema's defaults: every option has been shown above."""
     lines = ["# The same options again, at their defaults where nothing is said.", head]
     for field in msgspec.structs.fields(type(values)):
+        factory = field.default_factory
+        default = field.default if factory is msgspec.NODEFAULT else factory()
         value = getattr(values, field.name)
-        if value != field.default:
+        if value != default:
             lines.append(f"{field.name} = {_written(options(type(values))[field.name], value)}")
     return "\n".join(lines) + "\n"
 

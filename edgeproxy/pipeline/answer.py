@@ -207,7 +207,7 @@ class Answers:
         if rules.retry_after is not None:
             pairs.append(("Retry-After", str(int(rules.retry_after))))
         status = rules.unavailable_status or error.status
-        return self._text(status, f"upstream {plan.origin.authority} failed: {error}", outcome, pairs)
+        return self._said(plan, status, f"upstream {plan.origin.authority} failed: {error}", outcome, pairs)
 
     def refused(self, plan: Plan, site: str, status: int, detail: str) -> Response:
         """Upstream may not be asked, and there is nothing to serve."""
@@ -217,7 +217,7 @@ class Answers:
             status = plan.rules.unavailable_status
         if status == 503:
             pairs.append(("Retry-After", str(int(plan.rules.retry_after or 1))))
-        return self._text(status, detail, outcome, pairs)
+        return self._said(plan, status, detail, outcome, pairs)
 
     def local(self, response: Response, site: str) -> Response:
         """An answer a site gave by itself."""
@@ -231,6 +231,15 @@ class Answers:
         served = ", ".join(mounts) or "nothing"
         outcome = Outcome(CacheOutcome.LOCAL, detail="no site")
         return self._text(404, f"no site is mounted here; this node serves {served}", outcome, [])
+
+    def _said(
+        self, plan: Plan, status: int, line: str, outcome: Outcome, pairs: list[tuple[str, str]]
+    ) -> Response:
+        """In the words that clients of the site understand."""
+        response = self._text(status, line, outcome, pairs)
+        if plan.relay is None:
+            return response
+        return replace(response, headers=plan.relay(status, response.headers, ""))
 
     def _text(self, status: int, line: str, outcome: Outcome, pairs: list[tuple[str, str]]) -> Response:
         headers = Headers(

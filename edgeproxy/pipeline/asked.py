@@ -24,11 +24,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the bytes come from: the plan, the name of its site, the fields to ask with."""
+    """Where the bytes come from: the plan, the name of its site, the fields to ask with.
+    `refuses_ranges`: upstream has sent the whole for a range already."""
 
     plan: Plan
     site: str
     headers: Headers
+    refuses_ranges: bool = False
 
 
 def _asked_slices(request: Request, stored: StoredResponse) -> tuple[tuple[int, int], ...]:

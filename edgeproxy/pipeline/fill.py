@@ -91,11 +91,13 @@ class Fill:
     waiters: int = 0
     started: float = 0.0
     body: GrowingBody | None = None
+    is_continued: bool = False  # `first` was asked for with a range, and the whole came
     _writer: BodyWriter | None = None
     _left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         self.head = asyncio.get_running_loop().create_future()
+        self.is_continued = self.first is not None
 
     def __repr__(self) -> str:
         return f"<Fill {self.end} {self.plan.key} {self.body}>"

@@ -18,6 +18,7 @@ from edgeproxy.pipeline.fills import Fills
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.large_bodies import LargeBodies
 from edgeproxy.pipeline.large_fill import LargeFill
+from edgeproxy.pipeline.large_fills import LargeFills
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.views import ViewExaminer, Views, learn_from
 from edgeproxy.policy import conditionals, forwarding, ranges
@@ -64,6 +65,7 @@ class FromUpstream:
         via: str,
         fills: Fills,
         large: LargeBodies,
+        large_fills: LargeFills,
         views: Views,
         passing: Passing,
         from_store: FromStore,
@@ -71,6 +73,7 @@ class FromUpstream:
         clock: Clock,
     ) -> None:
         self._large = large
+        self._large_fills = large_fills
         self._via = via
         self._fills = fills
         self._views = views
@@ -168,7 +171,7 @@ class FromUpstream:
             shared=shared,
             examiner=examiner,
             on_missing=on_missing,
-            adopt=_adopting(self._large) if shared else None,
+            adopt=_adopting(self._large_fills) if shared else None,
             first=first,
         )
 
@@ -344,12 +347,11 @@ class FromUpstream:
         return self._answers.failed(plan, site.name, error)
 
 
-def _adopting(large: LargeBodies) -> Adopt:
+def _adopting(large: LargeFills) -> Adopt:
     async def adopt(fill: Fill, stored: StoredResponse, answer: Answer) -> LargeFill | None:
-        headers = fill.headers.without(CONDITIONS)
-        return await large.adopt(
-            Source(fill.plan, fill.site, headers), stored, answer, (0, stored.body_bytes)
-        )
+        refuses = fill.is_continued or answer.response.headers.get("Accept-Ranges").lower() == "none"
+        source = Source(fill.plan, fill.site, fill.headers.without(CONDITIONS), refuses)
+        return await large.adopt(source, stored, answer, (0, stored.body_bytes))
 
     return adopt
 

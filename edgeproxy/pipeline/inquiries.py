@@ -20,12 +20,14 @@ from edgeproxy.message import (
     Request,
     Response,
 )
-from edgeproxy.pipeline.answer import Answers
+from edgeproxy.metrics import Metrics
 from edgeproxy.sites.site import ContentWanted, Inquiry, Plan, Planned, Seen, Site, Unacceptable
+from edgeproxy.storage.store import Store
 from edgeproxy.tasks import Tasks
 
 ROUNDS_MAX = 256
 READ_BYTES = 1 << 20
+_FORBIDDEN = (401, 403)
 FIELDS = Headers((("Accept", "*/*"), ("Accept-Encoding", "identity")))
 
 Fetch = Callable[[Request, Plan, Site], Awaitable[Response]]
@@ -34,8 +36,11 @@ Fetch = Callable[[Request, Plan, Site], Awaitable[Response]]
 class Inquiries:
     """`fetch` answers a request for a plan through the store (the pipeline's own way)."""
 
-    def __init__(self, *, answers: Answers, tasks: Tasks, threads: Executor, clock: Clock) -> None:
-        self._answers = answers
+    def __init__(
+        self, *, store: Store, metrics: Metrics, tasks: Tasks, threads: Executor, clock: Clock
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
         self._tasks = tasks
         self._threads = threads
         self._clock = clock
@@ -77,15 +82,23 @@ class Inquiries:
 
     async def _learn(self, inquiry: Inquiry, site: Site, request: Request) -> None:
         seen = await self._see(inquiry, site, request)
+        if seen.status in _FORBIDDEN:
+            await self._forget(inquiry.plan.key)
         loop = asyncio.get_running_loop()
         try:
             learned = await loop.run_in_executor(self._threads, inquiry.read, seen)
         except Unacceptable as error:
+            self._metrics.count("unacceptable_total", site.name)
             failed = Seen(0, error=str(error), at=seen.at)
             learned = error.learned
             if learned is None:
                 learned = await loop.run_in_executor(self._threads, inquiry.read, failed)
         site.learn(learned)
+
+    async def _forget(self, key: str) -> None:
+        """What was public is not any more: after a restart nobody would know."""
+        for stored in await self._store.lookup(key):
+            await self._store.remove(stored)
 
     async def _see(self, inquiry: Inquiry, site: Site, request: Request) -> Seen:
         assert self.fetch is not None

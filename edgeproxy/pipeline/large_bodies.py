@@ -5,9 +5,7 @@ name, and the first range of one nobody has asked for before.
     linked      the digest is known and here: a hit, whatever the name
     in part     what is there is served, holes are fetched
     known       size, digest and fields are known beforehand: fetch what is asked, nothing else
-    cold range  the client's own range goes upstream; the 206 says what the whole is
-
-The one owner of running LargeFills, by cache key and by digest."""
+    cold range  the client's own range goes upstream; the 206 says what the whole is"""
 
 from __future__ import annotations
 
@@ -25,14 +23,13 @@ from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.large_fill import LargeFill
+from edgeproxy.pipeline.large_fills import LargeFills, is_identified
 from edgeproxy.pipeline.passing import Passing
-from edgeproxy.pipeline.ranged_source import RangedSource
-from edgeproxy.policy import conditionals, forwarding, repr_digest
+from edgeproxy.pipeline.sparse_body import SparseReader
+from edgeproxy.policy import conditionals, forwarding
 from edgeproxy.policy.decision import Hit, Revalidate, Stale, Store, after, before
 from edgeproxy.policy.partial_content import Bytes, Pinned, judge, strong_tag
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import Plan
-from edgeproxy.storage.store import PartialBody
 
 
 class LargeBodies:
@@ -40,18 +37,22 @@ class LargeBodies:
     what came is for an ordinary fill."""
 
     def __init__(
-        self, parts: FillParts, *, via: str, answers: Answers, passing: Passing, from_store: FromStore
+        self,
+        parts: FillParts,
+        fills: LargeFills,
+        *,
+        via: str,
+        answers: Answers,
+        passing: Passing,
+        from_store: FromStore,
     ) -> None:
         self._parts = parts
+        self._fills = fills
         self._via = via
         self._answers = answers
         self._passing = passing
         self._from_store = from_store
-        self._running: dict[str, list[LargeFill]] = {}
         self._opening: dict[str, asyncio.Future[None]] = {}
-
-    def __len__(self) -> int:
-        return len({id(fill) for fills in self._running.values() for fill in fills})
 
     # -- answering -----------------------------------------------------------------------------
 
@@ -84,25 +85,14 @@ class LargeBodies:
 
     async def _joined(self, asked: Asked, *, only_held: bool = False) -> Response | None:
         plan, request = asked.plan, asked.request
-        for fill in (*self._running.get(plan.expected.sha256, ()), *self._running.get(plan.key, ())):
-            if not await self._is_current(fill):
-                continue
+        for fill in await self._fills.running(plan.expected.sha256, plan.key):
             stored = self._as_stored(asked, fill)
             if stored is None or (only_held and not is_held(request, stored, fill.partial)):
                 continue
             if plan.key != fill.stored.key:
                 fill.aliases[plan.key] = stored
-            return self._respond(asked, fill, stored, collapsed=True)
+            return await self._begun(asked, fill, stored, collapsed=True)
         return None
-
-    async def _is_current(self, fill: LargeFill) -> bool:
-        store = self._parts.store
-        if fill.sequence != store.sequence:
-            found = await store.lookup_partial(fill.stored.key)
-            if not any(s.body == fill.partial.stored.body and s.fresh_until > 0 for s in found):
-                return False
-            fill.sequence = store.sequence
-        return fill.is_joinable
 
     def _as_stored(self, asked: Asked, fill: LargeFill) -> StoredResponse | None:
         """What `fill` brings as the answer to this request; None if it is not."""
@@ -128,6 +118,7 @@ class LargeBodies:
             name=plan.name,
             body_bytes=plan.expected.size,
             digest=plan.expected.sha256,
+            sequence=self._parts.store.sequence,
         )
 
     async def _linked(self, asked: Asked) -> Response | None:
@@ -159,8 +150,10 @@ class LargeBodies:
         if plan.rules.offline and not is_held(request, stored, partial):
             partial.close()
             return None
-        fill = self._start(self._source(asked), partial, stored)
-        return self._respond(asked, fill, known or stored, collapsed=False)
+        fill = self._fills.start(self._source(asked), partial, stored)
+        if known is not None and stored.key != plan.key:
+            fill.aliases[plan.key] = known
+        return await self._begun(asked, fill, known or stored, collapsed=False)
 
     async def _confirmed(self, asked: Asked, stored: StoredResponse) -> Response | None:
         """Parts that are not fresh: the next bytes are asked for on condition that they still belong to
@@ -203,10 +196,10 @@ class LargeBodies:
             handed_over = True
             if partial.spans.holds(start, start + 1):
                 await came.aclose()
-                fill = self._start(self._source(asked), partial, stored)
+                fill = self._fills.start(self._source(asked), partial, stored)
             else:
                 stop = partial.spans.next(start) or partial.size
-                fill = self._start(
+                fill = self._fills.start(
                     self._source(asked), partial, stored, answer, (start, min(judged.end, stop))
                 )
             return self._respond(asked, fill, stored, collapsed=False)
@@ -216,7 +209,7 @@ class LargeBodies:
 
     async def _known(self, asked: Asked) -> Response | None:
         stored = self._known_response(asked)
-        if stored is None or not self._is_large(asked.plan, stored.body_bytes):
+        if stored is None or not self._fills.is_large(asked.plan, stored.body_bytes):
             return None
         try:
             partial = await self._parts.store.create_partial(stored, sequence=self._parts.store.sequence)
@@ -227,8 +220,8 @@ class LargeBodies:
             await partial.discard()
             partial.close()
             return other
-        fill = self._start(self._source(asked), partial, stored)
-        return self._respond(asked, fill, stored, collapsed=False)
+        fill = self._fills.start(self._source(asked), partial, stored)
+        return await self._begun(asked, fill, stored, collapsed=False)
 
     async def _cold_range(self, asked: Asked) -> Response | Answer | None:
         """Raises UpstreamError. Others who ask for the same meanwhile wait for what comes of it."""
@@ -248,9 +241,9 @@ class LargeBodies:
                 if came.answer.response.status == 206:
                     return await self._passed_on(asked, came.answer, text)
                 return came.answer
-            if not self._is_large(asked.plan, came.stored.body_bytes) or not self._is_identified(came.stored):
+            if not self._fills.is_large(asked.plan, came.stored.body_bytes) or not is_identified(came.stored):
                 return await self._passed_on(asked, came.answer, text)
-            fill = await self.adopt(self._source(asked), came.stored, came.answer, came.part)
+            fill = await self._fills.adopt(self._source(asked), came.stored, came.answer, came.part)
             if fill is None:
                 return await self._passed_on(asked, came.answer, text)
             return self._respond(asked, fill, fill.stored, collapsed=False)
@@ -265,6 +258,21 @@ class LargeBodies:
             return self._passing.answer(request, plan, site, answer, ForwardReason.PARTIAL, "a small range")
         await answer.response.aclose()
         return await self._passing.forward(request, plan, site, ForwardReason.PARTIAL)
+
+    async def _begun(
+        self, asked: Asked, fill: LargeFill, stored: StoredResponse, *, collapsed: bool
+    ) -> Response:
+        """The answer, begun at once: it reads along, so that what it wants is fetched. It is shown when
+        upstream has given something, or everything is here. Raises UpstreamError."""
+        response = self._respond(asked, fill, stored, collapsed=collapsed)
+        if response.outcome.cache is CacheOutcome.HIT or not isinstance(response.body, SparseReader):
+            return response
+        try:
+            await fill.begun()
+        except BaseException:
+            await response.body.aclose()
+            raise
+        return response
 
     def _respond(self, asked: Asked, fill: LargeFill, stored: StoredResponse, *, collapsed: bool) -> Response:
         request, plan = asked.request, asked.plan
@@ -282,40 +290,6 @@ class LargeBodies:
         )
         return self._answers.large(request, plan, stored, fill.body, outcome)
 
-    # -- fills ---------------------------------------------------------------------------------
-
-    def _is_large(self, plan: Plan, size: int) -> bool:
-        return self._parts.settings.sparse < size <= plan.rules.body_bytes_max
-
-    @staticmethod
-    def _is_identified(stored: StoredResponse) -> bool:
-        """Whether bytes from several exchanges can be told to belong together."""
-        return bool(stored.digest or strong_tag(stored.headers))
-
-    async def adopt(
-        self, source: Source, stored: StoredResponse, answer: Answer, part: tuple[int, int]
-    ) -> LargeFill | None:
-        """A fill that begins with a response which brings `part` of `stored`; None if the body is not one
-        to be kept in parts, and then the response is still the caller's."""
-        plan, parts = source.plan, self._parts
-        expected = plan.expected.sha256 or repr_digest.sha256_of(answer.response.headers)
-        stored = replace(
-            stored,
-            digest=expected if stored.status == 200 else "",
-            tags=(*stored.tags, *plan.tags),
-            name=plan.name,
-            url=answer.url,
-        )
-        if stored.status != 200 or not self._is_large(plan, stored.body_bytes):
-            return None
-        if not self._is_identified(stored):
-            return None
-        try:
-            partial = await parts.store.create_partial(stored, sequence=parts.store.sequence)
-        except StorageError:
-            return None
-        return self._start(source, partial, stored, answer, part)
-
     def _source(self, asked: Asked) -> Source:
         return Source(asked.plan, asked.site.name, self._fields(asked))
 
@@ -326,59 +300,3 @@ class LargeBodies:
             keep_authorization=asked.plan.keep_authorization,
             strip_cookie=asked.plan.rules.strip_cookie,
         )
-
-    def _start(
-        self,
-        source: Source,
-        partial: PartialBody,
-        stored: StoredResponse,
-        first: Answer | None = None,
-        claim: tuple[int, int] = (0, 0),
-    ) -> LargeFill:
-        plan, site, parts = source.plan, source.site, self._parts
-        # What the site knows beforehand are not the fields of who sends the bytes.
-        tag = strong_tag(first.response.headers if first is not None else stored.headers)
-        if plan.known is not None and first is None:
-            tag = ""
-        pinned = Pinned(partial.size, tag, digest_known=bool(stored.digest or plan.expected.git_sha1))
-        fill = LargeFill(
-            plan=plan,
-            site=site,
-            stored=stored,
-            partial=partial,
-            source=RangedSource(
-                parts.exchange,
-                plan,
-                site,
-                source.headers,
-                pinned,
-                parts.metrics,
-                located=first.url if first is not None else "",
-            ),
-            parts=parts,
-            sequence=parts.store.sequence,
-            wanted=partial.size <= plan.prefetch_bytes_max,
-        )
-        names = {plan.key, stored.key, stored.digest} - {""}
-        for name in names:
-            self._running.setdefault(name, []).append(fill)
-        task = parts.tasks.start(fill.run(first, *claim), f"large fill {plan.key[:200]}")
-        task.add_done_callback(lambda _: self._ended(fill, names))
-        return fill
-
-    def _ended(self, fill: LargeFill, names: set[str]) -> None:
-        for name in names:
-            fills = self._running.get(name, [])
-            if fill in fills:
-                fills.remove(fill)
-            if not fills:
-                self._running.pop(name, None)
-
-    async def invalidate(self, key: str) -> None:
-        """What is on its way or here in part under `key` is outdated (RFC 9111 section 4.4)."""
-        self._running.pop(key, None)
-        for stored in await self._parts.store.lookup_partial(key):
-            partial = await self._parts.store.open_partial(stored)
-            if partial is not None:
-                await partial.discard()
-                partial.close()

@@ -42,10 +42,11 @@ COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, 
 
 @dataclass(slots=True, eq=False)
 class _Fetch:
-    """One running exchange: it brings [position, end)."""
+    """One running exchange: it brings [position, end); what it has brought is there up to `landed`."""
 
     position: int
     end: int
+    landed: int
     task: asyncio.Task[None] | None = None
 
 
@@ -73,6 +74,7 @@ class LargeFill:
     _received: int = 0
     _hashed: int = 0
     _growing: asyncio.Event = field(default_factory=asyncio.Event)
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _was_read_whole: bool = False
     _idle_since: float = 0.0
     _is_closed: bool = False
@@ -85,6 +87,7 @@ class LargeFill:
             left=self._changed.set,
             fallback=self._directly,
         )
+        self.source.may_skip = lambda: self.body.store_failed or len(self._fetches) <= 1
         self._idle_since = asyncio.get_running_loop().time()
         self._side_by_side = Parallelism(1, self._idle_since)
 
@@ -101,6 +104,13 @@ class LargeFill:
         joinable = self.end in (FillEnd.RUNNING, FillEnd.COMPLETE, FillEnd.SUPERSEDED)
         return joinable and self.error is None and not self._is_closed and not self.body.store_failed
 
+    async def begun(self) -> None:
+        """Until upstream has given something: then an answer may be begun as well. Raises UpstreamError if
+        it gives nothing."""
+        await self._begun.wait()
+        if self.error is not None and not self._received:
+            raise self.error
+
     # -- life ----------------------------------------------------------------------------------
 
     async def run(self, first: Answer | None, position: int, stop: int) -> None:
@@ -109,6 +119,7 @@ class LargeFill:
         hashing = self.parts.tasks.start(self._hash(), "digest")
         try:
             if first is not None:
+                self._begun.set()
                 self._fetch(position, stop, first)
             await self._fill(hashing)
             if self.end is FillEnd.RUNNING:
@@ -176,12 +187,14 @@ class LargeFill:
                 await self._changed.wait()
         finally:
             self._is_closed = True
+            self._begun.set()
             self.partial.close()
 
     def _fail(self, error: UpstreamError) -> None:
         if self.end in (FillEnd.RUNNING, FillEnd.COMPLETE):
             self.end = FillEnd.FAILED
         self.error = error
+        self._begun.set()
         self.body.fail(error)
 
     # -- fetching ------------------------------------------------------------------------------
@@ -189,7 +202,7 @@ class LargeFill:
     def _needed(self, offset: int) -> None:
         """A reader waits for `offset`: unless it will be there in a moment, look what to fetch."""
         for fetch in self._fetches:
-            if fetch.position <= offset < fetch.end and offset - fetch.position <= NEAR_BYTES:
+            if fetch.landed <= offset < fetch.end and offset - fetch.landed <= NEAR_BYTES:
                 return
         self._changed.set()
 
@@ -202,7 +215,7 @@ class LargeFill:
             return
         claims = plan_claims(
             self.partial.spans,
-            [(fetch.position, fetch.end) for fetch in self._fetches],
+            [(fetch.landed, fetch.end) for fetch in self._fetches],
             self.body.wants(),
             size=self.size,
             segment=segment_bytes(self.size),
@@ -225,39 +238,58 @@ class LargeFill:
             self._fetch(hole[0], hole[1], None)
 
     def _fetch(self, start: int, end: int, first: Answer | None) -> None:
-        fetch = _Fetch(start, end)
+        fetch = _Fetch(start, end, start)
         self._fetches.append(fetch)
         fetch.task = self.parts.tasks.start(self._run_fetch(fetch, first), f"fetch {start}-{end}")
 
     async def _run_fetch(self, fetch: _Fetch, first: Answer | None) -> None:
         try:
+            writing: asyncio.Task[None] | None = None
             chunks = self.source.chunks(fetch.position, lambda: fetch.end, first)
             try:
                 async for chunk in chunks:
-                    await self._take(fetch, chunk)
-                    if fetch.position >= fetch.end:
+                    writing = await self._take(fetch, chunk, writing)
+                    if fetch.position >= fetch.end or self.body.store_failed:
                         break
             finally:
                 await chunks.aclose()  # type: ignore[attr-defined]
+                if writing is not None:
+                    await writing
         except RangesRefused:
             pass  # another exchange brings the whole
         except UpstreamError as error:
             self.error = self.error or error
-        except StorageError:
-            self.body.storing_failed()
         finally:
             self._fetches.remove(fetch)
             self._changed.set()
 
-    async def _take(self, fetch: _Fetch, chunk: bytes) -> None:
+    async def _take(
+        self, fetch: _Fetch, chunk: bytes, before: asyncio.Task[None] | None
+    ) -> asyncio.Task[None]:
+        """Begin to write a piece while the next one arrives; the one `before` has to be there first."""
         start = fetch.position
         data: bytes | memoryview = chunk
         if start + len(chunk) > fetch.end:
             data = memoryview(chunk)[: fetch.end - start]
-        await self.partial.write(start, [data])
         fetch.position = start + len(data)
         self._received += len(data)
-        self.body.arrived(start, fetch.position)
+        writing = self.parts.tasks.start(self._write(fetch, start, data), "write a piece")
+        if before is not None:
+            await before
+        return writing
+
+    async def _write(self, fetch: _Fetch, start: int, data: bytes | memoryview) -> None:
+        end = start + len(data)
+        try:
+            await self.partial.write(start, [data])
+        except StorageError:
+            self.body.storing_failed()
+            self._begun.set()
+            self._changed.set()
+            return
+        fetch.landed = max(fetch.landed, end)
+        self._begun.set()
+        self.body.arrived(start, end)
         if start <= self._hashed:
             self._growing.set()
 
@@ -342,7 +374,9 @@ class LargeFill:
         self.end = FillEnd.COMPLETE if self.kept is not None else FillEnd.SUPERSEDED
         if self.kept is not None:
             for alias in self.aliases.values():
-                await self.parts.store.link(replace(alias, digest=digest, body_bytes=self.size))
+                await self.parts.store.link(
+                    replace(alias, digest=digest, body_bytes=self.size, sequence=self.sequence)
+                )
 
     async def _mismatch(self, digest: str, expected: str) -> None:
         said = f"the content has digest {digest} where {expected} is expected"

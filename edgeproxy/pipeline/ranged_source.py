@@ -18,9 +18,10 @@ from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, judge,
 from edgeproxy.sites.site import Plan
 from edgeproxy.upstream.upstream import UpstreamResponse
 
-ATTEMPTS_MAX = 16
-IDLE_ATTEMPTS_MAX = 3  # in a row without a new byte
-BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte
+ATTEMPTS_MAX = 32
+IDLE_ATTEMPTS_MAX = 7  # in a row without a new byte, once there was one
+FIRST_ATTEMPTS_MAX = 2  # while there was none: who waits for an answer is told soon
+BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte: six seconds in all
 EXPIRED = (400, 401, 403, 404, 410)  # what a signed URL that has expired is answered with
 
 _FOR_GOOD = frozenset(
@@ -61,16 +62,17 @@ class RangedSource:
         metrics: Metrics,
         *,
         located: str = "",
-        may_skip: Callable[[], bool] = lambda: True,
+        refuses_ranges: bool = False,
     ) -> None:
         self.pinned = pinned
-        self.refuses_ranges = False
+        self.refuses_ranges = refuses_ranges
         self._exchange = exchange
         self._plan, self._site = plan, site
         self._headers = headers
         self._metrics = metrics
         self._located = located
-        self._may_skip = may_skip
+        self.may_skip: Callable[[], bool] = lambda: True
+        self._has_begun = False
 
     async def chunks(
         self, offset: int, stop: Callable[[], int], first: Answer | None = None
@@ -94,6 +96,7 @@ class RangedSource:
                         skip -= cut
                         fresh = chunk[cut:]
                     if fresh:
+                        self._has_begun = True
                         offset += len(fresh)
                         self._metrics.count("upstream_bytes_total", self._site, by=len(fresh))
                         yield fresh
@@ -108,10 +111,10 @@ class RangedSource:
                 if response is not None:
                     await response.aclose()
             idle = idle + 1 if offset == before else 0
-            if idle >= IDLE_ATTEMPTS_MAX:
+            if idle >= (IDLE_ATTEMPTS_MAX if self._has_begun else FIRST_ATTEMPTS_MAX):
                 break
             self._metrics.count("fill_resumes_total", self._site)
-            await asyncio.sleep(BACKOFF_SECONDS * 2**idle if idle else 0)
+            await asyncio.sleep(BACKOFF_SECONDS * 2 ** (idle - 1) if idle else 0)
         raise broken
 
     async def _open(self, offset: int, end: int) -> tuple[UpstreamResponse, int]:
@@ -131,7 +134,7 @@ class RangedSource:
                 self._located = answer.url
                 if is_whole and not whole:
                     self.refuses_ranges = True
-                    if offset and not self._may_skip():
+                    if offset and not self.may_skip():
                         await response.aclose()
                         raise RangesRefused
                 return response, offset - start

@@ -93,7 +93,7 @@ def plan_claims(
         if board.count >= claims_max:
             break
         _serve(board, offset, end, segment, windowed=parallel > 1)
-    goals = [(offset, _rounded(end, segment, size)) for offset, end in wants]
+    goals = [(offset, _stop(offset, end, segment, size)) for offset, end in wants] if parallel > 1 else []
     if whole:
         goals.append((0, size))
     if parallel > 1:
@@ -115,18 +115,19 @@ def _serve(board: _Board, offset: int, end: int, segment: int, *, windowed: bool
         return
     for position, stop in board.all():
         if position <= hole < stop:
-            if hole - position <= NEAR_BYTES:
+            # Where a claim ends soon, what is on its way already would come twice.
+            if hole - position <= NEAR_BYTES or stop - position <= segment:
                 return
             board.cut_at(hole)
             break
-    stop = _rounded(end, segment, board.size)
+    stop = _stop(hole, end, segment, board.size)
     board.claim(hole, min(stop, _window_end(hole, segment)) if windowed else stop)
 
 
 def _cut_long(board: _Board, segment: int) -> None:
     """Windows for all: a claim to the end of the body leaves nothing to fetch beside it."""
     for number, (position, end) in enumerate(board.running):
-        window_end = _window_end(position, segment)
+        window_end = _window_end(position + NEAR_BYTES, segment)  # what is close is on its way
         if end > window_end:
             board.running[number] = (position, window_end)
             board.cut[number] = window_end
@@ -136,5 +137,7 @@ def _window_end(offset: int, segment: int) -> int:
     return (offset // segment + max(1, WINDOW_BYTES // segment)) * segment
 
 
-def _rounded(end: int, segment: int, size: int) -> int:
-    return min(size, -(-end // segment) * segment)
+def _stop(offset: int, end: int, segment: int, size: int) -> int:
+    """Where to stop for a reader of [offset, end): small ranges are rounded up to their segment, the
+    clients of long ones ask for the next one themselves."""
+    return min(size, -(-end // segment) * segment) if end - offset < segment else end

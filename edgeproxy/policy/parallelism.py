@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PLENTY = 64 << 20  # bytes/s from which on nothing is tried: the way is short, and disks are to be spared
 PERIOD_SECONDS = 1.0  # of one measurement
 GROWTH = 1.1
 REST_PERIODS = 10  # after a try that brought nothing
@@ -34,6 +35,6 @@ class Parallelism:
         count, is_trial, rest = self.count, False, max(0, self.rest - 1)
         if self.is_trial and goodput < self.goodput * GROWTH:
             count, rest = count - 1, REST_PERIODS
-        elif (self.is_trial or not rest) and count < count_max:
+        elif (self.is_trial or not rest) and count < count_max and goodput < PLENTY:
             count, is_trial = count + 1, True
         return Parallelism(max(1, count), now, received, goodput, is_trial, rest)

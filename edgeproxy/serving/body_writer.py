@@ -21,8 +21,8 @@ from edgeproxy.serving.response_head import Framing
 # hold the loop for longer than about a millisecond. Many readers share what one turn of the loop may
 # send, so that a newcomer among two hundred still gets its first byte within milliseconds.
 SENDFILE_BYTES = 2 << 20
-SENDFILE_TURN_BYTES = 8 << 20
-SENDFILE_BYTES_MIN = 64 << 10
+SENDFILE_TURN_BYTES = 16 << 20
+SENDFILE_BYTES_MIN = 128 << 10
 _COPY_BYTES = 128 << 10
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _END_ON_CLOSE = struct.pack("ii", 0, 0)
@@ -130,7 +130,6 @@ class BodyWriter:
         while offset < end:
             share = max(SENDFILE_BYTES_MIN, SENDFILE_TURN_BYTES // len(self._sending))
             size = min(SENDFILE_BYTES, share, end - offset)
-            self._check_size(part, offset + size)
             if not page_cache.holds(part.file.fileno(), offset, size):
                 await self._loop.run_in_executor(None, page_cache.load, part.file.fileno(), offset, size)
             file: Any = part.file  # only its fileno() is used

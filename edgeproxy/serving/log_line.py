@@ -20,6 +20,8 @@ _SECRET = re.compile(
     r"key-pair-id|code)[^=&;#]*=)[^&;#]*",
     re.IGNORECASE | re.ASCII,
 )
+# Paths of the node's own that are capabilities: what follows lets its holder read for a while.
+_CAPABILITY = re.compile(r"(/_(?:cas/xorbs|lfs)/)[^/?#]+", re.ASCII)
 _USERINFO = re.compile(r"//[^/?#@]*@", re.ASCII)
 _UNSAFE = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
@@ -56,6 +58,8 @@ def redacted(url: str) -> str:
     """`url` without user information and without the values of parameters that look like secrets."""
     if "?" in url or ";" in url:
         url = _SECRET.sub(r"\1" + _REDACTED, url)
+    if "/_" in url:
+        url = _CAPABILITY.sub(r"\1" + _REDACTED, url)
     if "@" in url:
         url = _USERINFO.sub("//", url)
     return url

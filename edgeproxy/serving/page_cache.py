@@ -16,7 +16,8 @@ def holds(descriptor: int, offset: int, size: int) -> bool:
         return True
     byte = [bytearray(1)]
     try:
-        for at in (offset, offset + size // 2, offset + size - 1):
+        middle = (offset + size // 2,) if size > _LOAD_BYTES else ()
+        for at in (offset, *middle, offset + size - 1):
             os.preadv(descriptor, byte, at, flag)
     except BlockingIOError:
         return False

@@ -161,22 +161,8 @@ class Nothing:
     message: str
 
 
-Named = (
-    File
-    | Info
-    | Tree
-    | PathsInfo
-    | AuthCheck
-    | XetToken
-    | RepoQuestion
-    | Git
-    | LfsBatch
-    | ImageBlob
-    | ImageManifest
-    | OwnPath
-    | HubQuestion
-    | Nothing
-)
+_OfRepo = File | Info | Tree | PathsInfo | AuthCheck | XetToken | RepoQuestion | Git | LfsBatch
+Named = _OfRepo | ImageBlob | ImageManifest | OwnPath | HubQuestion | Nothing
 
 NO_REPO = Nothing("RepoNotFound", "Repository not found")
 NO_REVISION = Nothing("RevisionNotFound", "Invalid rev id")

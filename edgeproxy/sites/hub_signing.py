@@ -23,7 +23,7 @@ TOKEN_LENGTH_MAX = 8192
 KEY_BYTES_MIN = 16
 REPOSITORY_LENGTH_MAX = 256
 CALLER_LENGTH_MAX = 128
-SUBJECT_LENGTH_MAX = 4096
+SUBJECT_LENGTH_MAX = 4608  # a commit and the longest path of a file
 
 _MAC_BYTES = 16
 _LABEL = b"edgeproxy hub token 1\0"

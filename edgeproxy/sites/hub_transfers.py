@@ -34,6 +34,7 @@ class Transfers:
     def __init__(self, settings: config.Site, asking: Asking, plans: HubPlans) -> None:
         self._xet = settings.xet
         self._xet_above = settings.xet_above
+        self._refuses_uploads = settings.uploads == "refuse"
         self._asking = asking
         self._plans = plans
         self._key = secrets.token_bytes(32)
@@ -188,6 +189,8 @@ class Transfers:
         if isinstance(batch, Response):
             return batch
         if batch.operation is hub_lfs.Operation.UPLOAD:
+            if self._refuses_uploads:
+                return asked.error(403, "", "Uploads are not accepted here.")
             return self._plans.passing(asked.target, asked.own, asked.rewriting, on_repo=True)
         listed = self._granted_listing(asked, repo, "main")
         known: dict[str, int] = {}

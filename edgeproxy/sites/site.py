@@ -69,8 +69,8 @@ class Presentation(Protocol):
 
 
 class Relay(Protocol):
-    """Final touch on the fields of a response that is passed on to one client; pure. `url` is the
-    upstream URL that answered."""
+    """Final touch on the fields of a response that is passed on to one client, or of the node's own word
+    that there is none; pure. `url` is the upstream URL that answered, "" for the node's own."""
 
     def __call__(self, status: int, headers: Headers, url: str) -> Headers: ...
 

@@ -183,3 +183,8 @@ def hand_over(body: str, directory: int, heirs: Sequence[StoredResponse], sync: 
                 os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def is_about(first: StoredResponse, stored: StoredResponse) -> bool:
+    """Whether a body whose footer names `first` is that of `stored`: the same key, or the same digest."""
+    return first.key == stored.key or bool(stored.digest and first.digest == stored.digest)

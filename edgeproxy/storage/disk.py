@@ -13,20 +13,20 @@ import contextlib
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from sqlite3 import Connection
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from edgeproxy.errors import StorageError
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import body_file, partial_rows, record, tables
 from edgeproxy.storage.crash import reach
 from edgeproxy.storage.directory import Directory
-from edgeproxy.storage.disk_room import DiskRoom
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
 from edgeproxy.storage.partial_claims import PartialClaims
+from edgeproxy.storage.piece_uses import PieceUses
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.trouble import ErrorBudget
 
@@ -60,6 +60,19 @@ class OpenedBody:
     data: bytes | None
 
 
+class Room(Protocol):
+    """What keeps the account of the bytes; disk_room.DiskRoom."""
+
+    used: int
+    is_full: bool
+
+    def account(self, size: int) -> None: ...
+
+    def reserve(self, size: int) -> None: ...
+
+    def evict(self, size: int) -> int: ...
+
+
 class DiskTier:
     """`event` (any thread) is told (kind, label, text) of what should be counted and reported;
     `dropped` (any thread) which bodies have left."""
@@ -79,13 +92,15 @@ class DiskTier:
         self.writes = ErrorBudget(limits.errors_max, limits.rest_seconds)
         self.reads = ErrorBudget(limits.errors_max, limits.rest_seconds)
         self.publishing: set[str] = set()  # renamed or about to be, not in the index yet
-        self.room = DiskRoom(self)
+        self.room: Room  # set by whoever opens the tier
         self.event = event
-        self._dropped = dropped
+        self.left = dropped
         self._lock = threading.Lock()
         self._proven = Proven()
         self.claims = PartialClaims()
+        self.uses = PieceUses()
         self._open: dict[str, int] = {}  # bodies held open, and how often
+        self._shrinking: set[str] = set()
         self._footers = threading.Lock()
         self._footers_changed = 0
 
@@ -94,7 +109,7 @@ class DiskTier:
         for budget in (self.writes, self.reads):
             if budget.reason:
                 return f"off: {budget.reason}"
-        return "full" if self.is_full else "ok"
+        return "full" if self.room.is_full else "ok"
 
     # -- accounting ----------------------------------------------------------------------------
 
@@ -102,10 +117,6 @@ class DiskTier:
     def used(self) -> int:
         """Bytes taken by bodies whole, in part, and on their way."""
         return self.room.used
-
-    @property
-    def is_full(self) -> bool:
-        return self.room.is_full
 
     def account(self, size: int) -> None:
         self.room.account(size)
@@ -118,10 +129,19 @@ class DiskTier:
         """Free `size` bytes, least recently used first; gives the bytes freed. Raises StorageError."""
         return self.room.evict(size)
 
-    def is_open(self, body: str) -> bool:
-        """Whether a reader holds the body open."""
+    @contextlib.contextmanager
+    def kept_closed(self, body: str) -> Iterator[bool]:
+        """Nobody opens the body inside the block; false if a reader holds it open."""
         with self._lock:
-            return body in self._open
+            is_closed = body not in self._open and body not in self._shrinking
+            if is_closed:
+                self._shrinking.add(body)
+        try:
+            yield is_closed
+        finally:
+            if is_closed:
+                with self._lock:
+                    self._shrinking.discard(body)
 
     # -- removing ------------------------------------------------------------------------------
 
@@ -145,7 +165,7 @@ class DiskTier:
 
         freed = self.index.submit(forget).result()
         self.account(-freed)
-        self._dropped(bodies)
+        self.left(bodies)
         return freed
 
     def forget_partials(self, bodies: Sequence[str], *, must_go: bool = True) -> int:
@@ -203,8 +223,10 @@ class DiskTier:
             ]
             with self._footers:
                 self._footers_changed += 1
-                body_file.hand_over(body, self.directory.bodies, heirs, self.limits.sync)
-                self._footers_changed += 1
+                try:
+                    body_file.hand_over(body, self.directory.bodies, heirs, self.limits.sync)
+                finally:
+                    self._footers_changed += 1
         except (OSError, StorageError) as error:
             self.event("storage_errors_total", "write", f"disk: the owner of a body cannot change: {error}")
             self.drop([body])
@@ -215,12 +237,16 @@ class DiskTier:
             self._proven.forget(body)
         if not body_file.is_body_id(body):
             return
+        path = body_file.path_of(body)
         try:
-            os.unlink(body_file.path_of(body), dir_fd=self.directory.bodies)
+            os.unlink(path, dir_fd=self.directory.bodies)
+            for folder in (path[:5], path[:2]):  # as far as they are empty; whoever needs one makes it
+                os.rmdir(folder, dir_fd=self.directory.bodies)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return
         except OSError as error:
-            raise self.failed("remove", error) from error
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise self.failed("remove", error) from error
 
     # -- trouble -------------------------------------------------------------------------------
 
@@ -309,12 +335,14 @@ class DiskTier:
         if not body_file.is_body_id(stored.body):
             raise Damaged("not the name of a body")
         with self._lock:
+            if stored.body in self._shrinking:
+                raise StorageError("the body is leaving")
             self._open[stored.body] = self._open.get(stored.body, 0) + 1
         fd = -1
         try:
             fd = body_file.open_regular(body_file.path_of(stored.body), self.directory.bodies)
             footer = self._read_footer(fd, stored.body)
-            if footer.size != stored.body_bytes or not is_about(footer.stored, stored):
+            if footer.size != stored.body_bytes or not body_file.is_about(footer.stored, stored):
                 raise Damaged("a body file is about another response")
             if footer.size <= WHOLE_CHECK_BYTES:
                 self.prove(fd, footer, 0, footer.size)
@@ -369,8 +397,3 @@ class DiskTier:
             if not pieces[number]:
                 body_file.prove_piece(fd, footer, number)
                 pieces[number] = 1
-
-
-def is_about(first: StoredResponse, stored: StoredResponse) -> bool:
-    """Whether a body whose footer names `first` is that of `stored`: the same key, or the same digest."""
-    return first.key == stored.key or bool(stored.digest and first.digest == stored.digest)

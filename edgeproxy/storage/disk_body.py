@@ -55,7 +55,9 @@ class DiskBody:
             raise self._disk.failed("read", error) from error
 
     def slice(self, start: int, end: int) -> Part:
-        self._open()
+        opened = self._open()
+        if self.size > WHOLE_CHECK_BYTES:
+            self._disk.uses.used(opened.body, start, end)
         return FileSlice(self, start, end - start)
 
     def close(self) -> None:

@@ -1,21 +1,19 @@
 """How much the disk tier holds, and what leaves so that more can come.
 
 Bodies, whole and in part, stand in one order: least recently used first. A partial body somebody works
-on is passed over. What is freed is what had been accounted for, so `used` is exact but for what the
-sweep and the owners of partial bodies correct."""
+on is passed over; a large body loses only what is needed (shrinking.py). What is freed is what had been
+accounted for, so `used` is exact but for what the sweep and the owners of partial bodies correct."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from edgeproxy.errors import StorageError
 from edgeproxy.storage.crash import reach
-
-if TYPE_CHECKING:
-    from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.shrinking import LARGE_BYTES, shrink_body, shrink_partial
 
 EVICT_BATCH = 64
 FREE_CHECK_BYTES = 16 << 20
@@ -112,15 +110,36 @@ class DiskRoom:
             with contextlib.ExitStack() as claims:
                 bodies: list[str] = []
                 partials: list[str] = []
-                for last_used, body, allocated, is_partial in rows:
+                for row in rows:
                     if wanted <= 0:
                         break
+                    last_used, body, allocated, is_partial = row
                     place = (last_used, str(body))
                     if is_partial and not claims.enter_context(self._disk.claims.briefly(str(body))):
+                        continue
+                    if (shrunk := self._shrink(row, wanted)) > 0:
+                        yield shrunk
+                        wanted -= shrunk
                         continue
                     (partials if is_partial else bodies).append(str(body))
                     wanted -= allocated if isinstance(allocated, int) else 0
                 yield self._remove(bodies, partials)
+
+    def _shrink(self, row: tuple[object, ...], wanted: int) -> int:
+        """Let a large body lose only what is wanted; gives the bytes freed, 0 if it has to go as a whole."""
+        last_used, body, allocated, is_partial = row
+        if not isinstance(allocated, int) or not isinstance(last_used, float):
+            return 0
+        if allocated <= LARGE_BYTES or allocated - wanted < LARGE_BYTES // 4:
+            return 0
+        try:
+            shrink = shrink_partial if is_partial else shrink_body
+            freed = shrink(self._disk, str(body), wanted, last_used)
+        except StorageError:
+            return 0
+        if freed:
+            self._disk.event("evictions_total", "disk", "")
+        return freed
 
     def _remove(self, bodies: list[str], partials: list[str]) -> int:
         disk, freed = self._disk, 0

@@ -27,6 +27,7 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage.store import Purge, PurgeScope
 
 SCOPES_MAX = 16_384
+VALUE_BYTES_MAX = 64 << 10
 
 
 class Verdict(Enum):

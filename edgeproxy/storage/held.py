@@ -14,6 +14,8 @@ from edgeproxy.storage.memory import Copy, Entry, RamTier
 from edgeproxy.storage.threads import Threads
 from edgeproxy.tasks import Tasks
 
+JUDGE_BATCH = 500  # entries, before others get their turn
+
 
 class Held:
     """Used on the loop only, except `current`. Without a `disk`, what is not in RAM is nowhere."""
@@ -56,6 +58,16 @@ class Held:
             kept.append(stored)
         self.hold(key, tuple(kept))
 
+    async def judge_all(self) -> None:
+        """Compare every entry with the purges known now, so that they may be forgotten."""
+        keys = self._ram.keys()
+        for start in range(0, len(keys), JUDGE_BATCH):
+            for key in keys[start : start + JUDGE_BATCH]:
+                entry = self._ram.find(key)
+                if entry is not None and entry.checked != self._generations.sequence:
+                    self.judge(key, entry)
+            await asyncio.sleep(0)
+
     async def load(self, key: str) -> Entry | None:
         """What is held under `key`, loaded if need be; None when the index cannot tell."""
         entry = self._ram.find(key)
@@ -71,7 +83,10 @@ class Held:
 
     async def _load(self, key: str, disk: DiskTier) -> Entry | None:
         try:
-            found = await self._threads.look_up(disk.find, key)
+            before = -1
+            while before != self._generations.forgotten:  # nothing read before is judged after that
+                before = self._generations.forgotten
+                found = await self._threads.look_up(disk.find, key)
         except StorageError as error:
             self._threads.note("storage_errors_total", "look-up", str(error))
             return None

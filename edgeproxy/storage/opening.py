@@ -11,6 +11,7 @@ from edgeproxy import config
 from edgeproxy.errors import StartError, StorageError
 from edgeproxy.storage.directory import Directory
 from edgeproxy.storage.disk import DiskLimits, DiskTier
+from edgeproxy.storage.disk_room import DiskRoom
 from edgeproxy.storage.generations import Generations, log_line, read_log
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.store import Purge, PurgeScope
@@ -54,6 +55,7 @@ def open_disk(
         raise StartError(f"cache directory {directory.path}: {error}") from error
     limits = DiskLimits(limit, settings.free_space, settings.errors, settings.retry_disk, settings.sync)
     disk = DiskTier(directory, limits, known, event=event, dropped=dropped)
+    disk.room = DiskRoom(disk)
     disk.account(held)
     return Opened(disk, trust, temporary)
 

@@ -184,6 +184,7 @@ class Partial:
     def slice(self, start: int, end: int) -> Part:
         if self.is_closed or not 0 <= start <= end or not self.spans.holds(start, end):
             raise StorageError("bytes that are not there")
+        self._disk.uses.used(self.stored.body, start, end)
         return FileSlice(self, start, end - start)
 
     def read(self, start: int, end: int) -> bytes:

@@ -244,7 +244,7 @@ class Partials:
 
     async def set_aside(self, partial: Partial, why: str) -> None:
         await self._threads.run(self._set_aside, partial, why, self.clock())
-        self._threads.note("quarantined_total", "", "")
+        self._threads.count("quarantined_total")
 
     def _set_aside(self, partial: Partial, why: str, now: float) -> None:
         self._quarantine.take(partial.stored, why, now)

@@ -70,11 +70,12 @@ def _rename(disk: DiskTier, body: str, folder: int) -> None:
                     os.mkdir(name, 0o700, dir_fd=bodies)
     if disk.limits.sync:
         for name in (path[:5], path[:2], "."):
-            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=bodies)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            with contextlib.suppress(FileNotFoundError):  # the body may have been evicted already
+                fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=bodies)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
 
 
 def insert(disk: DiskTier, stored: StoredResponse, allocated: int, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from edgeproxy.errors import StorageError
@@ -25,7 +25,8 @@ REST_SECONDS = 1.0  # several purges in a row are reclaimed together
 
 
 class Purging:
-    """`oldest` gives the purge sequence of the oldest fill that may still commit."""
+    """`oldest` gives the purge sequence of the oldest fill that may still commit; `judge_all` compares what
+    is in RAM with the purges."""
 
     def __init__(
         self,
@@ -34,9 +35,10 @@ class Purging:
         *,
         run: Callable[..., asyncio.Future[Any]],
         oldest: Callable[[], int],
+        judge_all: Callable[[], Awaitable[None]],
     ) -> None:
         self._disk, self._generations = disk, generations
-        self._run, self._oldest = run, oldest
+        self._run, self._oldest, self._judge_all = run, oldest, judge_all
         self._due = asyncio.Event()
         self._log = threading.Lock()
 
@@ -124,6 +126,7 @@ class Purging:
         """Forget hard purges that nothing stored or being stored is older than."""
         if self._disk.index.is_partial:
             return  # bodies not read in yet may be older
+        await self._judge_all()
         self._generations.forget(number)
         await self._run(self._rewrite)
         self._disk.index.submit(

@@ -46,6 +46,19 @@ class StoreStatistics:
     disk_state: str  # "ok", "full", or "off: <why>" while the disk is not used
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One stored response on disk in a list: `stored` has key, name, tags, size and digest. `held_bytes`
+    is what its body takes on disk (all of it for each response that shares it: `stored.body` tells them),
+    of an incomplete one the bytes that are there. `place` is where the next page goes on."""
+
+    place: str
+    stored: StoredResponse
+    held_bytes: int
+    is_complete: bool
+    last_used: float
+
+
 class StoredBody(Protocol):
     """A complete stored body, held open for one answer. `data` is the whole of it if it is in RAM.
 
@@ -188,7 +201,7 @@ class Store(Protocol):
 
     async def link(self, stored: StoredResponse) -> StoredResponse | None:
         """Make `stored` findable with the body whose SHA-256 is `stored.digest`, which is here under
-        another name; None if it is not."""
+        another name; None if it is not. `stored.sequence` is the purge sequence when it was learned."""
         ...
 
     async def freshen(self, old: StoredResponse, new: StoredResponse) -> StoredResponse:
@@ -197,10 +210,18 @@ class Store(Protocol):
 
     async def remove(self, stored: StoredResponse) -> None: ...
 
-    async def purge(self, purge: Purge) -> None: ...
+    async def purge(self, purge: Purge) -> None:
+        """Raises StorageError for a value beyond 64 KiB, which could not be written down."""
+        ...
 
     def stored_keys(self, keys: Sequence[str]) -> frozenset[str]:
         """Which of `keys` have a stored response. Blocks; safe in any thread; for threads only."""
+        ...
+
+    def listing(self, prefix: str, after: str, limit: int) -> tuple[Listed, ...]:
+        """What is on disk under keys that begin with `prefix`, by key: at most `limit` rows behind the
+        place `after` ("" for the first page); fewer are the end. What no look-up would find any more is
+        left out. Blocks; safe in any thread; for threads only. Raises StorageError."""
         ...
 
     def statistics(self) -> StoreStatistics: ...

@@ -17,6 +17,7 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import body_file, record, tables
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.index_upgrade import fill_columns
 from edgeproxy.storage.partial_sweep import sweep_partials
 from edgeproxy.storage.publishing import insert
 from edgeproxy.storage.record import Damaged
@@ -57,6 +58,8 @@ class Sweep:
             self._judge_file(body)
         sweep_partials(self._disk, lambda: self._stopped)
         self._judge_rows()
+        if self._disk.index.is_unfilled:
+            fill_columns(self._disk.index, lambda: self._stopped)
         if self._stopped:
             return
         if self._disk.index.is_partial:

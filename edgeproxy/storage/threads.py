@@ -50,6 +50,10 @@ class Threads:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(work, *arguments)
 
+    def count(self, counter: str) -> None:
+        """Count what has no label. On the loop."""
+        self._metrics.count(counter)
+
     def event(self, counter: str, label: str, text: str) -> None:
         """`note` from any thread."""
         self.call(self.note, counter, label, text)

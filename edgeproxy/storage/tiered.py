@@ -20,9 +20,10 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import crash, eviction
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.disk_body import DiskBody
-from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.generations import VALUE_BYTES_MAX, Generations, Verdict
 from edgeproxy.storage.held import Held
 from edgeproxy.storage.keeping import Keeping
+from edgeproxy.storage.listing import listing
 from edgeproxy.storage.memory import Copy, MemoryBody, RamTier
 from edgeproxy.storage.opening import open_disk
 from edgeproxy.storage.partial import Partial
@@ -30,7 +31,7 @@ from edgeproxy.storage.partials import Partials
 from edgeproxy.storage.purging import Purging
 from edgeproxy.storage.quarantine import Quarantine
 from edgeproxy.storage.record import Damaged
-from edgeproxy.storage.store import Purge, StoreStatistics
+from edgeproxy.storage.store import Listed, Purge, StoreStatistics
 from edgeproxy.storage.sweep import Sweep
 from edgeproxy.storage.threads import Threads, or_undo
 from edgeproxy.storage.upkeep import Upkeep
@@ -111,7 +112,13 @@ class TieredStore:
             generations=self._generations,
             clock=self._clock,
         )
-        self._purging = Purging(disk, self._generations, run=self._threads.run, oldest=self._oldest_fill)
+        self._purging = Purging(
+            disk,
+            self._generations,
+            run=self._threads.run,
+            oldest=self._oldest_fill,
+            judge_all=self._held.judge_all,
+        )
         sweep = Sweep(
             disk,
             self._generations,
@@ -188,6 +195,11 @@ class TieredStore:
                     if any(self._generations.verdict(s) is not Verdict.DEAD for s in self.disk.find(key)):
                         found.add(key)
         return frozenset(found)
+
+    def listing(self, prefix: str, after: str, limit: int) -> tuple[Listed, ...]:
+        if self.disk is None:
+            return ()
+        return listing(self.disk.index, self._generations, prefix, after, limit)
 
     # -- bodies --------------------------------------------------------------------------------
 
@@ -287,6 +299,8 @@ class TieredStore:
     # -- the whole -----------------------------------------------------------------------------
 
     async def purge(self, purge: Purge) -> None:
+        if len(purge.value.encode("utf-8", "replace")) > VALUE_BYTES_MAX:
+            raise StorageError("a purge of a value beyond 64 KiB")
         number = self._generations.purge(purge)
         self._metrics.count("purges_total", purge.scope.value)
         if self._purging is not None:

@@ -38,12 +38,16 @@ class Upkeep:
                     await self._threads.run(self._sweep.run, temporary)
                     temporary = []
                 await self._threads.run(self.tell_touches)
-                (counts,) = await self._threads.look_up(disk.index.read, COUNTS)
-                numbers = (count if isinstance(count, int) else 0 for count in counts)
-                self.responses, self.bodies, self.partials, self.logical_bytes = numbers
+                await self.count()
             except (StorageError, OSError) as error:
                 self._threads.note("storage_errors_total", "sweep", f"sweep: {error}")
             await asyncio.sleep(PERIOD_SECONDS)
+
+    async def count(self) -> None:
+        """Raises StorageError."""
+        (counts,) = await self._threads.look_up(self._disk.index.read, COUNTS)
+        numbers = (count if isinstance(count, int) else 0 for count in counts)
+        self.responses, self.bodies, self.partials, self.logical_bytes = numbers
 
     def stop(self) -> None:
         """End a running sweep soon."""

@@ -6,7 +6,7 @@ import pytest
 
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Admin
-from edgeproxy.errors import RequestError
+from edgeproxy.errors import RequestError, StorageError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.storage.store import Purge
@@ -20,6 +20,7 @@ class FakeNode:
     purges: list[Purge] = field(default_factory=list)
     explained: list[tuple[str, str, Headers]] = field(default_factory=list)
     fault: Exception | None = None
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def status(self) -> dict[str, Any]:
         if self.fault is not None:
@@ -33,6 +34,12 @@ class FakeNode:
         if purge.value == "absent":
             raise RequestError(404, "no site has this name")
         self.purges.append(purge)
+
+    async def listing(self, prefix: str, after: str, limit: int) -> list[dict[str, Any]]:
+        if prefix == "trouble":
+            raise StorageError("the index is gone")
+        found = [row for row in self.rows if row["key"].startswith(prefix) and row["place"] > after]
+        return found[:limit]
 
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
         self.explained.append((url, method, headers))

@@ -157,3 +157,51 @@ async def test_a_purge_of_what_does_not_exist_has_the_nodes_status(start: Any) -
     running = await start()
     status, content = await post(f"{running.url}/api/v1/purge", b'{"scope": "site", "value": "absent"}')
     assert (status, content) == (404, {"error": "no site has this name"})
+
+
+def row(key: str) -> dict[str, Any]:
+    return {"key": key, "place": f"{key} w1", "name": "x", "tags": ["t"], "size_bytes": 2}
+
+
+async def test_ls_gives_pages_by_prefix(start: Any) -> None:
+    running = await start()
+    running.node.rows = [row(f"http://o/{letter}") for letter in "abc"] + [row("http://p/d")]
+    status, first = await get(f"{running.url}/api/v1/ls", prefix="http://o/", limit="2")
+    assert (status, [found["key"] for found in first["rows"]]) == (200, ["http://o/a", "http://o/b"])
+    assert first["rows"][0] == row("http://o/a")
+    status, second = await get(
+        f"{running.url}/api/v1/ls", prefix="http://o/", after=first["after"], limit="2"
+    )
+    assert (second["after"], [found["key"] for found in second["rows"]]) == ("", ["http://o/c"])
+
+
+async def test_ls_says_when_the_store_cannot_tell(start: Any) -> None:
+    running = await start()
+    status, content = await get(f"{running.url}/api/v1/ls", prefix="trouble")
+    assert (status, content) == (503, {"error": "the index is gone"})
+
+
+async def test_ls_of_nothing_is_an_empty_page(start: Any) -> None:
+    running = await start()
+    assert await get(f"{running.url}/api/v1/ls") == (200, {"rows": [], "after": ""})
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": "0"},
+        {"limit": "1001"},
+        {"limit": "²"},
+        {"limit": ""},
+        {"what": "x"},
+        {"prefix": "x" * 16385},
+    ],
+)
+async def test_ls_refuses_what_it_does_not_know(start: Any, query: Any) -> None:
+    running = await start()
+    # The longest prefix does not fit into a request line of this server: it may refuse on its own.
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{running.url}/api/v1/ls", params=query) as answer,
+    ):
+        assert answer.status == 400

@@ -36,7 +36,7 @@ def test_traffic_is_a_row_for_each_site_with_its_hit_ratio() -> None:
 
 
 def test_the_store_is_told_under_the_names_of_its_statistics() -> None:
-    told = store_status(StoreStatistics(1, 2, 3, 4, 5, 6, 7, "ok"))
+    told = store_status(StoreStatistics(1, 2, 3, 4, 5, 6, 7, 8, 9, "ok"))
     assert told["memory_bytes"] == 1
     assert told["disk_bytes_max"] == 5
     assert told["disk_state"] == "ok"

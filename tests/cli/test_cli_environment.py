@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeproxy.cli.environment import node_url, rendered, variables
-from edgeproxy.config import Config, Site, default_site
+from edgeproxy.config import Config, Site, default_sites
 
 FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
 
@@ -27,7 +27,7 @@ def test_the_first_usable_address_is_the_nodes_url(addresses: list[str], url: st
 
 def test_only_kinds_that_are_configured_get_variables() -> None:
     assert variables(Config(site=[FILES]), "http://127.0.0.1:8080") == {}
-    found = variables(Config(site=[FILES, default_site()]), "http://127.0.0.1:8080")
+    found = variables(Config(site=[FILES, default_sites()[0]]), "http://127.0.0.1:8080")
     assert set(found) == {"PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"}
     hub = Site(name="hf", kind="huggingface", mount="/hf")
     assert variables(Config(site=[hub]), "http://127.0.0.1:1") == {"HF_ENDPOINT": "http://127.0.0.1:1/hf"}
@@ -35,7 +35,7 @@ def test_only_kinds_that_are_configured_get_variables() -> None:
 
 def test_the_first_index_wins() -> None:
     other = Site(name="other", kind="python-index", mount="/other")
-    found = variables(Config(site=[other, default_site()]), "http://127.0.0.1:1")
+    found = variables(Config(site=[other, default_sites()[0]]), "http://127.0.0.1:1")
     assert set(found.values()) == {"http://127.0.0.1:1/other/simple/"}
 
 
@@ -51,7 +51,7 @@ def test_the_first_index_wins() -> None:
     ],
 )
 def test_pip_must_trust_plain_http_off_loopback(url: str, trusted: str | None) -> None:
-    assert variables(Config(site=[default_site()]), url).get("PIP_TRUSTED_HOST") == trusted
+    assert variables(Config(site=[default_sites()[0]]), url).get("PIP_TRUSTED_HOST") == trusted
 
 
 @settings(max_examples=20, deadline=None)

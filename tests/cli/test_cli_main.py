@@ -9,7 +9,7 @@ def test_help_and_version_are_there(run: Any) -> None:
     assert edgeproxy.__version__ in run("--version").out
     ended = run("--help")
     assert ended.code == 0
-    for command in ("serve", "check", "explain", "purge", "status", "env"):
+    for command in ("serve", "check", "status", "ls", "explain", "purge", "warm", "env"):
         assert command in ended.out
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edgeproxy.cli.serve import hints
-from edgeproxy.config import Config, Listen, Site, default_site
+from edgeproxy.config import Config, Listen, Site, default_sites
 from edgeproxy.errors import StartError
 
 
@@ -34,7 +34,7 @@ def test_the_node_gets_the_whole_configuration(run: Any, node: Any) -> None:
     (config,) = node.served
     assert config.cache.disk == 1 << 30
     assert config.node.offline
-    assert config.site == [default_site()]
+    assert config.site == [*default_sites()]
 
 
 def test_the_nodes_result_is_the_exit_status(run: Any, node: Any) -> None:
@@ -55,7 +55,7 @@ def test_nothing_is_started_with_a_wrong_configuration(run: Any, node: Any) -> N
 
 
 def test_the_hints_say_how_to_point_clients_at_the_node() -> None:
-    told = hints(Config(site=[default_site(), Site(name="files", mount="/f")]))
+    told = hints(Config(site=[default_sites()[0], Site(name="files", mount="/f")]))
     assert "pip install --index-url http://127.0.0.1:8080/pypi/simple/ ..." in told
     assert "uv pip install --default-index http://127.0.0.1:8080/pypi/simple/" in told
     assert "files: http://127.0.0.1:8080/f/" in told

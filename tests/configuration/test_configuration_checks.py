@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from edgeproxy.config import Admin, Config, Listen, Node, Section, Site, default_site
+from edgeproxy.config import Admin, Config, Listen, Node, Section, Site, default_sites
 from edgeproxy.configuration.checks import check
 from edgeproxy.errors import ConfigurationError
 
@@ -18,7 +18,7 @@ def config(*parts: Section) -> Config:
 
 GOOD = [
     config(),
-    config(default_site(), generic()),
+    config(default_sites()[0], generic()),
     config(Admin(listen="")),
     config(Admin(listen="0.0.0.0:0", token="t")),
     config(Admin(listen="unix:/run/admin")),
@@ -26,7 +26,7 @@ GOOD = [
     config(generic(mount="", hosts=["a.example:8080"])),
     config(generic(hosts=["a"]), generic(name="other", hosts=["b"])),
     config(generic(), generic(name="other", hosts=["b"])),
-    config(generic(mount="/"), default_site()),
+    config(generic(mount="/"), default_sites()[0]),
     config(Listen(http=["127.0.0.1:0", "127.0.0.1:0"])),
     config(generic(rewrite=[["/a", "/b"]])),
 ]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeproxy.config import Config, default_site
+from edgeproxy.config import Config, default_sites
 from edgeproxy.configuration.source import FILE_BYTES_MAX, load
 from edgeproxy.errors import ConfigurationError
 
@@ -36,9 +36,9 @@ ttl = "1h"
 """
 
 
-def test_without_any_source_there_are_the_defaults_and_the_default_site() -> None:
+def test_without_any_source_there_are_the_defaults_and_the_default_sites() -> None:
     config = load(None, [], {})
-    assert config == Config(site=[default_site()])
+    assert config == Config(site=[*default_sites()])
 
 
 def test_the_file_replaces_the_default_site(tmp_path: Path) -> None:
@@ -77,15 +77,15 @@ def test_a_setting_addresses_a_site_by_its_name(tmp_path: Path) -> None:
     assert config.site[0].origin == "http://127.0.0.1:1/a=b"
 
 
-def test_a_setting_can_change_the_default_site() -> None:
+def test_a_setting_can_change_the_default_sites() -> None:
     config = load(None, ["site.pypi.index=http://127.0.0.1:9100/simple/"], {})
     assert config.site[0].index == "http://127.0.0.1:9100/simple/"
-    assert config.site[0].mount == default_site().mount
+    assert config.site[0].mount == default_sites()[0].mount
 
 
 def test_settings_add_a_site_when_they_tell_its_kind() -> None:
     settings = ["site.f.kind=generic", "site.f.mount=/f", "site.f.origin=http://127.0.0.1:9"]
-    assert [site.name for site in load(None, settings, {}).site] == ["pypi", "f"]
+    assert [site.name for site in load(None, settings, {}).site] == ["pypi", "hf", "f"]
     error = refused(None, ["site.pipy.mount=/f"])
     assert error.path == "site.pipy"
     assert "did you mean pypi?" in str(error)
@@ -103,7 +103,7 @@ def test_the_environment_addresses_sites_as_well(tmp_path: Path) -> None:
             "EDGEPROXY_SITE_F_ORIGIN": "http://127.0.0.1:9",
         },
     )
-    assert added.site[1].name == "f"
+    assert added.site[-1].name == "f"
 
 
 def test_lists_are_written_with_commas_in_environment_and_settings() -> None:

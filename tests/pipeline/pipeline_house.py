@@ -26,6 +26,7 @@ from edgeproxy.pipeline.from_upstream import FromUpstream
 from edgeproxy.pipeline.handler import Pipeline
 from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.large_bodies import LargeBodies
+from edgeproxy.pipeline.large_fills import LargeFills
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
@@ -376,7 +377,7 @@ class House:
             self.reports.append,
             self.distrust,
         )
-        self.fills = Fills(parts)
+        self.fills, self.large_fills = Fills(parts), LargeFills(parts)
         views = Views(self.store, self.tasks, self.threads)
         answers = Answers(
             node="edge", via="edge", ranges_max=16, store=self.store, clock=clock, distrust=self.distrust
@@ -392,12 +393,15 @@ class House:
             clock=clock,
         )
         from_store = FromStore(self.store, views, answers)
-        self.large = LargeBodies(parts, via="edge", answers=answers, passing=passing, from_store=from_store)
-        passing.invalidate_parts = self.large.invalidate
+        self.large = LargeBodies(
+            parts, self.large_fills, via="edge", answers=answers, passing=passing, from_store=from_store
+        )
+        passing.invalidate_parts = self.large_fills.invalidate
         from_upstream = FromUpstream(
             via="edge",
             fills=self.fills,
             large=self.large,
+            large_fills=self.large_fills,
             views=views,
             passing=passing,
             from_store=from_store,
@@ -405,7 +409,9 @@ class House:
             clock=clock,
         )
         self.refresh = Refresh(self.store, from_upstream, clock)
-        self.inquiries = Inquiries(answers=answers, tasks=self.tasks, threads=self.threads, clock=clock)
+        self.inquiries = Inquiries(
+            store=self.store, metrics=self.metrics, tasks=self.tasks, threads=self.threads, clock=clock
+        )
         self.prefetch = Prefetch(tasks=self.tasks, metrics=self.metrics, clock=clock, jobs=1)
         self.handler = Pipeline(
             via="edge",

@@ -221,12 +221,15 @@ async def test_a_cut_body_goes_on_where_it_stopped(house: House, origin: RangeOr
     assert origin.asked[2][0] == 53 * PIECE
 
 
-async def test_an_origin_that_never_gets_on_fails_the_readers(house: House, origin: RangeOrigin) -> None:
+async def test_an_origin_that_never_gets_on_fails_the_readers(
+    house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeproxy.pipeline.ranged_source.BACKOFF_SECONDS", 0.001)
     origin.faults = {0: cut_after(10), **{n: cut_after(0) for n in range(1, 20)}}
     with pytest.raises(BodyAborted):
         await get(house)
     await house.fills_end()
-    assert len(origin.asked) < 8
+    assert len(origin.asked) < 10
     origin.faults = {}
     assert (await get(house))[1] == BODY
     assert origin.asked[-1][0] == 10 * PIECE, "what was there has been kept"
@@ -427,6 +430,12 @@ async def test_a_store_that_fails_leaves_the_clients_their_bytes(house: House, o
     got = await asyncio.gather(get(house), get(house))
     assert [data for _, data, _ in got] == [BODY, BODY]
     assert house.store.kept == {}
+    await house.fills_end()
+    assert house.store.partials[0].spans.total, "what the store has taken stays"
+    house.store.fail_writes_after = 1
+    assert (await get(house))[1] == BODY, "the rest again for each client alone"
+    await house.fills_end()
+    house.store.partials.clear()
     house.store.fail_writes_after = 0
     assert (await get(house))[1] == BODY
 

@@ -17,6 +17,8 @@ from edgeproxy.serving.log_line import combined_line, json_line, redacted
         ("/a?b=c&X-Amz-Signature=s", "/a?b=c&X-Amz-Signature=REDACTED"),
         ("/a?Policy=p;Key-Pair-Id=q", "/a?Policy=REDACTED;Key-Pair-Id=REDACTED"),
         ("/a?API_KEY=s", "/a?API_KEY=REDACTED"),
+        ("/hf/_cas/xorbs/abc/0?x=1", "/hf/_cas/xorbs/REDACTED/0?x=1"),
+        ("/hf/_lfs/abc", "/hf/_lfs/REDACTED"),
         ("/http://user:password@host/x", "/http://host/x"),
         ("/a@b", "/a@b"),
     ],

@@ -88,10 +88,11 @@ def test_one_mount_may_serve_different_hosts(context: SiteContext) -> None:
     assert routed[0].name == "b"
 
 
-def test_without_a_site_the_index_pip_uses_is_served(
+def test_without_a_site_the_index_pip_uses_and_the_public_hub_are_served(
     context: SiteContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
     table = build_sites([], context)
-    assert table.mounts == ("/pypi",)
+    assert table.mounts == ("/pypi", "/hf")
     assert table.named("pypi") is not None
+    assert table.named("hf") is not None

@@ -101,3 +101,13 @@ async def test_a_body_that_cannot_be_removed_does_not_stand_in_the_way_of_others
         assert await stand.get("old") is None
         assert await stand.put("new", LARGE)
         assert await stand.get("new") == LARGE
+
+
+async def test_folders_go_with_their_last_file(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        stored = await stand.put("k", LARGE)
+        assert list((tmp_path / "c" / "bodies").iterdir())
+        await stand.store.remove(stored)
+        assert list((tmp_path / "c" / "bodies").iterdir()) == []
+        assert await stand.put("k", LARGE)
+        assert await stand.get("k") == LARGE

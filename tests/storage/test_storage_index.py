@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from storage_stand import response
 
@@ -55,3 +57,19 @@ def test_a_closed_index_refuses_at_once(known):
         known.submit(lambda c: None)
     with pytest.raises(StorageError):
         known.read("select 1")
+
+
+def test_work_that_fails_takes_no_other_work_down_with_it(known):
+    gate = threading.Event()
+    known.submit(lambda c: gate.wait(10) and None)  # so that the rest is one batch
+
+    def broken(connection):
+        connection.execute("delete from facts")
+        raise ValueError("broken")
+
+    futures = [known.submit(work) for work in (lambda c: 1, broken, lambda c: 2)]
+    gate.set()
+    assert (futures[0].result(5), futures[2].result(5)) == (1, 2)
+    with pytest.raises(StorageError, match="broken"):
+        futures[1].result(5)
+    assert known.read("select count(*) from facts") != [(0,)]

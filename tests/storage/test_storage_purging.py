@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from storage_stand import opened
 
+from edgeproxy.errors import StorageError
 from edgeproxy.storage.generations import read_log
 from edgeproxy.storage.store import Purge, PurgeScope
 
@@ -30,3 +32,23 @@ async def test_a_fill_older_than_a_purge_that_was_forgotten_is_not_kept(tmp_path
         assert await stand.get("other") == b"stays", "what was stored before is not in doubt"
         assert await stand.put("slow", b"from after it") is not None
         assert await stand.get("slow") == b"from after it"
+
+
+async def test_what_is_in_ram_stays_purged_when_the_purge_is_forgotten(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        await stand.put("a", b"small", tags=("t",))
+        await stand.put("b", b"small", tags=("u",))
+        await stand.on_disk()
+        await stand.store.purge(Purge(PurgeScope.TAG, "t"))
+        await stand.store._purging.reclaim()
+        await stand.store._purging._compact(stand.store.sequence)
+        assert await stand.get("a") is None
+        assert await stand.get("b") == b"small"
+
+
+async def test_a_value_too_long_to_be_written_down_is_refused(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        before = stand.store.sequence
+        with pytest.raises(StorageError):
+            await stand.store.purge(Purge(PurgeScope.TAG, "t" * 65_537))
+        assert stand.store.sequence == before

@@ -1,0 +1,58 @@
+"""Wrong bytes are set aside, within bounds."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from storage_stand import NOW, opened, response
+
+
+async def set_aside(stand, key, size, why="another digest"):
+    body = await stand.store.create_partial(response(key, body_bytes=size, digest="ab" * 32), sequence=0)
+    await body.write(0, [key[:1].encode() * size])
+    await body.sync()
+    await body.quarantine(why)
+    body.close()
+    return body.stored.body
+
+
+def names(directory):
+    return {path.name for path in (directory / "quarantine").iterdir()}
+
+
+async def test_wrong_bytes_leave_the_store_and_stay_for_a_look(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        body = await set_aside(stand, "k", 50_000)
+        assert names(tmp_path / "c") == {body, f"{body}.json"}
+        assert (tmp_path / "c" / "quarantine" / body).read_bytes() == b"k" * 50_000
+        facts = json.loads((tmp_path / "c" / "quarantine" / f"{body}.json").read_bytes())
+        assert facts["key"] == "k"
+        assert facts["why"] == "another digest"
+        assert facts["expected"] == "ab" * 32
+        assert facts["when"] >= NOW
+        assert await stand.store.lookup_partial("k") == ()
+        assert stand.store.disk.used == 0
+        assert stand.metrics.value("quarantined_total") == 1
+
+
+async def test_the_oldest_leave_for_the_youngest(tmp_path):
+    async with opened(tmp_path / "c", quarantine=130_000) as stand:
+        bodies = [await set_aside(stand, f"{n}", 49_152) for n in range(4)]
+        assert names(tmp_path / "c") == {f"{b}{end}" for b in bodies[2:] for end in ("", ".json")}
+
+
+@pytest.mark.parametrize("changes", [{"quarantine": 0}, {"quarantine": 40_000}, {"free_space": 1 << 50}])
+async def test_without_room_they_are_removed(tmp_path, changes):
+    async with opened(tmp_path / "c", **{**changes, "free_space": 0}) as stand:
+        if "free_space" in changes:
+            limits = stand.store.disk.limits
+            body = await stand.store.create_partial(response("k", body_bytes=10), sequence=0)
+            await body.write(0, [b"0123456789"])
+            object.__setattr__(limits, "free_bytes_min", 1 << 50)
+            await body.quarantine("why")
+            body.close()
+        else:
+            await set_aside(stand, "k", 50_000)
+        assert names(tmp_path / "c") == set()
+        assert list((tmp_path / "c" / "partial").iterdir()) == []
