@@ -45,7 +45,7 @@ from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.sites.registry import build_sites
 from edgeproxy.sites.site import Plan, SiteContext
-from edgeproxy.storage.store import Purge, PurgeScope
+from edgeproxy.storage.store import Listed, Purge, PurgeScope
 from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.client import CurlUpstream
@@ -282,6 +282,16 @@ class Node:
         found = await loop.run_in_executor(self._threads, self._store.listing, prefix, after, limit)
         return listing_rows(found)
 
+    async def _parts_of(self, plan: Plan) -> list[Listed]:
+        """What is there in part for the body of `plan`, under any name."""
+        found = await self._store.lookup_partial(plan.key, plan.expected.sha256)
+        loop = asyncio.get_running_loop()
+        rows: list[Listed] = []
+        for key in {stored.key for stored in found}:
+            listed = await loop.run_in_executor(self._threads, self._store.listing, key, "", 4)
+            rows += [row for row in listed if row.stored.key == key and not row.is_complete]
+        return rows
+
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
         request, now = _as_request(url, method, headers), self._clock()
         routed = self._sites.route(request)
@@ -292,7 +302,9 @@ class Node:
         if isinstance(plan, Response):
             return explanation(site=site.name, method=method, url=url, plan=plan, now=now)
         variants = await self._store.lookup(plan.key)
+        parts = await self._parts_of(plan)
         return explanation(
+            parts=parts,
             site=site.name,
             method=method,
             url=url,

@@ -11,6 +11,7 @@ from edgeproxy.message import Response
 from edgeproxy.policy.decision import Before, Bypass, Hit, Miss, Refuse, Revalidate, Stale
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
+from edgeproxy.storage.store import Listed
 
 _SHOWN_FIELDS = frozenset(
     {
@@ -35,12 +36,13 @@ def explanation(
     plan: Plan | Response | None,
     variants: Sequence[StoredResponse] = (),
     decision: Before | None = None,
+    parts: Sequence[Listed] = (),
     now: float,
 ) -> dict[str, Any]:
     """How a request would be answered at `now` (wall-clock seconds), for /api/v1/explain.
 
     `plan` is what the site said (None: no site is responsible); `decision` is policy's first answer.
-    The variant the decision chose comes first among "stored"."""
+    The variant the decision chose comes first among "stored"; `parts` are bodies that are not whole."""
     told: dict[str, Any] = {"method": method, "url": url, "site": site}
     if plan is None:
         return {**told, "decision": "refuse", "why": "no site is responsible for this URL"}
@@ -56,6 +58,10 @@ def explanation(
         "is_stored": bool(variants),
         "stored": [stored_response(stored, now) for stored in ordered],
     }
+    if plan.expected.sha256 or plan.expected.size is not None:
+        told["expected"] = {"sha256": plan.expected.sha256, "size": plan.expected.size}
+    if parts:
+        told["in_part"] = [_part(row, now) for row in parts]
     if chosen is not None:
         told["freshness"] = freshness(chosen, now)
     return told | (_decided(decision) if decision is not None else {})
@@ -72,6 +78,18 @@ def stored_response(stored: StoredResponse, now: float) -> dict[str, Any]:
         "selecting": {name: value for name, value in stored.selecting if name != "authorization"},
         "fields": [[name, value] for name, value in stored.fields if name.lower() in _SHOWN_FIELDS],
         "tags": list(stored.tags),
+    }
+
+
+def _part(row: Listed, now: float) -> dict[str, Any]:
+    """A body of which something is there: ranges within that are hits, the rest is fetched."""
+    stored = row.stored
+    return {
+        "key": stored.key,
+        "held_bytes": row.held_bytes,
+        "body_bytes": stored.body_bytes,
+        "digest": stored.digest,
+        "is_fresh": now < stored.fresh_until,
     }
 
 

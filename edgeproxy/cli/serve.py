@@ -36,7 +36,11 @@ def hints(config: Config) -> str:
         lines += [
             f"pip: pip install --index-url {index}{option} ...",
             f"uv:  uv pip install --default-index {index} ...",
-            'all: eval "$(edgeproxy env)"',
         ]
+    endpoint = variables(config, url).get("HF_ENDPOINT")
+    if endpoint:
+        lines.append(f"hf:  HF_ENDPOINT={endpoint} hf download ...")
+    if lines:
+        lines.append('all: eval "$(edgeproxy env)"')
     lines += [f"{site.name}: {site_url(url, site)}/" for site in config.site if site.kind == "generic"]
     return "".join(f"{line}\n" for line in lines)

@@ -34,6 +34,9 @@ from edgeproxy.storage.store import PartialBody
 
 SEGMENT_BYTES = 4 << 20
 SEGMENTS_MAX = 4096
+# A running exchange is cut when others are to run beside it, and what is on its way comes twice (about
+# 512 KiB): a thousandth of a body of this size.
+PARALLEL_BYTES_MIN = 512 << 20
 HASH_BYTES = 4 << 20  # read back and hashed in one go
 TICK_SECONDS = 0.5
 IDLE_SECONDS = 1.0  # a fill nobody reads is kept this long: clients come back for the next range
@@ -303,7 +306,7 @@ class LargeFill:
     def _measure(self) -> None:
         now = asyncio.get_running_loop().time()
         most = self.parts.settings.parallel
-        if self.source.refuses_ranges or self.parts.settings.fetches <= 1:
+        if self.source.refuses_ranges or self.size < PARALLEL_BYTES_MIN:
             most = 1
         self._side_by_side = self._side_by_side.measured(now, self._received, most)
 

@@ -116,7 +116,7 @@ def _serve(board: _Board, offset: int, end: int, segment: int, *, windowed: bool
     for position, stop in board.all():
         if position <= hole < stop:
             # Where a claim ends soon, what is on its way already would come twice.
-            if hole - position <= NEAR_BYTES or stop - position <= segment:
+            if hole - position <= NEAR_BYTES or stop - position <= 2 * segment:
                 return
             board.cut_at(hole)
             break

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -9,7 +10,8 @@ from edgeproxy.message import ForwardReason, Headers, Response
 from edgeproxy.policy.decision import Before, Bypass, Hit, Miss, Refuse, Revalidate, Stale
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import Plan
+from edgeproxy.sites.site import Expected, Plan
+from edgeproxy.storage.store import Listed
 from edgeproxy.upstream.upstream import Origin
 
 NOW = 1_000_000.0
@@ -87,6 +89,15 @@ def test_a_soft_purge_is_named() -> None:
     purged = msgspec.structs.replace(STORED, fresh_until=0.0)
     content = told(Revalidate(purged, Headers(), ForwardReason.STALE, "purged"), PLAN, purged)
     assert "soft purge" in content["freshness"]["arithmetic"]
+
+
+def test_what_is_there_in_part_is_told() -> None:
+    part = Listed("p", msgspec.structs.replace(STORED, body_bytes=1000), 10, False, 0.0)
+    plan = replace(PLAN, expected=Expected("ab" * 32, 1000))
+    content = explanation(site="s", method="GET", url="/a", plan=plan, parts=[part], now=STORED.born)
+    assert content["expected"] == {"sha256": "ab" * 32, "size": 1000}
+    assert content["in_part"][0]["held_bytes"] == 10
+    assert content["in_part"][0]["is_fresh"]
 
 
 def test_a_site_that_answers_itself_and_no_site_at_all() -> None:

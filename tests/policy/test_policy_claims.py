@@ -109,6 +109,6 @@ def test_no_byte_is_fetched_twice_and_every_reader_is_served(
     for offset, end in readers:
         hole = present.upto(offset)
         if hole < end:
-            assert any(p <= hole < e and (hole - p <= NEAR_BYTES or e - p <= 4 * MiB) for p, e in after)
+            assert any(p <= hole < e and (hole - p <= NEAR_BYTES or e - p <= 8 * MiB) for p, e in after)
     if whole and present.total < SIZE:
         assert after
