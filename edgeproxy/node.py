@@ -86,7 +86,7 @@ class Node:
     def _build_upstream(self) -> Breaker:
         settings = self._config.upstream
         self._resolver = Resolver(settings)
-        client = CurlUpstream(settings, self._resolver, metrics=self.metrics, clock=self._clock)
+        client = CurlUpstream(settings, self._resolver, metrics=self.metrics)
         return Breaker(client)
 
     def _site_context(self) -> SiteContext:

@@ -14,7 +14,7 @@ from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.exchange import Answer, Exchange
 from edgeproxy.pipeline.refusal import bad_answer
-from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, judge, strong_tag
+from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, judge
 from edgeproxy.sites.site import Plan
 from edgeproxy.upstream.upstream import UpstreamResponse
 
@@ -159,8 +159,3 @@ class RangedSource:
             await answer.response.aclose()
             self._located = ""
         return await self._exchange.ask(self._plan, self._site, "GET", headers)
-
-
-def pinned_of(size: int, headers: Headers, *, digest_known: bool) -> Pinned:
-    """The representation that a response with `headers` belongs to."""
-    return Pinned(size, strong_tag(headers), digest_known)

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 from edgeproxy.message import Headers, Request
 from edgeproxy.policy import hop_by_hop, variant
-from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.policy.structured import split_list
 
 # Set by us or by nobody: an origin that reads them would believe the client.
@@ -161,9 +160,3 @@ def client_headers(headers: Headers, node: str, version: str = "1.1") -> Headers
     (framing is the server's). `version` is that in which upstream answered."""
     travelling = hop_by_hop.end_to_end(headers).without(("Content-Length",))
     return _appending(travelling, "Via", f"{version} {pseudonym(node)}")
-
-
-def stored_headers(stored: StoredResponse, node: str, now: float) -> Headers:
-    """Fields of an answer from store: with Age and Via (RFC 9111 section 4)."""
-    aged = Headers((*stored.fields, ("Age", str(int(stored.age(now))))))
-    return _appending(aged, "Via", f"1.1 {pseudonym(node)}")

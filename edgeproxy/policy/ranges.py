@@ -125,11 +125,3 @@ def part_head(boundary: str, content_type: str, slice_: Slice, size: int) -> byt
 
 def multipart_end(boundary: str) -> bytes:
     return f"\r\n--{boundary}--\r\n".encode("ascii")
-
-
-def multipart_bytes(boundary: str, content_type: str, slices: Sequence[Slice], size: int) -> int:
-    """The length of the whole multipart body."""
-    parts = sum(
-        len(part_head(boundary, content_type, slice_, size)) + slice_[1] - slice_[0] for slice_ in slices
-    )
-    return parts + len(multipart_end(boundary))

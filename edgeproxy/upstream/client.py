@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import Protocol
 
 import pycurl
 
 from edgeproxy.config import UpstreamSection
 from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
-from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.address_guard import Address, permitted
@@ -25,7 +23,6 @@ from edgeproxy.upstream.upload import Upload
 from edgeproxy.upstream.upstream import UpstreamRequest, UpstreamResponse
 
 _IDLE_HANDLES_MAX = 128
-_RECENT_FAILURES = 32
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 
 
@@ -35,31 +32,17 @@ class Resolves(Protocol):
     async def resolve(self, host: str) -> tuple[Address, ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An exchange that failed before its response head, for the status page."""
-
-    at: float
-    url: str
-    error: ProxyError
-    message: str
-
-
 class CurlUpstream:
     """Implements Upstream over HTTP/1.1, and over HTTP/2 where TLS negotiates it."""
 
-    def __init__(
-        self, settings: UpstreamSection, resolver: Resolves, *, metrics: Metrics, clock: Clock
-    ) -> None:
+    def __init__(self, settings: UpstreamSection, resolver: Resolves, *, metrics: Metrics) -> None:
         self._settings = settings
         self._resolver = resolver
-        self._clock = clock
         self._ca_file = ca_bundle(settings.ca_file)
         self._idle: deque[Easy] = deque()
         self._running: set[Transfer] = set()
         self._quiet = asyncio.Event()
         self._connections = Connections()
-        self._failures: deque[Failure] = deque(maxlen=_RECENT_FAILURES)
         self._tasks = Tasks(lambda _name, _error: metrics.count("task_errors_total"))
         self._multi = pycurl.AsyncCurlMulti()
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, settings.connections)
@@ -74,18 +57,8 @@ class CurlUpstream:
         """Transfers in flight."""
         return len(self._running)
 
-    def recent_failures(self) -> tuple[Failure, ...]:
-        return tuple(self._failures)
-
     async def fetch(self, request: UpstreamRequest) -> UpstreamResponse:
         """Raises UpstreamError; what reading `request.body` raises passes through."""
-        try:
-            return await self._fetch(request)
-        except UpstreamError as error:
-            self._failures.append(Failure(self._clock(), request.origin.url, error.error, str(error)[:200]))
-            raise
-
-    async def _fetch(self, request: UpstreamRequest) -> UpstreamResponse:
         if self._multi.closed:
             raise UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, "closing", sent=False)
         check(request)

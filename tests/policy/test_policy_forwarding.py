@@ -7,7 +7,7 @@ import pytest
 
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Headers, Request
-from edgeproxy.policy.forwarding import client_headers, for_fill, loops, stored_headers, upstream_headers
+from edgeproxy.policy.forwarding import client_headers, for_fill, loops, upstream_headers
 from edgeproxy.policy.stored import StoredResponse
 
 Get = Callable[..., Request]
@@ -110,10 +110,3 @@ def test_an_answer_loses_connection_fields_and_framing_and_gains_via() -> None:
         [("Connection", "x"), ("X", "1"), ("Content-Length", "3"), ("A", "2"), ("Via", "1.1 up")]
     )
     assert client_headers(headers, "edge-1", "2").pairs == (("A", "2"), ("Via", "1.1 up, 2 edge-1"))
-
-
-def test_an_answer_from_store_tells_its_age(store: Store, now: float) -> None:
-    stored = store(("Cache-Control", "max-age=60"), ("Age", "30"))
-    headers = stored_headers(stored, "edge-1", now + 3.5)
-    assert headers.all("Age") == ("33",)
-    assert headers.get("Via") == "1.1 edge-1"

@@ -273,7 +273,7 @@ async def test_no_descriptor_is_left_behind(origin: RawOrigin, names: Loopback) 
         pytest.skip("no /proc")
     counts = []
     for _ in range(3):
-        upstream = CurlUpstream(UpstreamSection(), names, metrics=Metrics(), clock=lambda: 0.0)
+        upstream = CurlUpstream(UpstreamSection(), names, metrics=Metrics())
         responses = [await upstream.fetch(origin.request()) for _ in range(20)]
         for response in responses[::2]:
             await response.aclose()
@@ -324,7 +324,6 @@ async def test_a_refused_connection_has_sent_nothing(client: CurlUpstream, origi
     with pytest.raises(UpstreamError) as caught:
         await client.fetch(origin.request())
     assert (caught.value.error, caught.value.sent) == (ProxyError.CONNECTION_REFUSED, False)
-    assert client.recent_failures()[0].error is ProxyError.CONNECTION_REFUSED
 
 
 async def test_a_dead_first_address_is_passed_over(
@@ -390,7 +389,7 @@ async def test_certificates_are_checked_against_the_given_roots(
 async def test_a_full_pool_makes_requests_wait_their_turn(origin: RawOrigin, names: Loopback) -> None:
     origin.says(OK)
     settings = UpstreamSection(connections_per_host=2, connections=2)
-    upstream = CurlUpstream(settings, names, metrics=Metrics(), clock=lambda: 0.0)
+    upstream = CurlUpstream(settings, names, metrics=Metrics())
 
     async def one() -> bytes:
         return await content(await upstream.fetch(origin.request()))
@@ -403,7 +402,7 @@ async def test_a_full_pool_makes_requests_wait_their_turn(origin: RawOrigin, nam
 async def test_waiting_for_a_free_connection_ends(origin: RawOrigin, names: Loopback) -> None:
     origin.script = lambda exchange: asyncio.Event().wait()
     settings = UpstreamSection(connections_per_host=1, connections=1)
-    upstream = CurlUpstream(settings, names, metrics=Metrics(), clock=lambda: 0.0)
+    upstream = CurlUpstream(settings, names, metrics=Metrics())
     hanging = asyncio.create_task(upstream.fetch(origin.request(reach=replace(LOCAL, head_timeout=30))))
     await until(lambda: bool(origin.heads))
     with pytest.raises(UpstreamError) as caught:

@@ -179,7 +179,7 @@ def names() -> Loopback:
 
 @pytest.fixture
 async def client(names: Loopback) -> AsyncIterator[CurlUpstream]:
-    upstream = CurlUpstream(UpstreamSection(), names, metrics=Metrics(), clock=lambda: 0.0)
+    upstream = CurlUpstream(UpstreamSection(), names, metrics=Metrics())
     yield upstream
     await upstream.aclose()
 
