@@ -62,6 +62,9 @@ def explanation(
         told["expected"] = {"sha256": plan.expected.sha256, "size": plan.expected.size}
     if parts:
         told["in_part"] = [_part(row, now) for row in parts]
+        if isinstance(decision, Miss):
+            told |= _decided(decision)
+            return told | {"why": "here in part: what is there is a hit, the rest is fetched"}
     if chosen is not None:
         told["freshness"] = freshness(chosen, now)
     return told | (_decided(decision) if decision is not None else {})

@@ -17,7 +17,15 @@ from edgeproxy.message import (
     Request,
     Response,
 )
-from edgeproxy.pipeline.content import Content, DataContent, GrowingContent, LaidOut, Piece, stored_content
+from edgeproxy.pipeline.content import (
+    Announced,
+    Content,
+    DataContent,
+    GrowingContent,
+    LaidOut,
+    Piece,
+    stored_content,
+)
 from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.fill_head import Streaming
 from edgeproxy.pipeline.sparse_body import SparseBody, SparseContent
@@ -139,6 +147,12 @@ class Answers:
         headers = self.fields(plan, stored, stored.headers, outcome, self._clock())
         headers = self._with_digest(request, headers, stored)
         return self._select(request, plan, stored, headers, SparseContent(body), outcome)
+
+    def announced(self, request: Request, plan: Plan, stored: StoredResponse, outcome: Outcome) -> Response:
+        """HEAD of a response whose body is not all here."""
+        headers = self.fields(plan, stored, stored.headers, outcome, self._clock())
+        headers = self._with_digest(request, headers, stored)
+        return self._select(request, plan, stored, headers, Announced(stored.body_bytes), outcome)
 
     def derived(
         self, request: Request, plan: Plan, source: StoredResponse, derived: Derived, outcome: Outcome

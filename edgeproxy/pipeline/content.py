@@ -53,6 +53,21 @@ class DataContent:
         return None
 
 
+class Announced:
+    """A content of which only the length is told."""
+
+    is_seekable = True
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def body(self, pieces: tuple[Piece, ...] | None) -> Body:
+        raise AssertionError("only HEAD is answered with an announcement")
+
+    def close(self) -> None:
+        return None
+
+
 class FileContent:
     """Content of a stored body in a file."""
 

@@ -342,7 +342,8 @@ class Fill:
 def _named(stored: StoredResponse, plan: Plan, answer: Answer) -> StoredResponse:
     if plan.known is not None and stored.status == 200:
         stored = replace(stored, fields=plan.known.pairs)
-    return replace(stored, tags=(*stored.tags, *plan.tags), name=plan.name, url=answer.url)
+    tags = (*stored.tags, *plan.tags)
+    return replace(stored, tags=tags, name=plan.name, group=plan.group, url=answer.url)
 
 
 def _stopping() -> UpstreamError:

@@ -25,6 +25,7 @@ from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.large_fills import LargeFills, is_identified
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.ranged_source import RepresentationChanged
 from edgeproxy.pipeline.sparse_body import SparseReader
 from edgeproxy.policy import conditionals, forwarding
 from edgeproxy.policy.decision import Hit, Revalidate, Stale, Store, after, before
@@ -61,9 +62,21 @@ class LargeBodies:
         if asked.plan.view is not None:
             return None
         response = await self._joined(asked, only_held=True) or await self._linked(asked)
+        if response is None and asked.request.method == "HEAD":
+            response = await self._announced(asked)
         if response is None and asked.plan.rules.offline:
             response = await self._in_part(asked)
         return response
+
+    async def _announced(self, asked: Asked) -> Response | None:
+        """HEAD lacks nothing of a body that is here in part."""
+        plan = asked.plan
+        found = await self._parts.store.lookup_partial(plan.key)
+        decision = before(asked.request, found, plan.rules, self._parts.clock())
+        if not isinstance(decision, Hit):
+            return None
+        outcome = Outcome(CacheOutcome.HIT, asked.site.name, lifetime=decision.lifetime, detail="in part")
+        return self._answers.announced(asked.request, plan, decision.stored, outcome)
 
     async def answer(self, asked: Asked) -> Response | Answer | None:
         """Raises UpstreamError."""
@@ -91,7 +104,9 @@ class LargeBodies:
                 continue
             if plan.key != fill.stored.key:
                 fill.aliases[plan.key] = stored
-            return await self._begun(asked, fill, stored, collapsed=True)
+            response = await self._begun(asked, fill, stored, collapsed=True)
+            if response is not None:
+                return response
         return None
 
     def _as_stored(self, asked: Asked, fill: LargeFill) -> StoredResponse | None:
@@ -116,6 +131,7 @@ class LargeBodies:
             decision.stored,
             tags=(*decision.stored.tags, *plan.tags),
             name=plan.name,
+            group=plan.group,
             body_bytes=plan.expected.size,
             digest=plan.expected.sha256,
             sequence=self._parts.store.sequence,
@@ -190,6 +206,7 @@ class LargeBodies:
                     digest=stored.digest,
                     tags=stored.tags,
                     name=stored.name,
+                    group=stored.group,
                     sequence=parts.store.sequence,
                 )
                 await partial.freshen(stored)
@@ -261,14 +278,18 @@ class LargeBodies:
 
     async def _begun(
         self, asked: Asked, fill: LargeFill, stored: StoredResponse, *, collapsed: bool
-    ) -> Response:
+    ) -> Response | None:
         """The answer, begun at once: it reads along, so that what it wants is fetched. It is shown when
-        upstream has given something, or everything is here. Raises UpstreamError."""
+        upstream has given something, or everything is here. None if there is another representation
+        now: nothing of the old has been shown. Raises UpstreamError."""
         response = self._respond(asked, fill, stored, collapsed=collapsed)
         if response.outcome.cache is CacheOutcome.HIT or not isinstance(response.body, SparseReader):
             return response
         try:
             await fill.begun()
+        except RepresentationChanged:
+            await response.body.aclose()
+            return None
         except BaseException:
             await response.body.aclose()
             raise

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -23,6 +22,7 @@ from edgeproxy.errors import BodyAborted, ProxyError, StorageError, UpstreamErro
 from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import FillParts
+from edgeproxy.pipeline.growing_digest import GrowingDigest
 from edgeproxy.pipeline.ranged_source import RangedSource, RangesRefused, RepresentationChanged
 from edgeproxy.pipeline.refusal import bad_answer
 from edgeproxy.pipeline.sparse_body import SparseBody
@@ -37,8 +37,8 @@ SEGMENTS_MAX = 4096
 # A running exchange is cut when others are to run beside it, and what is on its way comes twice (about
 # 512 KiB): a thousandth of a body of this size.
 PARALLEL_BYTES_MIN = 512 << 20
-HASH_BYTES = 4 << 20  # read back and hashed in one go
 TICK_SECONDS = 0.5
+NEAR_SECONDS = 0.4
 IDLE_SECONDS = 1.0  # a fill nobody reads is kept this long: clients come back for the next range
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
 
@@ -75,8 +75,9 @@ class LargeFill:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _side_by_side: Parallelism = field(init=False)
     _received: int = 0
-    _hashed: int = 0
-    _growing: asyncio.Event = field(default_factory=asyncio.Event)
+    _received_before: int = 0  # when the first of the running exchanges began
+    _busy_since: float = 0.0
+    _digest: GrowingDigest = field(init=False)
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _was_read_whole: bool = False
     _idle_since: float = 0.0
@@ -89,6 +90,9 @@ class LargeFill:
             needed=self._needed,
             left=self._changed.set,
             fallback=self._directly,
+        )
+        self._digest = GrowingDigest(
+            self.partial, self.parts.hashing, with_git=bool(self.plan.expected.git_sha1)
         )
         self.source.may_skip = lambda: self.body.store_failed or len(self._fetches) <= 1
         self._idle_since = asyncio.get_running_loop().time()
@@ -119,7 +123,8 @@ class LargeFill:
     async def run(self, first: Answer | None, position: int, stop: int) -> None:
         """To the end, and until the last reader has left. `first` is an exchange already begun, which
         brings [position, stop)."""
-        hashing = self.parts.tasks.start(self._hash(), "digest")
+        hashing = self.parts.tasks.start(self._digest.run(), "digest")
+        hashing.add_done_callback(lambda _: self._changed.set())
         try:
             if first is not None:
                 self._begun.set()
@@ -205,7 +210,7 @@ class LargeFill:
     def _needed(self, offset: int) -> None:
         """A reader waits for `offset`: unless it will be there in a moment, look what to fetch."""
         for fetch in self._fetches:
-            if fetch.landed <= offset < fetch.end and offset - fetch.landed <= NEAR_BYTES:
+            if fetch.landed <= offset < fetch.end and offset - fetch.landed <= self._near():
                 return
         self._changed.set()
 
@@ -225,11 +230,20 @@ class LargeFill:
             whole=self._goes_on,
             parallel=self._side_by_side.count,
             claims_max=settings.fetches,
+            near=self._near(),
         )
         for number, end in claims.cut.items():
             self._fetches[number].end = end
         for start, end in claims.start:
             self._fetch(start, end, None)
+
+    def _near(self) -> int:
+        """What will be here in a moment. An exchange that has just begun is given time to show its pace:
+        cut at once, it would cost what is on its way."""
+        elapsed = asyncio.get_running_loop().time() - self._busy_since
+        if elapsed < NEAR_SECONDS:
+            return self.size
+        return max(NEAR_BYTES, int((self._received - self._received_before) / elapsed * NEAR_SECONDS))
 
     def _schedule_in_order(self) -> None:
         """Without ranges there is one exchange, and it brings everything up to what is there already."""
@@ -241,6 +255,9 @@ class LargeFill:
             self._fetch(hole[0], hole[1], None)
 
     def _fetch(self, start: int, end: int, first: Answer | None) -> None:
+        if not self._fetches:
+            self._busy_since = asyncio.get_running_loop().time()
+            self._received_before = self._received
         fetch = _Fetch(start, end, start)
         self._fetches.append(fetch)
         fetch.task = self.parts.tasks.start(self._run_fetch(fetch, first), f"fetch {start}-{end}")
@@ -293,8 +310,7 @@ class LargeFill:
         fetch.landed = max(fetch.landed, end)
         self._begun.set()
         self.body.arrived(start, end)
-        if start <= self._hashed:
-            self._growing.set()
+        self._digest.grew(start)
 
     async def _stop_fetches(self) -> None:
         tasks = [fetch.task for fetch in self._fetches if fetch.task is not None]
@@ -324,36 +340,6 @@ class LargeFill:
             raise BodyAborted(f"the fill ended early: {error}") from error
 
     # -- the end -------------------------------------------------------------------------------
-
-    async def _hash(self) -> tuple[str, str]:
-        """SHA-256 and git's SHA-1 ("" unless expected) of the whole, hashed as its start grows."""
-        sha256 = hashlib.sha256()
-        git = hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
-        wants_git = bool(self.plan.expected.git_sha1)
-        loop, spans = asyncio.get_running_loop(), self.partial.spans
-
-        def follow(start: int, end: int) -> None:
-            data = self.partial.read(start, end)
-            sha256.update(data)
-            if wants_git:
-                git.update(data)
-
-        while self._hashed < self.size:
-            upto = spans.upto(self._hashed)
-            if upto == self._hashed:
-                self._growing.clear()
-                await self._growing.wait()
-                continue
-            upto = min(upto, self._hashed + HASH_BYTES)
-            try:
-                await self.partial.check(self._hashed, upto)
-                await loop.run_in_executor(self.parts.hashing, follow, self._hashed, upto)
-            except StorageError:  # damaged in an earlier life: it is fetched again
-                await asyncio.sleep(TICK_SECONDS)
-                continue
-            self._hashed = upto
-        self._changed.set()
-        return sha256.hexdigest(), git.hexdigest() if wants_git else ""
 
     async def _finish(self, digests: tuple[str, str]) -> None:
         """All bytes are there. Judge them, keep them, then show the end."""

@@ -62,6 +62,7 @@ class LargeFills:
             digest=expected if stored.status == 200 else "",
             tags=(*stored.tags, *plan.tags),
             name=plan.name,
+            group=plan.group,
             url=answer.url,
         )
         if stored.status != 200 or not self.is_large(plan, stored.body_bytes):

@@ -18,9 +18,10 @@ from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, judge
 from edgeproxy.sites.site import Plan
 from edgeproxy.upstream.upstream import UpstreamResponse
 
-ATTEMPTS_MAX = 32
+SLOW_ATTEMPTS_MAX = 32  # in a row that brought next to nothing
+PROGRESS_BYTES = 64 << 10
 IDLE_ATTEMPTS_MAX = 7  # in a row without a new byte, once there was one
-FIRST_ATTEMPTS_MAX = 2  # while there was none: who waits for an answer is told soon
+FIRST_ATTEMPTS_MAX = 4  # while there was none: who waits for an answer is told soon
 BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte: six seconds in all
 EXPIRED = (400, 401, 403, 404, 410)  # what a signed URL that has expired is answered with
 
@@ -80,8 +81,8 @@ class RangedSource:
         """The bytes from `offset` on; the caller leaves when it has come to `stop()`, which may move
         towards it meanwhile. `first` is an exchange already begun, whose content starts at `offset`.
         Raises UpstreamError when they cannot be had."""
-        idle = 0
-        for _ in range(ATTEMPTS_MAX):
+        idle = slow = 0
+        while slow < SLOW_ATTEMPTS_MAX:
             before = offset
             response: UpstreamResponse | None = None
             try:
@@ -111,6 +112,7 @@ class RangedSource:
                 if response is not None:
                     await response.aclose()
             idle = idle + 1 if offset == before else 0
+            slow = slow + 1 if offset - before < PROGRESS_BYTES else 0
             if idle >= (IDLE_ATTEMPTS_MAX if self._has_begun else FIRST_ATTEMPTS_MAX):
                 break
             self._metrics.count("fill_resumes_total", self._site)

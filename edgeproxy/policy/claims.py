@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edgeproxy.policy.spans import Span, Spans
 
-NEAR_BYTES = 2 << 20  # who is this close behind the position of a claim waits for it
+NEAR_BYTES = 2 << 20  # the least that is near
 WINDOW_BYTES = 16 << 20  # of a claim while several exchanges run side by side
 
 
@@ -84,15 +84,17 @@ def plan_claims(
     whole: bool,
     parallel: int,
     claims_max: int,
+    near: int = NEAR_BYTES,
 ) -> Claims:
     """`wants`: for each reader (next byte it needs, end of what it reads). `whole`: the rest is wanted
-    as well. `parallel`: exchanges that should run side by side while there is work for them."""
+    as well. `parallel`: exchanges that should run side by side while there is work for them. `near`: who
+    is so close behind the position of a claim waits for it, since to cut it costs what is on its way."""
     board = _Board(present, running, size)
     wants = sorted(set(wants))
     for offset, end in wants:
         if board.count >= claims_max:
             break
-        _serve(board, offset, end, segment, windowed=parallel > 1)
+        _serve(board, offset, end, segment, near, windowed=parallel > 1)
     goals = [(offset, _stop(offset, end, segment, size)) for offset, end in wants] if parallel > 1 else []
     if whole:
         goals.append((0, size))
@@ -108,7 +110,7 @@ def plan_claims(
     return Claims(tuple(board.started), board.cut)
 
 
-def _serve(board: _Board, offset: int, end: int, segment: int, *, windowed: bool) -> None:
+def _serve(board: _Board, offset: int, end: int, segment: int, near: int, *, windowed: bool) -> None:
     """See that the first byte a reader lacks is on its way."""
     hole = board.present.upto(offset)
     if hole >= end:
@@ -116,7 +118,7 @@ def _serve(board: _Board, offset: int, end: int, segment: int, *, windowed: bool
     for position, stop in board.all():
         if position <= hole < stop:
             # Where a claim ends soon, what is on its way already would come twice.
-            if hole - position <= NEAR_BYTES or stop - position <= 2 * segment:
+            if hole - position <= near or stop - position <= 2 * segment:
                 return
             board.cut_at(hole)
             break

@@ -43,6 +43,7 @@ class StoredResponse(msgspec.Struct, frozen=True, kw_only=True):
     url: str = ""  # where the upstream's redirects ended, if there were any: relative links start here
     source: str = ""  # of a view: identity of the body it was derived from
     name: str = ""  # file or project name for people, never used to decide
+    group: str = ""  # what is used together, and so leaves together: the files of one snapshot, say
 
     @property
     def headers(self) -> Headers:

@@ -108,6 +108,7 @@ class HubPlans:
             finish_without_readers=True,
             tags=(file.repo.tag, f"commit:{file.revision}"),
             name=file.path,
+            group=f"{self._hub.url}:{file.repo.kind}/{file.repo.id}@{file.revision}",
         )
 
     def by_digest(

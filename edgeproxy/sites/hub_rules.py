@@ -67,7 +67,7 @@ def hub_rules(settings: config.Site, context: SiteContext) -> HubRules:
         strip_set_cookie=True,
         body_bytes_max=min(settings.body, PAGE_BYTES_MAX),
         unavailable_status=OFFLINE if offline else UNREACHABLE,
-        retries=1,
+        retries=2,
         error_memory=1.0,
     )
     listing = replace(info, ttl=FOREVER_SECONDS, ttl_max=None, immutable=True, force_store=True)
@@ -75,6 +75,6 @@ def hub_rules(settings: config.Site, context: SiteContext) -> HubRules:
         info=info,
         personal=replace(info, ttl=0.0, stale_if_error=0.0, stale_when_disconnected=0.0, patience=None),
         listing=listing,
-        file=replace(listing, patience=None, body_bytes_max=settings.body, retries=2),
+        file=replace(listing, patience=None, body_bytes_max=settings.body, retries=3),
         passing=replace(info, ttl=0.0, ttl_max=0.0, patience=None, retries=0, error_memory=0.0),
     )

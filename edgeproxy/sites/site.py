@@ -129,6 +129,7 @@ class Plan:
     missing: Any = None
     tags: tuple[str, ...] = ()
     name: str = ""
+    group: str = ""  # of what is used together; eviction treats it as one
     redirects: frozenset[str] = frozenset()  # host names to which upstream redirects are followed;
     # one that starts with "." stands for every name under it
     keep_authorization: bool = False  # the client's Authorization goes upstream

@@ -20,6 +20,8 @@ POINTS: dict[str, str] = {
     "partial-before-index": "what is there of a partial body is about to be written down",
     "partial-unlinked": "a partial body is gone; the index still names it",
     "purge-logged": "a purge is in the log and not yet in the index",
+    "shrinking": "a whole body has been moved to become a partial one; the index still knows it as whole",
+    "shrunk": "the index knows what a partial body will lose; its file still has it",
     "evicting": "victims are known and nothing has been removed",
 }
 

@@ -2,27 +2,37 @@
 
 Bodies, whole and in part, stand in one order: least recently used first. A partial body somebody works
 on is passed over; a large body loses only what is needed (shrinking.py). What is freed is what had been
-accounted for, so `used` is exact but for what the sweep and the owners of partial bodies correct."""
+accounted for, so `used` is exact but for what the sweep and the owners of partial bodies correct. Who
+belongs to a group used since is put off (groups.py)."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeGuard
 
 from edgeproxy.errors import StorageError
 from edgeproxy.storage.crash import reach
 from edgeproxy.storage.disk import DiskTier
+from edgeproxy.storage.groups import PutOff, put_off
 from edgeproxy.storage.shrinking import LARGE_BYTES, shrink_body, shrink_partial
 
+Row = tuple[object, ...]
+Place = tuple[object, str]  # time of last use, body
 EVICT_BATCH = 64
 FREE_CHECK_BYTES = 16 << 20
+PUT_OFF_MAX = 4096  # in one search for room: then whoever was not used itself goes
 VICTIMS = """
-select * from (select last_used, id, allocated, 0 from bodies where (last_used, id) > (?1, ?2)
-               order by last_used, id limit ?3)
+select * from (
+  select last_used, id, allocated, 0,
+         (select max(g.last_used) from responses r join groups g on g.id = r.grouped where r.body = bodies.id)
+  from bodies where (last_used, id) > (?1, ?2) order by last_used, id limit ?3)
 union all
-select * from (select last_used, id, allocated, 1 from partials where (last_used, id) > (?1, ?2)
-               order by last_used, id limit ?3)
+select * from (
+  select last_used, id, allocated, 1, (select g.last_used from groups g where g.id = partials.grouped)
+  from partials where (last_used, id) > (?1, ?2) order by last_used, id limit ?3)
 order by 1, 2 limit ?3
 """
 
@@ -101,19 +111,24 @@ class DiskRoom:
 
     def _free(self, lacking: Callable[[], int]) -> Iterator[int]:
         """Remove victims while something is `lacking`; yields the bytes each batch has freed."""
-        place: tuple[object, str] = (float("-inf"), "")
+        place: Place = (float("-inf"), "")
+        may_put_off = PUT_OFF_MAX
         while lacking() > 0:
             rows = self._disk.index.read(VICTIMS, (*place, EVICT_BATCH))
             if not rows:
                 return
+            candidates, later, end = _sorted_out(rows, may_put_off)
+            if later:
+                may_put_off -= len(later)
+                self._disk.index.submit(partial(put_off, members=later)).result()
             wanted = lacking()
             with contextlib.ExitStack() as claims:
                 bodies: list[str] = []
                 partials: list[str] = []
-                for row in rows:
+                for row in candidates:
                     if wanted <= 0:
                         break
-                    last_used, body, allocated, is_partial = row
+                    last_used, body, allocated, is_partial, _ = row
                     place = (last_used, str(body))
                     if is_partial and not claims.enter_context(self._disk.claims.briefly(str(body))):
                         continue
@@ -123,11 +138,13 @@ class DiskRoom:
                         continue
                     (partials if is_partial else bodies).append(str(body))
                     wanted -= allocated if isinstance(allocated, int) else 0
+                else:
+                    place = end
                 yield self._remove(bodies, partials)
 
-    def _shrink(self, row: tuple[object, ...], wanted: int) -> int:
+    def _shrink(self, row: Row, wanted: int) -> int:
         """Let a large body lose only what is wanted; gives the bytes freed, 0 if it has to go as a whole."""
-        last_used, body, allocated, is_partial = row
+        last_used, body, allocated, is_partial, _ = row
         if not isinstance(allocated, int) or not isinstance(last_used, float):
             return 0
         if allocated <= LARGE_BYTES or allocated - wanted < LARGE_BYTES // 4:
@@ -154,3 +171,27 @@ class DiskRoom:
             freed += gone
         disk.event("evictions_total", "disk", "")
         return freed
+
+
+def _sorted_out(rows: Sequence[Row], put_off_max: int) -> tuple[list[Row], list[PutOff], Place]:
+    """Candidates in order, who is put off instead, and the place behind all of them: that is before the
+    first row that would have to come behind one put off."""
+    candidates: list[Row] = []
+    later: list[PutOff] = []
+    place: Place = (float("-inf"), "")
+    earliest = float("inf")
+    for row in rows:
+        last_used, body, _, is_partial, group_used = row
+        if isinstance(last_used, float) and last_used >= earliest:
+            break
+        place = (last_used, str(body))
+        if len(later) < put_off_max and _is_later(group_used, last_used):
+            later.append(PutOff(str(body), group_used, bool(is_partial)))
+            earliest = min(earliest, group_used)
+        else:
+            candidates.append(row)
+    return candidates, later, place
+
+
+def _is_later(group_used: object, last_used: object) -> TypeGuard[float]:
+    return isinstance(group_used, float) and isinstance(last_used, float) and group_used > last_used

@@ -12,8 +12,8 @@ As bytes, little endian:
     each other extent: start u64, end u64, CRC-32 u32
     CRC-32 of what precedes, u32
 
-Of more than EXTENTS_MAX incomplete extents the longest are written down; the others have to be
-fetched again in another life."""
+Of more than EXTENTS_MAX incomplete extents the longest are written down, and the others have to be
+fetched again in another life; their owner drops the shortest long before there are many more (`excess`)."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ class Extent:
 class Extents:
     """Of a body of `size` bytes. `spans` says the same without sums, and is kept up to date in place."""
 
-    __slots__ = ("_extents", "_starts", "pieces_filled", "size", "spans")
+    __slots__ = ("_extents", "_starts", "incomplete", "pieces_filled", "size", "spans")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.spans = Spans()
         self.pieces_filled = 0  # grows when a piece becomes whole
+        self.incomplete = 0  # extents that are no whole piece
         self._starts: list[int] = []
         self._extents: list[Extent] = []
 
@@ -96,6 +97,8 @@ class Extents:
             last += 1
             crc = joined(extent.crc, right.crc, right.end - right.start)
             extent = Extent(extent.start, right.end, crc)
+        self.incomplete -= sum(not self._is_whole(part) for part in self._extents[first:last])
+        self.incomplete += not self._is_whole(extent)
         self._starts[first:last] = [extent.start]
         self._extents[first:last] = [extent]
         self.spans.add(start, end)
@@ -123,8 +126,25 @@ class Extents:
         if place is None:
             return False
         del self._starts[place], self._extents[place]
+        self.incomplete -= not self._is_whole(extent)
         self.spans.remove(extent.start, extent.end)
         return True
+
+    def excess(self, needed: Sequence[tuple[int, int]]) -> list[Extent]:
+        """Extents to be dropped because there are too many: the shortest, some at a time. None of the run
+        in which the body begins, which may have been hashed, and none that has bytes of `needed`."""
+        if self.incomplete <= EXTENTS_MAX:
+            return []
+        begun = self.spans.upto(0)
+        found = [
+            extent
+            for extent in self._extents
+            if extent.start >= begun
+            and not self._is_whole(extent)
+            and not any(extent.start < end and start < extent.end for start, end in needed)
+        ]
+        found.sort(key=lambda extent: extent.end - extent.start)
+        return found[: self.incomplete - EXTENTS_MAX + EXTENTS_MAX // 8]
 
     def _place(self, extent: Extent) -> int | None:
         place = bisect_left(self._starts, extent.start)
@@ -192,6 +212,7 @@ class Extents:
             behind = end
             extents._starts.append(start)
             extents._extents.append(extent)
+            extents.incomplete += not extents._is_whole(extent)
             extents.spans.add(start, end)
         return extents
 

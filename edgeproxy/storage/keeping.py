@@ -18,7 +18,7 @@ from edgeproxy.storage.generations import Generations, Verdict
 from edgeproxy.storage.held import Held
 from edgeproxy.storage.memory import Entry, RamTier
 from edgeproxy.storage.store import Purge, PurgeScope
-from edgeproxy.storage.threads import Threads
+from edgeproxy.storage.threads import Threads, to_the_end
 from edgeproxy.storage.write_behind import Pending, WriteBehind
 from edgeproxy.tasks import Tasks
 
@@ -107,7 +107,7 @@ class Keeping:
             return None
         entry = self._ram.pin(stored.key, loaded or Entry())
         try:
-            kept = await asyncio.shield(self._threads.run(publish))
+            kept = await to_the_end(self._threads.run(publish))
             if not self._held.is_welcome(stored, self._clock()):
                 await self._release_later([kept.body], kept.key)
                 return None

@@ -89,7 +89,7 @@ class RamTier:
         self._entries: dict[str, Entry] = {}
         self.key_of: dict[str, str] = {}  # body -> a key, of all variants held
         self._further_keys: dict[str, set[str]] = {}  # body -> more keys, where several share it
-        self.touched: set[str] = set()  # bodies used since the index was last told
+        self.touched: set[tuple[str, str]] = set()  # key and body of what was used since the index was told
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -108,7 +108,7 @@ class RamTier:
     def used(self, key: str, body: str) -> None:
         self._eviction.touch(key)
         if len(self.touched) < TOUCHED_MAX:
-            self.touched.add(body)
+            self.touched.add((key, body))
 
     def touch(self, key: str) -> None:
         self._eviction.touch(key)
@@ -141,10 +141,11 @@ class RamTier:
 
     def _disclaim(self, key: str, body: str, *, is_gone: bool = True) -> None:
         """`is_gone` if the response is not stored any more, so that its use need not be told."""
+        if is_gone:
+            self.touched.discard((key, body))
         further = self._further_keys.get(body)
         if further is None:
-            if self.key_of.pop(body, None) is not None and is_gone:
-                self.touched.discard(body)
+            self.key_of.pop(body, None)
             return
         if key in further:
             further.remove(key)

@@ -3,12 +3,15 @@ whatever depends on how much is stored is left to the sweep."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edgeproxy import config
 from edgeproxy.errors import StartError, StorageError
+from edgeproxy.storage.body_file import is_body_id, path_of
 from edgeproxy.storage.directory import Directory
 from edgeproxy.storage.disk import DiskLimits, DiskTier
 from edgeproxy.storage.disk_room import DiskRoom
@@ -22,6 +25,7 @@ HELD = (
     " + (select coalesce(sum(allocated), 0) from partials)"
 )
 LOG_BYTES_MAX = 64 << 20
+ROOM_BYTES = 1 << 20  # what opening may write
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ def open_disk(
     directory = Directory(settings.directory)
     known = Index(directory.path / "index.sqlite3", broken=lambda text: event("corrupt_total", "index", text))
     try:
+        _make_room(directory)
         known.start()
         held = _number(known, HELD)
         limit = settings.disk or directory.default_limit(held)
@@ -58,6 +63,28 @@ def open_disk(
     disk.room = DiskRoom(disk)
     disk.account(held)
     return Opened(disk, trust, temporary)
+
+
+def _make_room(directory: Directory) -> None:
+    """A node must start on a full disk too: a few files go, those worth least first. Their rows are dropped
+    when they are looked at. Raises OSError."""
+    freed = 0
+    for folder, name in _by_worth(directory):
+        if freed >= ROOM_BYTES or directory.free_bytes() >= ROOM_BYTES:
+            return
+        with contextlib.suppress(OSError):
+            size = os.stat(name, dir_fd=folder, follow_symlinks=False).st_blocks * 512
+            os.unlink(name, dir_fd=folder)
+            freed += size
+
+
+def _by_worth(directory: Directory) -> Iterator[tuple[int, str]]:
+    """(folder, name) of what may be removed."""
+    yield from ((directory.temporary, name) for name in directory.temporary_ids())
+    aside = os.listdir(directory.quarantine)
+    yield from ((directory.quarantine, name) for name in aside if is_body_id(name))
+    yield from ((directory.partial, name) for name in directory.partial_ids())
+    yield from ((directory.bodies, path_of(body)) for body in directory.body_ids())
 
 
 def _number(known: Index, sql: str) -> int:
@@ -88,7 +115,12 @@ def _restore(directory: Directory, known: Index, generations: Generations) -> bo
         highest = _number(known, f"select max(sequence) from {table}")
         if highest < 1 << 53:
             generations.sequence = max(generations.sequence, highest)
-    write_log(directory, generations)
+    try:
+        write_log(directory, generations)
+    except OSError:
+        if is_damaged:
+            raise
+        # The disk is full, and the longer log says the same.
     return not is_damaged
 
 

@@ -47,7 +47,8 @@ class Owner(Protocol):
 
 
 class Partial:
-    """Used on the loop, except `read`. `held` bytes of it are accounted for."""
+    """Used on the loop, except `read` and `forget`. `held` bytes of it are accounted for. `told` is what its
+    row in the index says about that, None without a row: whoever removes the row accounts for so much."""
 
     def __init__(
         self,
@@ -58,14 +59,17 @@ class Partial:
         file: PartialFile,
         extents: Extents,
         held: int,
+        told: int | None,
     ) -> None:
         self.stored = stored
+        self.told = told
         self.file, self.extents, self.held = file, extents, held
         self.is_closed = False
         self.has_ended = False  # committed, discarded or set aside: no part of it is to be kept
         self._owner, self._disk, self._threads = owner, disk, threads
         self._taken = extents.spans.copy()  # there, or being written
         self._landing: dict[asyncio.Future[None], tuple[int, int]] = {}  # being written
+        self._awaited: list[tuple[int, int]] = []  # what calls of `write` wait for
         self._proofs: dict[int, asyncio.Task[bool | StorageError]] = {}  # by start of the extent
         self._failure: StorageError | None = None
         self.writing_down = asyncio.Lock()
@@ -100,10 +104,15 @@ class Partial:
         waited = [
             landing for landing, (first, last) in self._landing.items() if first < end and offset < last
         ]
-        if waited:
-            await asyncio.wait(waited)
-        if not self.spans.holds(offset, end):
-            raise self._failure or StorageError("what was written has been dropped since")
+        self._awaited.append((offset, end))
+        try:
+            if waited:
+                await asyncio.wait(waited)
+            if not self.spans.holds(offset, end):
+                raise self._failure or StorageError("what was written has been dropped since")
+            self._thin_out()
+        finally:
+            self._awaited.remove((offset, end))
 
     def _must_be_open(self) -> None:
         if self._failure is not None:
@@ -140,6 +149,16 @@ class Partial:
         if self.extents.pieces_filled != self._pieces_filled and not self._is_due:
             self._write_down_later()
 
+    def _thin_out(self) -> None:
+        """Far more scattered bytes than can be kept in mind: the shortest runs count as absent again. They
+        stay in the file, so who is sending them goes on."""
+        excess = self.extents.excess(self._awaited)
+        for extent in excess:
+            if self.extents.drop(extent):
+                self._taken.remove(extent.start, extent.end)
+        if excess:  # they may be written, and accounted for, once more: the file knows what it takes
+            self._write_down_later()
+
     async def settle(self) -> None:
         """Wait until no thread writes any more."""
         while self._landing:
@@ -164,6 +183,8 @@ class Partial:
                 raise result
         if not all(results):
             raise Damaged("a piece of a partial body is damaged")
+        if not self.spans.holds(start, end):
+            raise StorageError("bytes that are not there any more")
 
     async def _prove(self, extent: Extent) -> bool | StorageError:
         """Once for all who ask."""
@@ -244,11 +265,20 @@ class Partial:
             if not self._landing:
                 await self._measure()
             if self._disk.limits.sync:
-                await self._threads.run(self.file.sync)
+                await self._sync_file()
             reach("partial-before-index")
             row, now = PartialRow(stored, self.held, extents), self._owner.clock()
             written = self._disk.index.submit(lambda c: partial_rows.put(c, row, data, now))
             await asyncio.wrap_future(written)
+            self.told = row.allocated
+
+    async def _sync_file(self) -> None:
+        """A disk that failed to take bytes says so once, and what it lost may be read wrong later on."""
+        try:
+            await self._threads.run(self.file.sync)
+        except StorageError as error:
+            self._failure = self._failure or error
+            raise
 
     async def _measure(self) -> None:
         """Account for what the file takes, unless it grows in the meantime."""
@@ -301,9 +331,18 @@ class Partial:
 
     def forget(self) -> None:
         """Remove file and row. Blocks. Raises StorageError."""
+        try:
+            self._disk.forget_partials([self.stored.body])
+        except StorageError:
+            self._leave_row()
+            raise
         self._disk.account(-self.held)
         self.held = 0
-        self._disk.forget_partials([self.stored.body])
+
+    def _leave_row(self) -> None:
+        """Account for what the row says, from which somebody will go on."""
+        self._disk.account((self.told or 0) - self.held)
+        self.held = self.told or 0
 
     def close(self) -> None:
         if not self.is_closed:
@@ -317,8 +356,15 @@ class Partial:
             return
         if not self.spans.total:
             await self._end(self._remove)
-        else:
+            return
+        try:
             await self.write_down()
+        except StorageError:
+            if self.told is None:  # nobody would ever find it
+                await self._end(self._remove)
+            else:
+                self._leave_row()
+            raise
 
 
 def _cut(chunks: Sequence[bytes | memoryview], start: int, end: int) -> list[bytes | memoryview]:

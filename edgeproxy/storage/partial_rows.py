@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.storage import record
+from edgeproxy.storage import groups, record
 from edgeproxy.storage.extents import Extents
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.record import Damaged
@@ -29,7 +29,7 @@ class PartialRow:
 def put(connection: Connection, row: PartialRow, data: bytes, now: float) -> None:
     stored = row.stored
     connection.execute(
-        "insert or replace into partials values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "insert or replace into partials values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             stored.body,
             record.key_number(stored.key),
@@ -41,6 +41,7 @@ def put(connection: Connection, row: PartialRow, data: bytes, now: float) -> Non
             row.extents,
             data,
             address(stored),
+            groups.note_use(connection, stored.group, now),
         ),
     )
 
@@ -49,9 +50,12 @@ def drop(connection: Connection, bodies: Iterable[str]) -> int:
     """Forget partial bodies; gives the bytes accounted for them."""
     freed = 0
     for body in bodies:
-        found = connection.execute("select allocated from partials where id = ?", (body,)).fetchone()
-        freed += found[0] if found is not None and isinstance(found[0], int) else 0
+        found = connection.execute("select allocated, grouped from partials where id = ?", (body,)).fetchone()
+        if found is None:
+            continue
+        freed += found[0] if isinstance(found[0], int) else 0
         connection.execute("delete from partials where id = ?", (body,))
+        groups.forget_unused(connection, found[1:])
     return freed
 
 

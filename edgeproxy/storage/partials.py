@@ -124,18 +124,18 @@ class Partials:
         if opened is None:
             disk.claims.release(body)
             return None
-        found, file, extents, held = opened
+        found, file, extents, held, told = opened
         judged = self._judged(found)
-        partial = self._begin(judged or found, file, extents, held)
+        partial = self._begin(judged or found, file, extents, held, told)
         if judged is not None:
             return partial
         await partial.discard()
         partial.close()
         return None
 
-    def _open_file(self, body: str) -> tuple[StoredResponse, PartialFile, Extents, int] | None:
-        """What is known of a partial body and its file; None when it is gone. Raises Damaged,
-        StorageError."""
+    def _open_file(self, body: str) -> tuple[StoredResponse, PartialFile, Extents, int, int] | None:
+        """What is known of a partial body and its file, the bytes it takes and those the index tells; None
+        when it is gone. Raises Damaged, StorageError."""
         found = partial_rows.read(self._disk.index, body)
         if found is None:
             return None
@@ -150,7 +150,7 @@ class Partials:
             if extent.end > length:
                 extents.drop(extent)
         self._disk.account(real - allocated)
-        return stored, file, extents, real
+        return stored, file, extents, real, allocated
 
     async def create(self, stored: StoredResponse, sequence: int) -> Partial:
         disk, body = self._disk, secrets.token_hex(16)
@@ -171,10 +171,12 @@ class Partials:
         except StorageError as error:
             self._disk.claims.release(stored.body)
             return error
-        return self._begin(stored, file, Extents(stored.body_bytes), 0)
+        return self._begin(stored, file, Extents(stored.body_bytes), 0, None)
 
-    def _begin(self, stored: StoredResponse, file: PartialFile, extents: Extents, held: int) -> Partial:
-        partial = Partial(self, self._disk, self._threads, stored, file, extents, held)
+    def _begin(
+        self, stored: StoredResponse, file: PartialFile, extents: Extents, held: int, told: int | None
+    ) -> Partial:
+        partial = Partial(self, self._disk, self._threads, stored, file, extents, held, told)
         self._open[stored.body] = partial
         return partial
 

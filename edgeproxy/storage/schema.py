@@ -3,26 +3,28 @@
     responses   one row a stored response; `address` is its cache key, for lists
     bodies      one row a whole body on disk; `digest` its SHA-256, null while unknown
     partials    one row a body that is there in part (extents.py)
+    groups      when a group was used last (groups.py); `grouped` of responses and partials is its number
     purges      hard and soft purges, also in purges.log
     facts       `partial` 1 until the bodies have been read in; `unfilled` 1 until the columns that
                 version 2 has added are filled in
 
-Version 1 had neither partials nor `address` nor `digest`."""
+Version 1 had neither partials nor `address` nor `digest`, version 2 no groups."""
 
 from __future__ import annotations
 
 import sqlite3
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 create table if not exists responses (
   id integer primary key, key integer not null, variant integer not null, body text not null,
   sequence integer not null, last_used real not null, record blob not null,
-  address text not null default '');
+  address text not null default '', grouped integer);
 create index if not exists responses_by_key on responses (key, variant);
 create index if not exists responses_by_body on responses (body);
 create index if not exists responses_by_sequence on responses (sequence);
 create index if not exists responses_by_address on responses (address);
+create index if not exists responses_by_group on responses (grouped) where grouped is not null;
 create table if not exists bodies (
   id text primary key, size integer not null, allocated integer not null, last_used real not null,
   digest text) without rowid;
@@ -31,11 +33,13 @@ create index if not exists bodies_by_digest on bodies (digest) where digest is n
 create table if not exists partials (
   id text primary key, key integer not null, digest text, size integer not null,
   allocated integer not null, last_used real not null, sequence integer not null,
-  extents blob not null, record blob not null, address text not null) without rowid;
+  extents blob not null, record blob not null, address text not null, grouped integer) without rowid;
 create index if not exists partials_by_key on partials (key);
 create index if not exists partials_by_digest on partials (digest) where digest is not null;
 create index if not exists partials_by_use on partials (last_used);
 create index if not exists partials_by_address on partials (address);
+create index if not exists partials_by_group on partials (grouped) where grouped is not null;
+create table if not exists groups (id integer primary key, last_used real not null);
 create table if not exists purges (
   scope text not null, value text not null, soft integer not null, number integer not null,
   primary key (scope, value, soft)) without rowid;
@@ -46,7 +50,15 @@ begin;
 alter table responses add column address text not null default '';
 alter table bodies add column digest text;
 insert or replace into facts values ('unfilled', 1);
-pragma user_version = 2;
+alter table responses add column grouped integer;
+pragma user_version = 3;
+commit;
+"""
+FROM_VERSION_2 = """
+begin;
+alter table responses add column grouped integer;
+alter table partials add column grouped integer;
+pragma user_version = 3;
 commit;
 """
 
@@ -57,6 +69,8 @@ def prepare(connection: sqlite3.Connection) -> tuple[bool, bool]:
     (version,) = connection.execute("pragma user_version").fetchone()
     if version == 1:
         connection.executescript(FROM_VERSION_1)
+    elif version == 2:
+        connection.executescript(FROM_VERSION_2)
     elif version not in (0, SCHEMA_VERSION):
         raise sqlite3.DatabaseError("another version of the index")
     connection.executescript(SCHEMA)

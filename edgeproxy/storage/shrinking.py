@@ -13,6 +13,7 @@ from sqlite3 import Connection
 from edgeproxy.errors import StorageError
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import body_file, partial_rows, record, tables
+from edgeproxy.storage.crash import reach
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.extents import Extent, Extents
 from edgeproxy.storage.integrity import SEGMENT_BYTES
@@ -44,15 +45,11 @@ def shrink_partial(disk: DiskTier, body: str, size: int, last_used: float) -> in
 def shrink_body(disk: DiskTier, body: str, size: int, last_used: float) -> int:
     """Let a whole body become a partial one of about `size` bytes less; gives the bytes freed, 0 if that
     is not possible, because it is open or holes are not. Raises StorageError."""
-    if not disk.claims.claim(body):
-        return 0
     try:
-        with disk.kept_closed(body) as is_closed:
-            return _shrink_body(disk, body, size, last_used) if is_closed else 0
+        with disk.claims.briefly(body) as is_mine, disk.kept_closed(body) as is_closed:
+            return _shrink_body(disk, body, size, last_used) if is_mine and is_closed else 0
     except OSError as error:
         raise disk.failed("write", error) from error
-    finally:
-        disk.claims.release(body)
 
 
 def _shrink_body(disk: DiskTier, body: str, size: int, last_used: float) -> int:
@@ -70,6 +67,7 @@ def _shrink_body(disk: DiskTier, body: str, size: int, last_used: float) -> int:
         if not punch(fd, victims[-1].start, victims[-1].end):
             return 0
         os.rename(path, body, src_dir_fd=bodies, dst_dir_fd=disk.directory.partial)
+        reach("shrinking")
         try:
             os.ftruncate(fd, footer.size)
             freed = _write_and_punch(disk, fd, footer.stored, allocated, extents, victims, last_used)
@@ -124,6 +122,7 @@ def _write_and_punch(
         partial_rows.put(connection, row, data, last_used)
 
     disk.index.submit(lambda c: work(c, allocated)).result()
+    reach("shrunk")
     for extent in victims:
         punch(fd, extent.start, extent.end)
     real = os.fstat(fd).st_blocks * 512

@@ -17,6 +17,7 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import body_file, record, tables
 from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.generations import Generations, Verdict
+from edgeproxy.storage.groups import FORGET_ALL_UNUSED
 from edgeproxy.storage.index_upgrade import fill_columns
 from edgeproxy.storage.partial_sweep import sweep_partials
 from edgeproxy.storage.publishing import insert
@@ -145,6 +146,7 @@ class Sweep:
     def _drop_rows_without_body(self) -> None:
         sql = "delete from responses where body not in (select id from bodies)"
         self._disk.index.submit(lambda c: c.execute(sql) and None).result()
+        self._disk.index.submit(lambda c: c.execute(FORGET_ALL_UNUSED) and None).result()
 
     def _correct(self, body: str, real: int) -> None:
         sql = "update bodies set allocated = ? where id = ?"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from sqlite3 import Connection
 
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.storage import record
+from edgeproxy.storage import groups, record
 
 
 def put(
@@ -44,15 +44,22 @@ def link(
 
 def _replace(connection: Connection, stored: StoredResponse, data: bytes, now: float) -> list[str]:
     key, variant = record.key_number(stored.key), record.variant_number(stored)
-    same = "from responses where key = ? and variant = ?"
-    replaced = [body for (body,) in connection.execute(f"select body {same}", (key, variant))]
-    connection.execute(f"delete {same}", (key, variant))
+    replaced = _forget(connection, "key = ? and variant = ?", (key, variant))
+    group = groups.note_use(connection, stored.group, now)
     connection.execute(
-        "insert into responses (key, variant, body, sequence, last_used, record, address)"
-        " values (?, ?, ?, ?, ?, ?, ?)",
-        (key, variant, stored.body, stored.sequence, now, data, address(stored)),
+        "insert into responses (key, variant, body, sequence, last_used, record, address, grouped)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?)",
+        (key, variant, stored.body, stored.sequence, now, data, address(stored), group),
     )
     return [body for body in replaced if body != stored.body]
+
+
+def _forget(connection: Connection, which: str, values: tuple[object, ...]) -> list[str]:
+    """Delete responses; gives the bodies they needed."""
+    gone = connection.execute(f"select body, grouped from responses where {which}", values).fetchall()
+    connection.execute(f"delete from responses where {which}", values)
+    groups.forget_unused(connection, {group for _, group in gone})
+    return [body for body, _ in gone]
 
 
 def _unneeded(connection: Connection, bodies: Iterable[str]) -> tuple[list[str], int]:
@@ -79,11 +86,12 @@ def is_used(connection: Connection, body: str) -> bool:
 
 def freshen(connection: Connection, stored: StoredResponse, data: bytes) -> None:
     connection.execute(
-        "update responses set sequence = ?, record = ?, variant = ? where key = ? and body = ?",
+        "update responses set sequence = ?, record = ?, variant = ?, grouped = ? where key = ? and body = ?",
         (
             stored.sequence,
             data,
             record.variant_number(stored),
+            groups.note_use(connection, stored.group, 0.0),
             record.key_number(stored.key),
             stored.body,
         ),
@@ -95,7 +103,7 @@ def release(connection: Connection, responses: Iterable[tuple[int, str]]) -> tup
     then forgotten too, and their allocated bytes."""
     bodies: dict[str, None] = {}
     for key, body in responses:
-        connection.execute("delete from responses where key = ? and body = ?", (key, body))
+        _forget(connection, "key = ? and body = ?", (key, body))
         bodies[body] = None
     return _unneeded(connection, bodies)
 
@@ -103,14 +111,21 @@ def release(connection: Connection, responses: Iterable[tuple[int, str]]) -> tup
 def drop_bodies(connection: Connection, bodies: Iterable[str]) -> None:
     """Forget bodies and every response that needs them."""
     for body in bodies:
-        connection.execute("delete from responses where body = ?", (body,))
+        _forget(connection, "body = ?", (body,))
         connection.execute("delete from bodies where id = ?", (body,))
 
 
-def touch(connection: Connection, bodies: Iterable[str], now: float) -> None:
-    for body in bodies:
+def touch(connection: Connection, used: Iterable[tuple[str, str]], now: float) -> None:
+    """Note a use of responses, given by cache key and body, and so of their bodies and groups."""
+    for key, body in used:
+        which = (record.key_number(key), body)
         connection.execute("update bodies set last_used = ? where id = ?", (now, body))
-        connection.execute("update responses set last_used = ? where body = ?", (now, body))
+        connection.execute("update responses set last_used = ? where key = ? and body = ?", (now, *which))
+        connection.execute(
+            "update groups set last_used = ? where id in"
+            " (select grouped from responses where key = ? and body = ?)",
+            (now, *which),
+        )
 
 
 def note_purge(connection: Connection, scope: str, value: str, soft: bool, number: int) -> None:

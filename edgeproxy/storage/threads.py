@@ -72,6 +72,20 @@ class Threads:
         self._index.shutdown(wait=True)
 
 
+async def to_the_end(future: asyncio.Future[T]) -> T:
+    """Await a thread's result; a caller that is cancelled leaves when it has come, not before, because the
+    thread still works with what the caller would take from it."""
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        while not future.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([future])
+        if not future.cancelled():
+            future.exception()
+        raise
+
+
 async def or_undo(future: asyncio.Future[T], undo: Callable[[T], None]) -> T:
     """Await a thread's result; if the caller is cancelled, undo it when it comes."""
     try:

@@ -54,10 +54,10 @@ class Upkeep:
         self._sweep.stop()
 
     def tell_touches(self) -> None:
-        """Write down which bodies were used since last time. Blocks. Raises StorageError."""
+        """Write down what was used since last time. Blocks. Raises StorageError."""
         if not self._ram.touched:
             return
-        bodies, self._ram.touched = self._ram.touched, set()
-        names = tuple(bodies)  # the loop may add one more to the set it has at hand
+        used, self._ram.touched = self._ram.touched, set()
+        names = tuple(used)  # the loop may add one more to the set it has at hand
         now = self._clock()
         self._disk.index.submit(lambda c: tables.touch(c, names, now)).result()

@@ -82,7 +82,6 @@ class WriteBehind:
             await self._work.wait()
             await self.drain()
             self._work.clear()
-            self._idle.set()
 
     async def drain(self) -> None:
         """Write all that waits."""
@@ -97,6 +96,7 @@ class WriteBehind:
                     self._bytes -= len(pending.data)
                     self._settled(pending.stored)
                 self._room.set()
+        self._idle.set()
 
     def _write(self, batch: list[Pending]) -> None:
         for pending in batch:
