@@ -1,14 +1,17 @@
-"""Real clients, a stand-in index and a node in front of it."""
+"""Real clients, a stand-in index or hub, and a node in front of it."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from stands.clients import Installer, Pip, Uv, obtain
+from stands.hub import Hub
+from stands.hub_clients import HUB_RELEASES, HubClient, Unavailable, hub_client
+from stands.hub_models import ODD_FILES
 from stands.index import Index
 from stands.node import Node
 from stands.wheels import catalogue
@@ -95,3 +98,52 @@ def serve_index(start_node: Callable[..., Node]) -> ServeIndex:
 def simple(node: Node) -> str:
     """The index URL a client is given."""
     return node.url("/pypi/simple/")
+
+
+# A hub of models, and a node in front of it.
+
+ServeHub = Callable[..., Node]
+Visit = Callable[..., HubClient]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    """A hub with a small model of odd names, and two users: alice, who may read what others may not, and bob."""
+    running = Hub()
+    running.add_user("alice", "hf_alice")
+    running.add_user("bob", "hf_bob")
+    running.add_model("acme/tiny").commit(ODD_FILES, "Odd names")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def serve_hub(start_node: Callable[..., Node]) -> ServeHub:
+    """Start a node in front of a hub; further options are those of the site."""
+
+    def serve(
+        hub: Hub, sections: Mapping[str, Any] | None = None, arguments: Sequence[str] = (), **options: Any
+    ) -> Node:
+        site = {"name": "hf", "kind": "huggingface", "mount": "/hf", "endpoint": hub.url, **options}
+        return start_node([site], {"upstream": {"connect_timeout": "1s"}, **(sections or {})}, arguments)
+
+    return serve
+
+
+@pytest.fixture
+def visit(tmp_path: Path) -> Visit:
+    """Get a client of a release and a node; a `user` of the same name has the same home."""
+
+    def get(release: str, node: Node, user: str = "user", **options: Any) -> HubClient:
+        try:
+            return hub_client(release, node.url("/hf"), tmp_path / user, **options)
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+
+    return get
+
+
+@pytest.fixture(params=HUB_RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    """Each release of the hub's client in turn."""
+    return str(request.param)

@@ -377,6 +377,7 @@ class House:
             self.reports.append,
             self.distrust,
         )
+        self.parts = parts
         self.fills, self.large_fills = Fills(parts), LargeFills(parts)
         views = Views(self.store, self.tasks, self.threads)
         answers = Answers(

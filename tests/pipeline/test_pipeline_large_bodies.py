@@ -7,74 +7,28 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pipeline_house import House, Scripted, content
+from pipeline_origin import PIECE, RangeOrigin, cut_after
 
 from edgeproxy.config import Fill as FillSettings
-from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
+from edgeproxy.errors import BodyAborted
 from edgeproxy.message import FileSlice, Headers, Response
 from edgeproxy.policy.rules import Rules
 from edgeproxy.sites.site import Expected
-from edgeproxy.upstream.upstream import UpstreamRequest
 
 KiB = 1 << 10
 MiB = 1 << 20
 BODY = bytes(range(256)) * (40 * KiB)  # 10 MiB: three segments
 SHA256 = hashlib.sha256(BODY).hexdigest()
-PIECE = 64 * KiB
-CUT = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
-
-
-@dataclass
-class RangeOrigin:
-    """Serves BODY, ranges too. `faults` maps the number of a request to what goes wrong with it."""
-
-    body: bytes = BODY
-    tag: str = '"v1"'
-    fields: tuple[tuple[str, str], ...] = (("Cache-Control", "max-age=60"),)
-    serves_ranges: bool = True
-    faults: dict[int, Callable[[Scripted], Any]] = field(default_factory=dict)
-    asked: list[tuple[int, int]] = field(default_factory=list)
-    gate: asyncio.Event | None = None
-
-    def __call__(self, request: UpstreamRequest) -> Any:
-        number = len(self.asked)
-        text = request.headers.get("Range") if self.serves_ranges else ""
-        if_range = request.headers.get("If-Range")
-        size = len(self.body)
-        if not text or (if_range and if_range != self.tag):
-            start, end, status = 0, size, 200
-        elif text.startswith("bytes=-"):
-            start, end, status = max(0, size - int(text[7:])), size, 206
-        else:
-            first, _, last = text[6:].partition("-")
-            start, end, status = int(first), min(size, int(last) + 1) if last else size, 206
-        self.asked.append((start, end))
-        fields = [*self.fields, ("ETag", self.tag)] if self.tag else [*self.fields]
-        if status == 206:
-            fields.append(("Content-Range", f"bytes {start}-{end - 1}/{size}"))
-        pieces: list[Any] = [self.body[o : min(o + PIECE, end)] for o in range(start, end, PIECE)]
-        if self.gate is not None:
-            pieces.insert(1, self.gate)
-        answer = Scripted(status, tuple(fields), tuple(pieces), length=end - start)
-        fault = self.faults.get(number)
-        return fault(answer) if fault else answer
-
-    @property
-    def sent(self) -> int:
-        return sum(end - start for start, end in self.asked)
-
-
-def cut_after(count: int) -> Callable[[Scripted], Scripted]:
-    return lambda answer: replace(answer, pieces=(*answer.pieces[:count], CUT))
 
 
 @pytest.fixture
 def origin(house: House) -> RangeOrigin:
-    origin = RangeOrigin()
+    origin = RangeOrigin(BODY)
     house.upstream.answers("/big", origin)
     return origin
 
@@ -165,7 +119,10 @@ async def test_many_readers_of_one_cold_range_make_one_exchange(house: House, or
     assert origin.sent == 1 * MiB
 
 
-async def test_a_range_far_ahead_does_not_wait_for_all_before_it(house: House, origin: RangeOrigin) -> None:
+async def test_a_range_far_ahead_does_not_wait_for_all_before_it(
+    house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeproxy.pipeline.large_fill.NEAR_SECONDS", 0.0)
     origin.gate = asyncio.Event()
     whole = asyncio.ensure_future(get(house))
     await house.settle()
@@ -386,6 +343,68 @@ async def test_offline_serves_what_is_here(house: House, origin: RangeOrigin) ->
     house.site.rules = Rules(ttl=1e6, immutable=True, offline=True)
     assert (await get(house, Range="bytes=0-99"))[1] == BODY[:100]
     assert (await get(house, Range="bytes=9000000-9000001"))[0] == 504
+
+
+# -- known beforehand, laid out differently ----------------------------------------------------------
+
+
+async def test_what_is_known_answers_before_the_first_byte_and_fetches_what_is_asked(
+    house: House, origin: RangeOrigin
+) -> None:
+    known(house)
+    response = await house.ask("/big", Range=f"bytes={5 * MiB}-{5 * MiB + 9}")
+    assert response.headers.get("ETag") == f'"{SHA256}"'
+    assert response.headers.get("Content-Range") == f"bytes {5 * MiB}-{5 * MiB + 9}/{len(BODY)}"
+    assert await content(response) == BODY[5 * MiB : 5 * MiB + 10]
+    assert origin.asked == [(5 * MiB, 8 * MiB)], "to the end of its segment"
+
+
+class Framed:
+    """A head, the second half of the body, a mark, its first half."""
+
+    size = 5 + len(BODY) + 1
+
+    def pieces(self, start: int, end: int) -> list[bytes | tuple[int, int]]:
+        half, found, at = len(BODY) // 2, [], 0
+        whole: list[bytes | tuple[int, int]] = [b"head:", (half, len(BODY)), b"|", (0, half)]
+        for piece in whole:
+            length = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+            low, high = max(start - at, 0), min(end - at, length)
+            if low < high:
+                shifted = piece[low:high] if isinstance(piece, bytes) else (piece[0] + low, piece[0] + high)
+                found.append(shifted)
+            at += length
+        return found  # type: ignore[return-value]
+
+
+LAID = b"head:" + BODY[len(BODY) // 2 :] + b"|" + BODY[: len(BODY) // 2]
+
+
+@pytest.mark.parametrize("is_stored", [False, True], ids=["arriving", "stored"])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, len(LAID)), (0, 7), (3, 5), (5 * MiB, 5 * MiB + 9), (len(LAID) - 4, len(LAID))],
+)
+async def test_ranges_of_a_layout_are_ranges_of_what_is_sent(
+    house: House, origin: RangeOrigin, is_stored: bool, start: int, end: int
+) -> None:
+    known(house, layout=Framed())
+    if is_stored:
+        assert (await get(house))[1] == LAID
+        await house.fills_end()
+    response = await house.ask("/big", Range=f"bytes={start}-{end - 1}")
+    assert (response.status, response.body.length) == (206, end - start)
+    assert response.headers.get("Content-Range") == f"bytes {start}-{end - 1}/{len(LAID)}"
+    assert await content(response) == LAID[start:end]
+    assert (response.outcome.cache.value == "hit") is is_stored
+    if not is_stored and end - start < 100:
+        assert origin.sent <= 4 * MiB + MiB
+
+
+async def test_a_range_beyond_a_layout_is_refused(house: House, origin: RangeOrigin) -> None:
+    known(house, layout=Framed())
+    response = await house.ask("/big", Range=f"bytes={len(LAID)}-")
+    assert (response.status, response.headers.get("Content-Range")) == (416, f"bytes */{len(LAID)}")
 
 
 # -- leaving, purging, failing stores --------------------------------------------------------------

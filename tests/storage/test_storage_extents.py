@@ -41,11 +41,13 @@ def test_any_order_of_writes_and_losses_gives_the_sums_of_the_bytes(size, writes
                 held.add(a, b, crc, before if a == first else 0)
         if lose and len(held):
             assert held.drop(random.Random(start).choice(list(held)))
+        assert held.incomplete == sum(not held._is_whole(extent) for extent in held)
         assert all(zlib.crc32(data[e.start : e.end]) == e.crc for e in held)
         again = Extents.decode(held.encode(), size)
         assert again.spans == held.spans
         assert [(e.start, e.end, e.crc) for e in again] == [(e.start, e.end, e.crc) for e in held]
         assert not any(e.is_proven for e in again)
+        assert again.incomplete == held.incomplete
     assert held.sums() == tuple(zlib.crc32(data[i : i + PIECE]) for i in range(0, size, PIECE))
 
 
@@ -63,6 +65,20 @@ def test_of_too_many_extents_the_longest_are_written_down(monkeypatch):
     for start, length in ((0, 3), (100, 9), (300, 1), (500, 7)):
         held.add(start, start + length, 1)
     assert list(Extents.decode(held.encode(), 1000).spans) == [(100, 109), (500, 507)]
+
+
+def test_of_too_many_extents_the_shortest_are_excess_but_not_the_beginning_or_what_is_needed(monkeypatch):
+    monkeypatch.setattr(extents, "EXTENTS_MAX", 16)
+    held = Extents(100 * PIECE)
+    held.add(0, 1, 1)
+    for number in range(1, 16):
+        held.add(number * PIECE, number * PIECE + number, 1)
+    assert held.excess([]) == []
+    held.add(20 * PIECE, 21 * PIECE, 1)  # a whole piece does not count
+    assert held.excess([]) == []
+    held.add(16 * PIECE, 16 * PIECE + 16, 1)
+    needed = [(2 * PIECE, 2 * PIECE + 1)]
+    assert [e.end - e.start for e in held.excess(needed)] == [1, 3, 4]
 
 
 @given(st.integers(0, 10_000))

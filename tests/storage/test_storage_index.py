@@ -34,7 +34,7 @@ def test_a_variant_replaces_its_like_and_tells_what_that_took(known):
 def test_a_used_body_is_the_last_to_leave(known):
     put(known, "a", now=1.0)
     put(known, "b", now=2.0, selecting=(("x", "1"),))
-    known.submit(lambda c: tables.touch(c, ["a"], 3.0)).result(5)
+    known.submit(lambda c: tables.touch(c, [("k", "a")], 3.0)).result(5)
     assert [row[0] for row in known.read("select id from bodies order by last_used")] == ["b", "a"]
 
 

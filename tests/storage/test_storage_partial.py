@@ -11,7 +11,7 @@ import pytest
 from storage_stand import body_files, lose_index, opened, part_bytes, response, until
 
 from edgeproxy.errors import StorageError
-from edgeproxy.storage import partial
+from edgeproxy.storage import extents, partial
 from edgeproxy.storage.store import Purge, PurgeScope
 
 PIECE = 4 << 20
@@ -295,4 +295,45 @@ async def test_a_cancelled_write_lands_all_the_same(tmp_path):
         await asyncio.wait([writing])
         await body.settle()
         assert list(body.spans) == [(0, 100_000)]
+        body.close()
+
+
+async def test_scattered_bytes_are_kept_in_mind_up_to_a_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr(extents, "EXTENTS_MAX", 64)
+    async with opened(tmp_path / "c") as stand:
+        data = data_of(2 * PIECE)
+        body = await create(stand, len(data))
+        await body.write(0, [data[:10]])
+        starts = random.Random(3).sample(range(100, len(data) - 100, 50), 1000)
+        for batch in range(0, 1000, 8):
+            writes = [body.write(s, [data[s : s + 7]]) for s in starts[batch : batch + 8]]
+            await asyncio.gather(*writes)
+            assert body.extents.incomplete <= 64 + 8
+            assert body.spans == body._taken
+            assert body.spans.holds(0, 10)
+        for start, end in list(body.spans):
+            await body.check(start, end)
+            assert part_bytes(body.slice(start, end)) == data[start:end]
+        for start in range(0, len(data), PIECE // 2):  # nothing stands in the way of the whole
+            await body.write(start, [data[start : start + PIECE // 2]])
+        await body.sync()
+        assert stand.store.disk.used == blocks(tmp_path / "c")
+        assert await body.commit(body.stored, "") is not None
+        body.close()
+        assert await stand.get(KEY) == data
+
+
+async def test_bytes_dropped_during_a_check_do_not_pass_it(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        body = await create(stand, PIECE)
+        await body.write(0, [b"abcdef"])
+        body.close()
+    async with opened(tmp_path / "c") as stand:
+        body = await reopened(stand)
+        checking = asyncio.ensure_future(body.check(0, 6))
+        await asyncio.sleep(0)
+        (extent,) = body.extents
+        assert body.extents.drop(extent)
+        with pytest.raises(StorageError):
+            await checking
         body.close()
