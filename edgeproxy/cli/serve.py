@@ -17,7 +17,7 @@ from edgeproxy.config import Config
 def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) -> int:
     """Serve until SIGTERM or SIGINT, then finish running answers and end."""
     config = read(config_file, (*settings, "node.offline=true") if offline else settings)
-    from edgeproxy.node import serve as serve_node  # the node's libraries are needed by this command only
+    from edgeproxy.process import serve as serve_node  # the node's libraries are needed by this command only
 
     click.echo(hints(config), err=True, nl=False)
     return serve_node(config)

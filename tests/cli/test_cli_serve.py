@@ -12,7 +12,7 @@ from edgeproxy.errors import StartError
 @pytest.fixture
 def node(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module that runs nodes, in a form that only remembers what it was given."""
-    module: Any = ModuleType("edgeproxy.node")
+    module: Any = ModuleType("edgeproxy.process")
     module.served = []
     module.result = 0
 
@@ -23,7 +23,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Any:
         return int(module.result)
 
     module.serve = serve
-    monkeypatch.setitem(sys.modules, "edgeproxy.node", module)
+    monkeypatch.setitem(sys.modules, "edgeproxy.process", module)
     return module
 
 

@@ -1,7 +1,7 @@
-"""Bytes that must not come together: of several variants, of several callers, of several versions; and requests
-for pieces in every shape.
+"""Bytes that must not come together: of several variants, of several callers, of several versions; and
+requests for pieces in every shape.
 
-The law: who asks for a part of a representation gets that part of that representation, or no complete answer."""
+The law: who asks for a part of a representation gets that part of it, or no complete answer."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_parts_of_what_may_not_be_stored_are_passed_on_and_forgotten(node: Node,
         assert (answer.status, answer.body) == (206, large.bytes(5_000_000, 5_000_100))
     assert node.get("/n").body == large.bytes()
     assert len(large.ranges_asked) == 3
-    assert [path for path in (node.cache / "partial").iterdir()] == []
+    assert list((node.cache / "partial").iterdir()) == []
 
 
 def test_a_weak_tag_binds_no_parts_together(node: Node, origin: Origin) -> None:
@@ -210,7 +210,7 @@ def test_clients_that_leave_large_bodies_leave_nothing(node: Node, origin: Origi
 
 
 def test_purges_at_any_moment_leave_whole_versions_only(node: Node, origin: Origin) -> None:
-    """Each version is replaced and purged while clients read; an answer begun after a purge is never older."""
+    """Each version is replaced and purged while clients read; what is begun after a purge is never older."""
     newest, wrong, until = [1], [], time.monotonic() + 4
     versions = {1: put_large(origin, "/p", 12 * MIB, seed=1, rate=60e6)}
 

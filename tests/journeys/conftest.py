@@ -108,7 +108,7 @@ Visit = Callable[..., HubClient]
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    """A hub with a small model of odd names, and two users: alice, who may read what others may not, and bob."""
+    """A hub with a small model of odd names, and two users: alice, who may read what others may not; bob."""
     running = Hub()
     running.add_user("alice", "hf_alice")
     running.add_user("bob", "hf_bob")

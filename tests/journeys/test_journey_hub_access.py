@@ -108,7 +108,9 @@ def said(node: Node, reading: tuple[str, str, bytes], fields: list[tuple[str, st
 def test_two_tokens_never_see_each_others_private_files(serve_hub: ServeHub, hub: Hub, xet: str) -> None:
     files = {SHARD: Pattern("the same for both", 3 << 20)}
     of = {
-        user: hub.add(f"{user}/own", {**files, "config.json": f"secret of {user}"}, private=True, readers=[user])
+        user: hub.add(
+            f"{user}/own", {**files, "config.json": f"secret of {user}"}, private=True, readers=[user]
+        )
         for user in ("alice", "bob")
     }
     node = serve_hub(hub, xet=xet)
@@ -133,7 +135,11 @@ def test_two_tokens_never_see_each_others_private_files(serve_hub: ServeHub, hub
                     answer = said(node, reading, fields)
                     assert answer.status >= 400, (state, fields, reading, answer)
                     told = answer.body + repr(answer.fields).encode()
-                    for secret in (f"secret of {owner}", repository.head.sha[8:], repository.head.files[SHARD].xet):
+                    for secret in (
+                        f"secret of {owner}",
+                        repository.head.sha[8:],
+                        repository.head.files[SHARD].xet,
+                    ):
                         # A path that is repeated to who wrote it tells nothing.
                         assert secret.encode() not in told or secret in reading[1], (state, reading, answer)
             for reading in readings(repository)[:4]:
@@ -148,7 +154,11 @@ def test_a_token_is_nowhere_in_the_store_or_the_logs(
 ) -> None:
     node = serve_hub(closed_hub)
     assert visit("2", node, "alice", token="hf_alice").snapshot("acme/secret").ok
-    assert said(node, readings(closed_hub.repositories["model", "acme/secret"])[0], [("Authorization", "Bearer hf_wrong")])
+    assert said(
+        node,
+        readings(closed_hub.repositories["model", "acme/secret"])[0],
+        [("Authorization", "Bearer hf_wrong")],
+    )
     node.stop()
     for path in sorted(node.directory.rglob("*")):
         if path.is_file():

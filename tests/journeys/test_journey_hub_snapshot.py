@@ -1,4 +1,4 @@
-"""Whole repositories through a node, by released clients of the hub: what comes, and what is fetched for it."""
+"""Whole repositories through a node, by released clients of the hub: what comes, what is fetched for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other clients of a hub through a node: hf, hf_transfer, hf_xet, libraries, git, curl, aria2c, and our own command."""
+"""Other clients of a hub through a node: hf, hf_transfer, hf_xet, libraries, git, curl, aria2c, our own."""
 
 from __future__ import annotations
 
@@ -109,9 +109,7 @@ def test_clients_with_xet_get_everything_from_the_node(
 
 
 @pytest.mark.parametrize("name", XET_RELEASES)
-def test_xet_from_the_node_obeys_who_may_read(
-    serve_hub: ServeHub, visit: Visit, hub: Hub, name: str
-) -> None:
+def test_xet_from_the_node_obeys_who_may_read(serve_hub: ServeHub, visit: Visit, hub: Hub, name: str) -> None:
     secret = hub.add_model("acme/secret", private=True, readers=["alice"])
     node = serve_hub(hub, xet="serve")
     done = visit(name, node, "alice", xet=True, token="hf_alice").snapshot("acme/secret")
@@ -125,9 +123,7 @@ def test_xet_from_the_node_obeys_who_may_read(
 
 @pytest.mark.slow
 @pytest.mark.timeout(700)
-def test_transformers_and_datasets_read_a_model_and_rows(
-    serve_hub: ServeHub, visit: Visit, hub: Hub
-) -> None:
+def test_transformers_and_datasets_read_a_model_and_rows(serve_hub: ServeHub, visit: Visit, hub: Hub) -> None:
     hub.add_dataset("acme/rows", rows=50)
     node = serve_hub(hub)
     code = """
@@ -238,9 +234,7 @@ def test_what_was_warmed_is_there_for_every_release_when_the_node_is_offline(
     assert hub.asked() == []
 
 
-def test_the_command_tells_what_is_stored_and_why(
-    serve_hub: ServeHub, visit: Visit, hub: Hub
-) -> None:
+def test_the_command_tells_what_is_stored_and_why(serve_hub: ServeHub, visit: Visit, hub: Hub) -> None:
     repository = hub.repositories["model", "acme/tiny"]
     hub.add("fork/tiny", {SHARD: repository.head.files[SHARD].content})
     node = serve_hub(hub)

@@ -55,7 +55,9 @@ def test_a_body_cut_upstream_is_not_noticed(
     assert any(asked.get("range").startswith("bytes=") for asked in big_hub.asked("cdn"))
 
 
-def test_a_body_that_stalls_upstream_is_fetched_again(serve_hub: ServeHub, visit: Visit, big_hub: Hub) -> None:
+def test_a_body_that_stalls_upstream_is_fetched_again(
+    serve_hub: ServeHub, visit: Visit, big_hub: Hub
+) -> None:
     big_hub.faults.cut["big.bin"] = Cut(after=7_000_000, times=2, how="stall")
     node = serve_hub(big_hub, {"upstream": {"progress_timeout": "3s"}})
     for name in ("1", "2"):
@@ -186,7 +188,9 @@ def test_a_cdn_whose_ranges_are_no_use_gives_right_files_all_the_same(
     big_hub.faults.cdn_bandwidth = 40e6
     node = serve_hub(big_hub)
     ranged = ask(
-        node.url("/hf/acme/large/resolve/" + big_hub.repositories["model", "acme/large"].head.sha + "/big.bin"),
+        node.url(
+            "/hf/acme/large/resolve/" + big_hub.repositories["model", "acme/large"].head.sha + "/big.bin"
+        ),
         fields=[("Range", "bytes=20000000-20000099")],
     )
     if ranged.status < 300:
@@ -211,13 +215,18 @@ def test_a_page_in_place_of_the_bytes_is_never_a_file(
     assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 20)
 
 
-@pytest.mark.parametrize("target", ["http://10.255.255.1/x", "http://169.254.169.254/latest", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "target", ["http://10.255.255.1/x", "http://169.254.169.254/latest", "file:///etc/passwd"]
+)
 def test_a_redirect_to_elsewhere_is_not_followed(
     serve_hub: ServeHub, visit: Visit, hub: Hub, target: str
 ) -> None:
     hub.faults.redirected[SHARD] = target
     node = serve_hub(hub)
-    assert node.get(f"/hf/acme/tiny/resolve/{hub.repositories['model', 'acme/tiny'].head.sha}/{SHARD}").status >= 500
+    assert (
+        node.get(f"/hf/acme/tiny/resolve/{hub.repositories['model', 'acme/tiny'].head.sha}/{SHARD}").status
+        >= 500
+    )
     hub.faults.redirected.clear()
     digest = hub.repositories["model", "acme/tiny"].head.digests[SHARD]
     user = visit("2", node)

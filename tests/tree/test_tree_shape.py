@@ -16,11 +16,13 @@ TOP_LEVEL = frozenset(
 
 # Modules without a test file of their own, each with its reason.
 UNTESTED = {
-    "edgeproxy.pipeline.fill_end": "an enumeration; test_pipeline_fill and test_pipeline_large_fill come to each end",
+    "edgeproxy.pipeline.fill_end": "an enumeration; the tests of fills come to each end",
     "edgeproxy.pipeline.fill_head": "values only; test_pipeline_fill covers who makes and reads them",
     "edgeproxy.pipeline.fill_parts": "values and an interface",
     "edgeproxy.__main__": "one line; the journeys start it",
     "edgeproxy.node": "the journeys run whole nodes",
+    "edgeproxy.process": "the journeys run whole nodes",
+    "edgeproxy.node_views": "the journeys ask whole nodes",
     "edgeproxy.errors": "types only; tested where they are raised",
     "edgeproxy.admin.views": "an interface",
     "edgeproxy.policy.decision": "types only",
