@@ -54,6 +54,7 @@ def admin_settings(config: Config, admin: str | None) -> Admin:
     """Where the running node's admin listener is, and its token."""
     settings = config.admin
     if admin is not None:
+        admin = admin.removeprefix("http://").rstrip("/")  # as people copy it from a browser
         _parse("--admin", admin)
         return Admin(listen=admin, token=settings.token)
     if not settings.listen:

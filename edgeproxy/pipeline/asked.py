@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edgeproxy.message import ForwardReason, Headers, Request
 from edgeproxy.policy import conditionals, ranges
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import Plan, Site
+from edgeproxy.sites.site import Layout, Plan, Site
 from edgeproxy.storage.store import PartialBody
 
 
@@ -33,9 +33,18 @@ class Source:
     refuses_ranges: bool = False
 
 
-def _asked_slices(request: Request, stored: StoredResponse) -> tuple[tuple[int, int], ...]:
-    """What of the body the answer will show."""
-    size = stored.body_bytes
+def _asked_slices(
+    request: Request, stored: StoredResponse, layout: Layout | None
+) -> tuple[tuple[int, int], ...]:
+    """What of the body the answer will show; through a layout, ranges are those of what is laid out."""
+    shown = _shown_slices(request, stored, stored.body_bytes if layout is None else layout.size)
+    if layout is None:
+        return shown
+    pieces = [piece for start, end in shown for piece in layout.pieces(start, end)]
+    return tuple(piece for piece in pieces if not isinstance(piece, bytes))
+
+
+def _shown_slices(request: Request, stored: StoredResponse, size: int) -> tuple[tuple[int, int], ...]:
     if request.method == "HEAD":
         return ()
     text = request.headers.get("Range")
@@ -48,14 +57,16 @@ def _asked_slices(request: Request, stored: StoredResponse) -> tuple[tuple[int, 
     return ((0, size),)
 
 
-def is_held(request: Request, stored: StoredResponse, partial: PartialBody) -> bool:
+def is_held(
+    request: Request, stored: StoredResponse, partial: PartialBody, layout: Layout | None = None
+) -> bool:
     """Whether all that the request asks for is there."""
-    return all(partial.spans.holds(start, end) for start, end in _asked_slices(request, stored))
+    return all(partial.spans.holds(start, end) for start, end in _asked_slices(request, stored, layout))
 
 
 def first_hole(request: Request, stored: StoredResponse, partial: PartialBody) -> tuple[int, int]:
     """Where the first absent bytes that the request asks for are; the first byte of all if none are."""
-    for start, end in _asked_slices(request, stored):
+    for start, end in _asked_slices(request, stored, None):
         for hole in partial.spans.holes(start, end):
             return hole
     return 0, 1

@@ -62,6 +62,30 @@ def test_what_is_shown_decides_what_must_be_here(
     assert first_hole(asked, STORED, partial) == hole
 
 
+class Doubled:
+    """A mark, the body, the mark again."""
+
+    size = 102
+
+    def pieces(self, start: int, end: int) -> list[bytes | tuple[int, int]]:
+        inner = (max(start, 1) - 1, min(end, 101) - 1)
+        return [b"|"] * (start == 0) + [inner] * (inner[0] < inner[1]) + [b"|"] * (end == 102)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_here"),
+    [
+        ("bytes=0-0", True),
+        ("bytes=101-", True),
+        ("bytes=11-30", True),
+        ("bytes=10-30", False),
+        ("bytes=31-", False),
+    ],
+)
+def test_through_a_layout_the_bytes_beneath_must_be_here(text: str, is_here: bool) -> None:
+    assert is_held(request(text), STORED, partial_of((10, 30), (90, 100)), Doubled()) is is_here
+
+
 def test_all_is_here_when_every_byte_is() -> None:
     assert is_held(request(), STORED, partial_of((0, 100)))
     assert first_hole(request(), STORED, partial_of((0, 100))) == (0, 1)

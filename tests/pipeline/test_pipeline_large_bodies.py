@@ -396,7 +396,8 @@ async def test_ranges_of_a_layout_are_ranges_of_what_is_sent(
     assert (response.status, response.body.length) == (206, end - start)
     assert response.headers.get("Content-Range") == f"bytes {start}-{end - 1}/{len(LAID)}"
     assert await content(response) == LAID[start:end]
-    assert (response.outcome.cache.value == "hit") is is_stored
+    needs_nothing = (start, end) == (3, 5)  # only bytes of the layout itself
+    assert (response.outcome.cache.value == "hit") is (is_stored or needs_nothing)
     if not is_stored and end - start < 100:
         assert origin.sent <= 4 * MiB + MiB
 

@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from crash_child import body_of, parts_of
+from shrink_child import PIECE, PIECES
+from shrink_child import data_of as piece_of
 from storage_stand import body_files, opened, part_bytes, until
 
 from edgeproxy.errors import StartError, StorageError
@@ -32,8 +35,11 @@ def run_child(script: str, *arguments: str, **environment: str) -> subprocess.Co
     )
 
 
+SHRINKING = {"shrinking", "shrunk"}
+
+
 @pytest.mark.parametrize("passes", [1, 7])
-@pytest.mark.parametrize("point", sorted(POINTS))
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - SHRINKING))
 async def test_after_a_death_at_any_point_only_right_bodies_are_found(tmp_path, point, passes):
     directory = tmp_path / "c"
     child = run_child("crash_child.py", str(directory), EDGEPROXY_CRASH=f"{point}:{passes}")
@@ -54,6 +60,26 @@ async def test_after_a_death_at_any_point_only_right_bodies_are_found(tmp_path, 
         await stand.put("after", b"works")
         assert await stand.get("after") == b"works"
     async with opened(directory, disk=400_000) as stand:
+        await until(lambda: stand.store.disk.used == _taken(directory))
+
+
+@pytest.mark.parametrize("point", sorted(SHRINKING))
+async def test_after_a_death_while_a_body_shrinks_what_is_left_of_it_is_right(tmp_path, point):
+    directory = tmp_path / "c"
+    child = run_child("shrink_child.py", str(directory), EDGEPROXY_CRASH=f"{point}:1")
+    assert child.returncode == 137, child.stderr
+    async with opened(directory) as stand:
+        await until(lambda: not stand.store.disk.index.is_partial)
+        assert await stand.get("k") in (None, b"".join(map(piece_of, range(PIECES))))
+        for stored in await stand.store.lookup_partial("k"):
+            body = await stand.store.open_partial(stored)
+            for start, end in list(body.spans):
+                with suppress(StorageError):  # a piece that had been punched already
+                    await body.check(start, end)
+                    pieces = range(start // PIECE, end // PIECE)
+                    assert part_bytes(body.slice(start, end)) == b"".join(map(piece_of, pieces))
+            body.close()
+    async with opened(directory) as stand:
         await until(lambda: stand.store.disk.used == _taken(directory))
 
 

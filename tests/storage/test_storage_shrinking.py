@@ -29,7 +29,14 @@ async def whole(stand, key="k"):
         await body.write(piece * PIECE, [data_of(piece)])
     stored = await body.commit(body.stored, "ab" * 32)
     body.close()
+    await until(lambda: is_free(stand, stored.body))
     return stored
+
+
+def is_free(stand, body):
+    """Whether whoever put the body together has let go of it."""
+    with stand.store.disk.claims.briefly(body) as is_mine:
+        return is_mine
 
 
 def used_by(directory):
