@@ -207,6 +207,7 @@ class Node:
         self.metrics.gauge("disk_bytes", lambda: statistics().disk_bytes)
         self.metrics.gauge("disk_responses", lambda: statistics().disk_responses)
         self.metrics.gauge("fills", lambda: float(len(self._fills) + len(self._large_fills)))
+        self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
         self.metrics.gauge("connections", lambda: float(self._listeners.connections))
 
     # -- life ----------------------------------------------------------------------------------
