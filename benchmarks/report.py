@@ -27,6 +27,7 @@ _ORDER = (
     "restart",
     "footprint",
     "hit_ratio",
+    "soak",
 )
 
 

@@ -214,7 +214,9 @@ class Site(Section, frozen=True, kw_only=True):
         "auto"
     )
     root_list: Annotated[bool, _doc("python-index: pass the list of all projects through")] = True
-    private: Annotated[list[str], _doc("python-index: project patterns never asked of later upstreams")] = []
+    private: Annotated[
+        list[str], _doc("python-index: project patterns of which only `index` is ever asked")
+    ] = []
     upstreams: Annotated[
         list[Url], _doc("python-index: further indexes; a name belongs to the first that has it")
     ] = []

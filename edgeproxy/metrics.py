@@ -57,6 +57,7 @@ HISTOGRAMS: dict[str, Metric] = {
 GAUGES: dict[str, Metric] = {
     "connections": Metric("Open client connections"),
     "fills": Metric("Running fills"),
+    "tasks": Metric("Running background tasks"),
     "memory_bytes": Metric("Bytes held by the RAM tier"),
     "memory_responses": Metric("Stored responses held by the RAM tier"),
     "disk_bytes": Metric("Bytes held by the disk tier"),

@@ -31,6 +31,7 @@ from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.sites.registry import build_sites
 from edgeproxy.sites.site import SiteContext
+from edgeproxy.storage.ledger import Ledger, ledger_path
 from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.client import CurlUpstream
@@ -87,7 +88,11 @@ class Node:
             ),
             clock=self._clock,
             stored_keys=self._store.stored_keys,
+            ledger=self._ledger,
         )
+
+    def _ledger(self, name: str) -> Ledger:
+        return Ledger(ledger_path(self._config.cache.directory, name), self._warn)
 
     def _fill_parts(self, exchange: Exchange, distrust: Distrust) -> FillParts:
         return FillParts(
@@ -202,6 +207,7 @@ class Node:
         self.metrics.gauge("disk_bytes", lambda: statistics().disk_bytes)
         self.metrics.gauge("disk_responses", lambda: statistics().disk_responses)
         self.metrics.gauge("fills", lambda: float(len(self._fills) + len(self._large_fills)))
+        self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
         self.metrics.gauge("connections", lambda: float(self._listeners.connections))
 
     # -- life ----------------------------------------------------------------------------------

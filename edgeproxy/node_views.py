@@ -99,11 +99,11 @@ class LiveViews:
         if purge.scope is PurgeScope.SITE and self._sites.named(purge.value) is None:
             raise RequestError(404, f"no site is named {purge.value!r}")
         if purge.scope in (PurgeScope.URL, PurgeScope.PREFIX):
-            purge = replace(purge, value=self._key_of(purge.value))
+            purge = replace(purge, value=await self._key_of(purge.value))
         self._log.info("purge", scope=purge.scope.value, value=purge.value, soft=purge.soft)
         await self._store.purge(purge)
 
-    def _key_of(self, url: str) -> str:
+    async def _key_of(self, url: str) -> str:
         """The cache key behind a path of ours; a whole URL is a key already."""
         if not url.startswith("/"):
             return url
@@ -111,7 +111,7 @@ class LiveViews:
         if routed is None:
             raise RequestError(404, f"no site is mounted at {url}")
         site, path = routed
-        planned = site.plan(_as_request(url, "GET", Headers()), path)
+        _, planned = await self._inquiries.plan(_as_request(url, "GET", Headers()), site, path)
         return planned.key if isinstance(planned, Plan) else url
 
     async def listing(self, prefix: str, after: str, limit: int) -> list[dict[str, Any]]:

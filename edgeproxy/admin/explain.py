@@ -54,6 +54,7 @@ def explanation(
     told |= {
         "key": plan.key,
         "upstream": f"{plan.origin.url}{plan.target}",
+        **({"source": plan.source} if plan.source else {}),
         "tags": list(plan.tags),
         "is_stored": bool(variants),
         "stored": [stored_response(stored, now) for stored in ordered],

@@ -86,7 +86,7 @@ class Answers:
         sent = sent.replacing(changes)
         if plan.present is not None:
             sent = plan.present(sent, source, now, source.fresh_until <= now)
-        return sent.adding((("Cache-Status", self._cache_status(headers, outcome)),))
+        return sent.adding((("Cache-Status", self._cache_status(headers, outcome, plan.source)),))
 
     def passing_headers(self, response: UpstreamResponse, outcome: Outcome) -> Headers:
         """The fields of an upstream's response on its way to one client."""
@@ -94,10 +94,10 @@ class Answers:
         status = self._cache_status(response.headers, outcome)
         return sent.without(("Cache-Status",)).adding((("Cache-Status", status),))
 
-    def _cache_status(self, headers: Headers, outcome: Outcome) -> str:
+    def _cache_status(self, headers: Headers, outcome: Outcome, source: str = "") -> str:
         """Ours comes after those of the caches before us (RFC 9211 section 2)."""
         before = headers.get("Cache-Status")
-        mine = cache_status.render(outcome, self._node)
+        mine = cache_status.render(outcome, self._node, source)
         return f"{before}, {mine}" if before else mine
 
     # -- answers with content ------------------------------------------------------------------
@@ -216,7 +216,7 @@ class Answers:
         pairs = [
             ("X-Edge-Error", _one_line(f"{plan.origin.authority}: {error}")),
             ("Proxy-Status", cache_status.proxy_status(error, self._node)),
-            ("Cache-Status", cache_status.render(outcome, self._node)),
+            ("Cache-Status", cache_status.render(outcome, self._node, plan.source)),
         ]
         if rules.retry_after is not None:
             pairs.append(("Retry-After", str(int(rules.retry_after))))

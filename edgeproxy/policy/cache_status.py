@@ -10,9 +10,9 @@ _HITS = frozenset({CacheOutcome.HIT, CacheOutcome.STALE})
 _DETAILS_MAX = 200  # characters
 
 
-def render(outcome: Outcome, node: str) -> str:
+def render(outcome: Outcome, node: str, source: str = "") -> str:
     """One member of Cache-Status. `hit` and `fwd` exclude each other: whatever went forward says
-    why and what came of it (RFC 9211 section 2.1)."""
+    why and what came of it (RFC 9211 section 2.1). `source` is told where there are several."""
     parts = [render_name(node)]
     if outcome.forward is not None:
         parts.append(f"fwd={outcome.forward.value}")
@@ -26,8 +26,9 @@ def render(outcome: Outcome, node: str) -> str:
         parts.append("hit")
     if outcome.lifetime is not None:
         parts.append(f"ttl={_whole_seconds(outcome.lifetime)}")
-    if outcome.detail:
-        parts.append(f"detail={render_string(outcome.detail[:_DETAILS_MAX])}")
+    detail = "; ".join(filter(None, (f"from {source}" if source else "", outcome.detail)))
+    if detail:
+        parts.append(f"detail={render_string(detail[:_DETAILS_MAX])}")
     return "; ".join(parts)
 
 

@@ -37,13 +37,15 @@ class FileFacts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
-    """All that one page tells. `aliases` are the projects its file names seem to belong to instead."""
+    """All that one page tells. `aliases` are the projects its file names seem to belong to instead;
+    `source` is the URL of the index whose page it is, here and below."""
 
     project: str
     files: dict[bytes, FileFacts] = field(default_factory=dict)
     aliases: frozenset[str] = frozenset()
     hosts: frozenset[Origin] = frozenset()
     serial: int | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class NoSidecar:
 
     project: str
     file: bytes
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Removed:
     """Upstream has no such project any more, and that is believed."""
 
     project: str
+    source: str = ""
 
 
 class Facts:

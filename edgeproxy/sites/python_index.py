@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeproxy import config
-from edgeproxy.errors import ConfigurationError, RequestError
+from edgeproxy.errors import RequestError
 from edgeproxy.message import Request, Response
-from edgeproxy.sites import pip_configuration, python_names
+from edgeproxy.sites import python_names
 from edgeproxy.sites.python_answers import file_fields, page_fields, redirect, text, too_many_names
 from edgeproxy.sites.python_ask_rate import AskRate
 from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, Removed, file_key
@@ -21,42 +21,13 @@ from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, pa
 from edgeproxy.sites.python_pages import PagePolicy, PageView
 from edgeproxy.sites.python_plans import IndexPlans
 from edgeproxy.sites.python_rules import IndexRules, index_rules
-from edgeproxy.sites.python_settings import authorization_field, link_hosts
 from edgeproxy.sites.python_sidecars import SidecarView
-from edgeproxy.sites.site import Expected, Plan, Site, SiteContext
-from edgeproxy.sites.urls import configured_url, looks_private
+from edgeproxy.sites.site import Expected, Plan, SiteContext
 from edgeproxy.upstream.upstream import Origin
 
 WHEEL_BYTES_MAX = 64 << 20  # the pipeline shows no larger body to a view
 AGE_STEP_SECONDS = 3600.0  # views of pages filtered by age are made anew this often
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
-
-
-def build(settings: config.Site, context: SiteContext) -> Site:
-    """Raises ConfigurationError; reads pip's configuration and the credentials file."""
-    where = f"site.{settings.name}"
-    if settings.upstreams or settings.private:
-        raise ConfigurationError(
-            f"{where}.upstreams", "this version serves one index for each site: configure a site for each"
-        )
-    pip = None if settings.index else pip_configuration.read()
-    index_url = settings.index or (pip.index_url if pip else "")
-    origin, path, userinfo = configured_url(index_url, f"{where}.index")
-    private = settings.private_addresses
-    return PythonIndex(
-        settings=settings,
-        context=context,
-        origin=origin,
-        path=path.rstrip("/") + "/",
-        links=LinkRules(
-            index=origin,
-            private=looks_private(origin.host) if private is None else private,
-            configured=frozenset(link_hosts(settings.link_hosts, f"{where}.link_hosts")),
-            learn=not settings.link_hosts,
-        ),
-        authorization=authorization_field(settings, userinfo, where),
-        ca_file=settings.ca_file or (pip.ca_file if pip else "") or context.reach.ca_file or "",
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +44,8 @@ class _File:
 
 
 class PythonIndex:
-    """One index and the hosts its pages link to. What it has learned lives on the event loop."""
+    """One index and the hosts its pages link to. What it has learned lives on the event loop. With
+    `listed_only` no file is fetched that no page lists, not even from a host of the configuration."""
 
     def __init__(
         self,
@@ -85,8 +57,10 @@ class PythonIndex:
         links: LinkRules,
         authorization: str | None,
         ca_file: str,
+        listed_only: bool = False,
     ) -> None:
         self.name = settings.name
+        self._listed_only = listed_only
         self._settings = settings
         self._context = context
         self._origin = origin
@@ -142,6 +116,17 @@ class PythonIndex:
     def learn(self, learned: Any) -> None:
         self._facts.learn(learned)
 
+    # -- for a site of several indexes ---------------------------------------------------------
+
+    def knows(self, project: str) -> bool:
+        """Whether a page of the project has been seen."""
+        return self._facts.page(project) is not None
+
+    def lists(self, origin: Origin, canonical: str) -> str | None:
+        """The project a file belongs to, if a page that was seen lists it."""
+        found = self._facts.find(origin, canonical)
+        return found[0] if found else None
+
     # -- pages ---------------------------------------------------------------------------------
 
     def _project_page(self, request: Request, raw: str, query: str) -> Plan | Response:
@@ -181,9 +166,9 @@ class PythonIndex:
             f"{self._path}{name}/",
             self._rules.page,
             fields={"Accept": ASKED, "Accept-Encoding": "gzip"},
-            view=PageView(name, kind, gzip, self._policy(), unmarked, facts.serial(name)),
+            view=PageView(name, kind, gzip, self._policy(), unmarked, facts.serial(name), self.index_url),
             present=page_fields,
-            missing=Removed(name) if believes else None,
+            missing=Removed(name, self.index_url) if believes else None,
             tags=(f"project:{name}",),
             name=name,
         )
@@ -268,7 +253,7 @@ class PythonIndex:
         identity = file_key(file.origin, file.canonical)
         advertised = facts.sidecar is not None and identity not in self._facts.without_sidecar(project)
         digest = (facts.sidecar or b"").hex()
-        view = SidecarView(project, identity, digest)
+        view = SidecarView(project, identity, digest, self.index_url)
         instead = replace(wheel, view=view, present=file_fields(immutable=True), prefetch_bytes_max=0)
         is_openable = file.name.endswith(".whl") and (facts.size or 0) <= WHEEL_BYTES_MAX
         rules = self._rules.sidecar if advertised else self._rules.unadvertised
@@ -282,7 +267,7 @@ class PythonIndex:
             expected=Expected(digest if advertised else ""),
             present=file_fields(immutable=bool(digest)),
             otherwise=instead if advertised and is_openable else None,
-            missing=NoSidecar(project, identity) if advertised and not is_openable else None,
+            missing=NoSidecar(project, identity, self.index_url) if advertised and not is_openable else None,
             tags=(f"project:{project}",),
             name=f"{file.name}.metadata",
             finish_without_readers=True,
@@ -315,7 +300,7 @@ class PythonIndex:
         target = f"{file.path}.metadata" if sidecar else file.path
         is_small = sidecar or file.name.endswith(".asc")
         may_ask = self._links.is_known(file.origin) and self._settings.min_release_age == 0
-        may_ask = may_ask and not self._settings.require_hash
+        may_ask = may_ask and not self._settings.require_hash and not self._listed_only
         plan = self._plans.of_file(
             request,
             file.origin,

@@ -61,7 +61,7 @@ class PagePolicy:
 @dataclass(frozen=True, slots=True)
 class PageView:
     """A project page in one form and coding. `without_sidecar` are files whose marks are removed;
-    `serial_seen` is the serial of the page seen last (it judges a new page, and changes no byte of it)."""
+    `serial_seen` is the serial of the page seen last, `source` the URL of the index (they change no byte)."""
 
     project: str
     kind: PageType
@@ -69,6 +69,7 @@ class PageView:
     policy: PagePolicy
     without_sidecar: frozenset[bytes] = frozenset()
     serial_seen: int | None = None
+    source: str = ""
 
     @property
     def id(self) -> str:
@@ -193,6 +194,7 @@ class _Page:
             frozenset(sorted(self._aliases)[:100]),
             frozenset(self._hosts),
             self.serial,
+            self._view.source,
         )
 
     # -- JSON ----------------------------------------------------------------------------------

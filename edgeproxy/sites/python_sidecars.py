@@ -22,11 +22,13 @@ _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 
 @dataclass(frozen=True, slots=True)
 class SidecarView:
-    """METADATA of a wheel, if it has the hash the page advertised ("" if it gave none)."""
+    """METADATA of a wheel, if it has the hash the page advertised ("" if it gave none). `source` is the
+    URL of the index."""
 
     project: str
     file: bytes
     sha256: str
+    source: str = ""
 
     @property
     def id(self) -> str:
@@ -36,16 +38,18 @@ class SidecarView:
     def volatile(self) -> bool:
         return False
 
+    @property
+    def _missing(self) -> NoSidecar:
+        return NoSidecar(self.project, self.file, self.source)
+
     def derive(self, stored: StoredResponse, body: bytes, previous: StoredResponse | None) -> Derived:
         try:
             data = metadata_of(body)
         except Unacceptable as error:
-            raise Unacceptable(str(error), NoSidecar(self.project, self.file)) from error
+            raise Unacceptable(str(error), self._missing) from error
         digest = hashlib.sha256(data).hexdigest()
         if self.sha256 and digest != self.sha256:
-            raise Unacceptable(
-                "the wheel's METADATA is not what was advertised", NoSidecar(self.project, self.file)
-            )
+            raise Unacceptable("the wheel's METADATA is not what was advertised", self._missing)
         fields = Headers((("Content-Type", "application/octet-stream"), ("ETag", f'"sha256-{digest}"')))
         return Derived(fields, data)
 
@@ -59,15 +63,7 @@ def metadata_of(wheel: bytes) -> bytes:
                 raise Unacceptable("the wheel has no usable METADATA")
             with archive.open(found[0]) as member:
                 data = member.read(SIDECAR_BYTES_MAX + 1)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        OSError,
-        EOFError,
-    ) as error:
+    except _BROKEN as error:
         raise Unacceptable("the wheel is not a readable archive") from error
     if len(data) > SIDECAR_BYTES_MAX:
         raise Unacceptable("the wheel's METADATA is too large")

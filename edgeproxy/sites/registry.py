@@ -12,7 +12,7 @@ from typing import TypeAlias
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Request
-from edgeproxy.sites import generic, huggingface, python_index
+from edgeproxy.sites import generic, huggingface, python_upstreams
 from edgeproxy.sites.site import Site, SiteContext
 
 GROUP = "edgeproxy.sites"
@@ -21,7 +21,7 @@ Build: TypeAlias = Callable[[config.Site, SiteContext], Site]
 
 _BUILT_IN: dict[str, Build] = {
     "generic": generic.build,
-    "python-index": python_index.build,
+    "python-index": python_upstreams.build,
     "huggingface": huggingface.build,
 }
 

@@ -140,6 +140,7 @@ class Plan:
     transform: Transform | None = None  # likewise, with the whole content (at most 64 MiB)
     upcoming: Upcoming | None = None
     layout: Layout | None = None  # what is sent is not the body as it is; needs `known` and the size
+    source: str = ""  # which of several upstreams this is, for people
 
     @property
     def key(self) -> str:
@@ -160,7 +161,8 @@ class Seen:
 
 
 class Read(Protocol):
-    """What a site makes of what it has seen; called in a thread, pure. The result goes to Site.learn."""
+    """What a site makes of what it has seen; called in a thread, pure but for a Ledger. The result goes to
+    Site.learn."""
 
     def __call__(self, seen: Seen) -> Any: ...
 
@@ -190,16 +192,42 @@ class ContentWanted:
 Planned = Plan | Response | Inquiry | ContentWanted
 
 
+class Ledger(Protocol):
+    """Facts a site must not forget, by name, whatever is evicted or purged. Both block: `read` is for
+    the time when sites are built (raises StorageError), `add` for Inquiry.read, which runs in a thread;
+    what it was told is on disk when it returns, unless there was trouble, which is reported."""
+
+    def read(self) -> Mapping[str, str]: ...
+
+    def add(self, name: str, value: str) -> None: ...
+
+
+class Forgetful:
+    """A ledger without a disk."""
+
+    def read(self) -> Mapping[str, str]:
+        return {}
+
+    def add(self, name: str, value: str) -> None:
+        return None
+
+
+def _forgetful(name: str) -> Ledger:
+    return Forgetful()
+
+
 @dataclass(frozen=True, slots=True)
 class SiteContext:
     """What a site may know of the node. `stored_keys` tells which cache keys are stored; it blocks
-    and may be called only from View.derive, which runs in a thread. `clock` is wall-clock seconds."""
+    and may be called only from View.derive, which runs in a thread. `clock` is wall-clock seconds.
+    `ledger` gives the ledger of a name."""
 
     node: str
     offline: bool
     reach: Reach
     clock: Clock
     stored_keys: Callable[[Sequence[str]], frozenset[str]]
+    ledger: Callable[[str], Ledger] = _forgetful
 
 
 class Site(Protocol):

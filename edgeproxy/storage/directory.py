@@ -9,6 +9,7 @@
     partial/<id>         bodies that are there in part
     bodies/aa/bb/<id>    bodies
     quarantine/<id>      wrong bytes set aside, with what is known about them in <id>.json
+    owners/<site>        which index a project belongs to (ledger.py); made when it is first needed
 
 What has none of these names is not ours: it is neither read nor removed."""
 

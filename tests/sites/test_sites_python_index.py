@@ -14,7 +14,7 @@ from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Headers, Request, Response
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites import python_index
+from edgeproxy.sites import python_upstreams
 from edgeproxy.sites.site import Plan, Site, SiteContext, Unacceptable
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -23,7 +23,7 @@ WHEEL = "/f/files.example/p/thing-1.0-py3-none-any.whl"
 
 def site(context: SiteContext, **options: Any) -> Site:
     options.setdefault("index", "https://index.example/simple/")
-    return python_index.build(
+    return python_upstreams.build(
         config.Site(name="pypi", kind="python-index", mount="/pypi", **options), context
     )
 
@@ -306,11 +306,6 @@ def test_offline_pages_are_made_for_each_answer(
     kept = plan(site(offline_with(frozenset()), offline_filter=False), "/simple/thing/").view
     assert kept is not None
     assert not kept.volatile
-
-
-def test_merged_indexes_are_refused_clearly(context: SiteContext) -> None:
-    with pytest.raises(ConfigurationError, match="one index"):
-        site(context, upstreams=["https://other.example/simple/"])
 
 
 def test_a_removed_project_takes_its_files_along_until_its_page_is_back(context: SiteContext) -> None:
