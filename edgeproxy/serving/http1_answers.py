@@ -42,6 +42,7 @@ class Answering(asyncio.Protocol):
         "_decoder",
         "_dropped",
         "_eof",
+        "_fresh",
         "_head",
         "_head_bytes",
         "_keep",
@@ -83,6 +84,7 @@ class Answering(asyncio.Protocol):
         self._content = 0
         self._dropped = 0
         self._eof = False
+        self._fresh = True  # not known yet to be HTTP/1
         self._reading = True
         self._lingering = False
         self._awaited: object | None = None  # marks the exchange whose answer has not begun
