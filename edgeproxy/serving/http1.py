@@ -13,6 +13,7 @@ from edgeproxy.serving import http2
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import ChunkDecoder, LengthDecoder
 from edgeproxy.serving.head import parse_head
+from edgeproxy.serving.head_syntax import is_foreign
 from edgeproxy.serving.http1_answers import DROP_BYTES, Answering
 from edgeproxy.serving.http2_frames import PREFACE
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
@@ -151,7 +152,7 @@ class Connection(Answering):
             try:
                 head_bytes = self._reader.pop()
             except RequestError as error:
-                self._refuse(error)
+                self._refuse(error, foreign=not self.served and is_foreign(self._reader.rest()))
                 return
             if head_bytes is None:
                 break
@@ -231,7 +232,7 @@ class Connection(Answering):
             if head.length is not None and head.length > most:
                 raise RequestError(413, "request content too large")
         except RequestError as error:
-            self._refuse(error)
+            self._refuse(error, foreign=not self.served and is_foreign(head_bytes))
             return
         self.served += 1
         self._head, self._head_bytes = head, head_bytes

@@ -17,7 +17,7 @@ from edgeproxy.serving.http2_frames import (
     END_HEADERS,
     END_STREAM,
     FIELDS_MAX,
-    FRAME_MAX,
+    FRAME_BYTES_MIN,
     GOAWAY,
     HEAD,
     HEAD_BYTES,
@@ -51,7 +51,6 @@ from edgeproxy.serving.http2_stream import Stream
 from edgeproxy.serving.http2_window import STREAM_BYTES_MIN
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
 
-FRAME_BYTES_TAKEN = 1 << 16  # largest frame we take: uploads need no larger ones
 LINGER_SECONDS = 2.0  # for a client to read why its connection ends
 GONE_SECONDS = 1.0  # without progress after the client ended its side
 FRAMES_AT_ONCE = 256  # answers written together
@@ -84,7 +83,6 @@ class Connection(Controlling):
         values = {
             STREAMS_MAX: limits.streams,
             INITIAL_WINDOW: min(STREAM_BYTES_MIN, limits.stream_window),
-            FRAME_MAX: FRAME_BYTES_TAKEN,
             FIELDS_MAX: limits.head,
             NO_RFC7540_PRIORITIES: 1,
         }
@@ -182,7 +180,7 @@ class Connection(Controlling):
             word, flags, stream_id = read_head(data, at)
             stop = at + HEAD_BYTES + (word >> 8)
             if stop > end:
-                if word >> 8 > FRAME_BYTES_TAKEN:
+                if word >> 8 > FRAME_BYTES_MIN:
                     raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame larger than allowed")
                 break
             entry = None
@@ -231,7 +229,7 @@ class Connection(Controlling):
     def _take_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         """Take one frame by its kind. Raises ConnectionFault."""
         self._taken += 1
-        if len(payload) > FRAME_BYTES_TAKEN:
+        if len(payload) > FRAME_BYTES_MIN:
             raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a frame larger than allowed")
         if not self._greeted and kind != SETTINGS:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is not SETTINGS")

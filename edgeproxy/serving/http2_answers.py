@@ -24,7 +24,13 @@ from edgeproxy.serving.http2_frames import (
     window_frame,
 )
 from edgeproxy.serving.http2_guard import Guard
-from edgeproxy.serving.http2_hpack import TABLE_UPDATE, FieldReader, encode_fields, encode_response
+from edgeproxy.serving.http2_hpack import (
+    TABLE_BYTES,
+    TABLE_UPDATE,
+    FieldReader,
+    encode_fields,
+    encode_response,
+)
 from edgeproxy.serving.http2_memo import RememberedFrames
 from edgeproxy.serving.http2_order import Priority, parse_priority
 from edgeproxy.serving.http2_output import Output
@@ -103,7 +109,7 @@ class Answering(asyncio.Protocol):
         self._begun = False  # the preface is here
         self._greeted = False  # so are the client's settings
         self._owes_table_update = False
-        self._table_size = 4096
+        self._table_size = TABLE_BYTES
         self._warned = False  # GOAWAY announced; then with its timer gone, sent for good
         self._timer: asyncio.TimerHandle | None = None
         self._lingering = False

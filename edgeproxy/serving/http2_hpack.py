@@ -1,77 +1,27 @@
 """Field blocks of HTTP/2 (HPACK, RFC 7541): theirs to fields, ours from fields.
 
-Reading needs the dynamic table that the client steers; the decoding itself is jh2's. What we write
-uses the static table only, so a block means the same on every connection and can be kept."""
+Reading needs the dynamic table that the client steers, and is strict: whatever another reader could take
+for other fields ends the connection. What we write uses the static table only, so a block means the
+same on every connection and can be kept."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections import deque
 
 from edgeproxy.message import Headers
+from edgeproxy.serving import http2_huffman
 from edgeproxy.serving.http2_frames import Code, ConnectionFault
+from edgeproxy.serving.http2_static import STATIC
 from edgeproxy.serving.response_head import FRAMING_FIELDS, announces_length
 
-try:
-    from jh2._hazmat import Decoder, HPACKError, OversizedHeaderListError
-except ImportError:  # the wheel without native code
-    from jh2.hpack import Decoder, HPACKError, OversizedHeaderListError
-
 TABLE_UPDATE = b"\x20"  # sets the table of our blocks to size 0
-_FIELDS_MAX = 4096  # representations in one block, far beyond any limit on fields
-_UPDATES_MAX = 2  # RFC 7541 section 4.2: no encoder needs more
+TABLE_BYTES = 4096  # the dynamic table that clients may fill, unless settings tell otherwise
+_ENTRY_BYTES = 32  # that each field counts beyond its own (section 4.1)
+_INTEGER_BITS_MAX = 28
+_UPDATES_MAX = 2  # section 4.2: no encoder needs more
 
 RawPairs = list[tuple[bytes, bytes]]
 
-# RFC 7541 appendix A: the first index of each name.
-_STATIC = {
-    "accept-charset": 15,
-    "accept-encoding": 16,
-    "accept-language": 17,
-    "accept-ranges": 18,
-    "accept": 19,
-    "access-control-allow-origin": 20,
-    "age": 21,
-    "allow": 22,
-    "authorization": 23,
-    "cache-control": 24,
-    "content-disposition": 25,
-    "content-encoding": 26,
-    "content-language": 27,
-    "content-length": 28,
-    "content-location": 29,
-    "content-range": 30,
-    "content-type": 31,
-    "cookie": 32,
-    "date": 33,
-    "etag": 34,
-    "expect": 35,
-    "expires": 36,
-    "from": 37,
-    "host": 38,
-    "if-match": 39,
-    "if-modified-since": 40,
-    "if-none-match": 41,
-    "if-range": 42,
-    "if-unmodified-since": 43,
-    "last-modified": 44,
-    "link": 45,
-    "location": 46,
-    "max-forwards": 47,
-    "proxy-authenticate": 48,
-    "proxy-authorization": 49,
-    "range": 50,
-    "referer": 51,
-    "refresh": 52,
-    "retry-after": 53,
-    "server": 54,
-    "set-cookie": 55,
-    "strict-transport-security": 56,
-    "transfer-encoding": 57,
-    "user-agent": 58,
-    "vary": 59,
-    "via": 60,
-    "www-authenticate": 61,
-}
 _STATUS = {200: b"\x88", 204: b"\x89", 206: b"\x8a", 304: b"\x8b", 400: b"\x8c", 404: b"\x8d", 500: b"\x8e"}
 
 
@@ -89,8 +39,10 @@ def _integer(value: int, prefix: int, first: int) -> bytes:
     return bytes(encoded)
 
 
-_NAMES: dict[str, bytes] = {name: _integer(index, 4, 0) for name, index in _STATIC.items()}
-_NEVER_INDEXED = {"set-cookie": _integer(_STATIC["set-cookie"], 4, 0x10)}
+_NAMES: dict[str, bytes] = {
+    name.decode("ascii"): _integer(index, 4, 0) for index, (name, _) in reversed(list(enumerate(STATIC, 1)))
+}
+_NEVER_INDEXED = {"set-cookie": _integer(55, 4, 0x10)}
 
 
 def _literal(name: str, value: str) -> bytes:
@@ -132,81 +84,107 @@ def encode_response(status: int, headers: Headers, *, length: int | None, date: 
 
 
 class FieldReader:
-    """Reads the field blocks of one connection, in their order. A list of fields may have
-    `most` bytes, 32 more for each field (RFC 7541 section 4.1)."""
+    """Reads the field blocks of one connection, in their order. A list of fields may have `most`
+    bytes, counting 32 more for each field."""
 
-    __slots__ = ("_decoder",)
+    __slots__ = ("_bytes", "_bytes_max", "_most", "_table")
 
     def __init__(self, most: int) -> None:
-        self._decoder: Any = Decoder(most)
+        self._most = most
+        self._table: deque[tuple[bytes, bytes]] = deque()  # the newest first
+        self._bytes = 0
+        self._bytes_max = TABLE_BYTES
 
     def read(self, block: bytes) -> tuple[RawPairs, bool]:
-        """The fields, and whether the dynamic table may have changed. Raises ConnectionFault."""
-        changes = changes_table(block)
+        """The fields, and whether the dynamic table has changed. Raises ConnectionFault: the state of
+        the table is unknown then."""
         try:
-            decoded = self._decoder.decode(block, True)
-        except OversizedHeaderListError:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a list of fields beyond any limit") from None
-        except HPACKError as error:
-            raise ConnectionFault(Code.COMPRESSION_ERROR, str(error)) from None
-        return [(pair[0], pair[1]) for pair in decoded], changes
+            return self._read(block)
+        except (IndexError, http2_huffman.MalformedString):
+            raise ConnectionFault(Code.COMPRESSION_ERROR, "a malformed field block") from None
+
+    def _read(self, block: bytes) -> tuple[RawPairs, bool]:
+        pairs: RawPairs = []
+        at, end, size, updates, changed = 0, len(block), 0, 0, False
+        while at < end:
+            first = block[at]
+            if first & 0x80:
+                index, at = _read_integer(block, at, 0x7F)
+                pair = self._entry(index)
+            elif first & 0xE0 == 0x20:
+                updates += 1
+                if pairs or updates > _UPDATES_MAX:
+                    raise ConnectionFault(Code.COMPRESSION_ERROR, "a table size update out of place")
+                bytes_max, at = _read_integer(block, at, 0x1F)
+                self._resize(bytes_max)
+                changed = True
+                continue
+            else:
+                index, at = _read_integer(block, at, 0x3F if first & 0x40 else 0x0F)
+                if index:
+                    name = self._entry(index)[0]
+                else:
+                    name, at = _read_string(block, at)
+                value, at = _read_string(block, at)
+                pair = (name, value)
+                if first & 0x40:
+                    self._insert(pair)
+                    changed = True
+            size += len(pair[0]) + len(pair[1]) + _ENTRY_BYTES
+            if size > self._most:
+                raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a list of fields beyond any limit")
+            pairs.append(pair)
+        return pairs, changed
+
+    def _entry(self, index: int) -> tuple[bytes, bytes]:
+        """Section 2.3.3. IndexError if there is no such entry."""
+        if index <= len(STATIC):
+            if not index:
+                raise IndexError
+            return STATIC[index - 1]
+        return self._table[index - len(STATIC) - 1]
+
+    def _insert(self, pair: tuple[bytes, bytes]) -> None:
+        self._table.appendleft(pair)
+        self._bytes += len(pair[0]) + len(pair[1]) + _ENTRY_BYTES
+        self._evict()
+
+    def _resize(self, bytes_max: int) -> None:
+        if bytes_max > TABLE_BYTES:
+            raise ConnectionFault(Code.COMPRESSION_ERROR, "a table larger than allowed")
+        self._bytes_max = bytes_max
+        self._evict()
+
+    def _evict(self) -> None:
+        while self._bytes > self._bytes_max:
+            name, value = self._table.pop()
+            self._bytes -= len(name) + len(value) + _ENTRY_BYTES
 
 
-def changes_table(block: bytes) -> bool:
-    """Whether reading `block` changes the dynamic table. Raises ConnectionFault if it changes
-    the table's size anywhere but at its start, or has too many fields."""
-    at, end = 0, len(block)
-    fields = updates = 0
-    changes = False
-    while at < end:
-        first = block[at]
-        if first & 0xE0 == 0x20:
-            updates += 1
-            changes = True
-            if fields or updates > _UPDATES_MAX:
-                raise ConnectionFault(Code.COMPRESSION_ERROR, "a table size update out of place")
-            at = _after_integer(block, at, 0x1F)
-            continue
-        fields += 1
-        if fields > _FIELDS_MAX:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "too many fields")
-        if first & 0x80:
-            at = _after_integer(block, at, 0x7F)
-            continue
-        prefix = 0x3F if first & 0x40 else 0x0F
-        changes = changes or prefix == 0x3F
-        at = _after_integer(block, at, prefix)
-        if not first & prefix:
-            at = _after_string(block, at)
-        at = _after_string(block, at)
-    return changes
-
-
-def _after_integer(block: bytes, at: int, mask: int) -> int:
-    """Where the integer at `at` ends. What is cut short is the decoder's to refuse."""
-    if block[at] & mask != mask:
-        return at + 1
+def _read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:
+    """The integer at `at` and where it ends. IndexError if it is cut short."""
+    value = block[at] & mask
     at += 1
-    while at < len(block) and block[at] & 0x80:
-        at += 1
-    return at + 1
-
-
-def _after_string(block: bytes, at: int) -> int:
-    if at >= len(block):
-        return at
-    length = block[at] & 0x7F
-    if length != 0x7F:
-        return at + 1 + length
+    if value != mask:
+        return value, at
     shift = 0
-    at += 1
-    while at < len(block):
+    while True:
         byte = block[at]
         at += 1
-        length += (byte & 0x7F) << shift
-        shift += 7
+        value += (byte & 0x7F) << shift
         if not byte & 0x80:
-            break
-        if shift > 28:
+            return value, at
+        shift += 7
+        if shift >= _INTEGER_BITS_MAX:
             raise ConnectionFault(Code.COMPRESSION_ERROR, "an integer too large")
-    return at + length
+
+
+def _read_string(block: bytes, at: int) -> tuple[bytes, int]:
+    """The string at `at` and where it ends. IndexError if it is cut short."""
+    coded = block[at] & 0x80
+    length, at = _read_integer(block, at, 0x7F)
+    stop = at + length
+    if stop > len(block):
+        raise IndexError
+    text = block[at:stop]
+    return (http2_huffman.decode(text) if coded else text), stop
