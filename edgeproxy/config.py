@@ -30,7 +30,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Listen(Section, frozen=True, kw_only=True):
     """Where clients are accepted. Addresses: "host:port", "[v6]:port", "unix:/path"."""
 
-    http: Annotated[list[ListenAddress], _doc("HTTP/1.1 addresses")] = msgspec.field(
+    http: Annotated[list[ListenAddress], _doc("addresses for HTTP/1.1 and HTTP/2")] = msgspec.field(
         default_factory=lambda: ["127.0.0.1:8080"]
     )
     backlog: Annotated[Count, _doc("connections the kernel queues before accept")] = 4096
@@ -57,6 +57,15 @@ class Limits(Section, frozen=True, kw_only=True):
         1024
     )
     requests_per_connection: Annotated[Count, _doc("then the connection ends; 0 for no limit")] = 0
+    streams: Annotated[Count, _doc("HTTP/2: requests answered at a time, per connection")] = 128
+    stream_resets: Annotated[
+        Count, _doc("HTTP/2: streams broken off in 10 s by the client or its fault; more end the connection")
+    ] = 100
+    idle_frames: Annotated[
+        Count, _doc("HTTP/2: frames in 10 s beyond those that go with requests and content")
+    ] = 2000
+    stream_window: Annotated[Bytes, _doc("HTTP/2: content of a request sent ahead of being read")] = 4 << 20
+    connection_window: Annotated[Bytes, _doc("HTTP/2: the same for all requests of a connection")] = 16 << 20
     write_buffer: Annotated[Bytes, _doc("bytes waiting for a slow reader, per connection")] = 256 << 10
     ranges: Annotated[Count, _doc("ranges in one request; more are answered whole")] = 16
     head_timeout: Annotated[Seconds, _doc("from the first byte of a request to the end of its head")] = 10.0

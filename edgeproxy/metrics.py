@@ -29,6 +29,8 @@ COUNTERS: dict[str, Metric] = {
     "connections_total": Metric("Accepted connections"),
     "connections_refused_total": Metric("Connections closed at a limit", ("limit",)),
     "timeouts_total": Metric("Connections ended for lack of progress", ("phase",)),
+    "http2_faults_total": Metric("HTTP/2 connections ended with GOAWAY for what the client did", ("code",)),
+    "http2_resets_total": Metric("HTTP/2 streams broken off", ("by",)),
     "log_lines_dropped_total": Metric("Access log lines dropped because the log was too slow"),
     "upstream_requests_total": Metric("Requests to upstreams", ("site", "status")),
     "upstream_bytes_total": Metric("Content bytes received from upstreams", ("site",)),

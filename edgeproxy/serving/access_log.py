@@ -166,7 +166,7 @@ class _RecalledLines:
             method=remembered.method,
             authority=remembered.authority,
             target=remembered.target,
-            version="1.1",
+            version=remembered.version,
             status=200,
             bytes=remembered.length,
             seconds=0.0,

@@ -85,7 +85,7 @@ class BodyWriter:
                 await self._send_part(part, size, framing)
                 self.sent += size
         finally:
-            await _close_parts(parts)
+            await close_parts(parts)
         if left:
             raise BodyAborted("a body was shorter than announced")
         if framing is Framing.CHUNKED:
@@ -163,7 +163,7 @@ class BodyWriter:
             offset += len(data)
 
 
-async def _close_parts(parts: AsyncIterator[Part]) -> None:
+async def close_parts(parts: AsyncIterator[Part]) -> None:
     aclose = getattr(parts, "aclose", None)
     if aclose is not None:
         await aclose()

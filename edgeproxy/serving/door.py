@@ -79,6 +79,11 @@ class Door:
         self.connections.discard(connection)
         self._leave(client)
 
+    def turned(self, connection: OpenConnection, other: OpenConnection) -> None:
+        """`connection` goes on as `other`: it speaks another protocol."""
+        self.connections.discard(connection)
+        self.connections.add(other)
+
     def gave_up(self, client: str) -> None:
         """A connection that was admitted broke before it was opened."""
         self.entering -= 1

@@ -23,7 +23,7 @@ _NOT_NOMINABLE = frozenset(
 )
 # Requests with any of these are answered by the handler each time: their answer depends on more
 # than the target, or the field says something about this one exchange.
-_NOT_MEMORABLE = frozenset(
+NOT_MEMORABLE = frozenset(
     {
         "if-match",
         "if-none-match",
@@ -52,7 +52,7 @@ _NOT_MEMORABLE = frozenset(
     }
 )
 _LOOKED_AT = frozenset({"host", "content-length", "transfer-encoding", "expect", "connection"})
-_NOTED = _LOOKED_AT | _NOT_MEMORABLE
+_NOTED = _LOOKED_AT | NOT_MEMORABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,3 +143,10 @@ def fault(head: bytes, limits: Limits) -> RequestError:
     except RequestError as error:
         return error
     return RequestError(400, "malformed request head")
+
+
+def is_foreign(data: bytes) -> bool:
+    """Whether a connection that begins with `data` speaks something else than HTTP/1: three words of
+    which the last names no version of HTTP."""
+    words = data.partition(b"\r\n")[0].split(b" ")
+    return len(words) == 3 and all(words) and not words[2].startswith(b"HTTP/")

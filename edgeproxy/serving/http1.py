@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 
 from edgeproxy.errors import BodyAborted, RequestError
+from edgeproxy.serving import http2
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import ChunkDecoder, LengthDecoder
 from edgeproxy.serving.head import parse_head
+from edgeproxy.serving.head_syntax import is_foreign
 from edgeproxy.serving.http1_answers import DROP_BYTES, Answering
+from edgeproxy.serving.http2_frames import PREFACE
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
 from edgeproxy.serving.request_body import IncomingBody
 from edgeproxy.serving.response_head import CONTINUE
@@ -80,6 +83,10 @@ class Connection(Answering):
     # What the listener and the sweep ask.
 
     @property
+    def streams(self) -> tuple[()]:
+        return ()
+
+    @property
     def is_idle(self) -> bool:
         return (
             self._task is None
@@ -140,10 +147,12 @@ class Connection(Answering):
         while self._task is None and self._decoder is None and not self._writer.full and not self._lingering:
             if self._proxied and not self._take_proxy_header():
                 break
+            if self._fresh and not self._is_http1():
+                return
             try:
                 head_bytes = self._reader.pop()
             except RequestError as error:
-                self._refuse(error)
+                self._refuse(error, foreign=not self.served and is_foreign(self._reader.rest()))
                 return
             if head_bytes is None:
                 break
@@ -180,6 +189,22 @@ class Connection(Answering):
             else:
                 self._transport.pause_reading()
 
+    def _is_http1(self) -> bool:
+        """Whether the first bytes are HTTP/1. Those of HTTP/2 by prior knowledge are not (RFC 9113
+        section 3.3): the connection goes on as one of HTTP/2."""
+        data = self._reader.rest()
+        if not data.startswith(PREFACE[: len(data)]):
+            self._fresh = False
+        elif len(data) >= len(PREFACE):
+            other = http2.Connection(self._service, self._peer, False)
+            self._transport.set_protocol(other)
+            self._service.turned(self, other)
+            other.take_over(self._transport, self._client)
+            other.data_received(data)
+            return False
+        self._reader.push(data)
+        return not self._fresh or not data
+
     def _take_proxy_header(self) -> bool:
         data = self._reader.rest()
         try:
@@ -207,7 +232,7 @@ class Connection(Answering):
             if head.length is not None and head.length > most:
                 raise RequestError(413, "request content too large")
         except RequestError as error:
-            self._refuse(error)
+            self._refuse(error, foreign=not self.served and is_foreign(head_bytes))
             return
         self.served += 1
         self._head, self._head_bytes = head, head_bytes

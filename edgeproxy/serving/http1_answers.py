@@ -42,6 +42,7 @@ class Answering(asyncio.Protocol):
         "_decoder",
         "_dropped",
         "_eof",
+        "_fresh",
         "_head",
         "_head_bytes",
         "_keep",
@@ -83,6 +84,7 @@ class Answering(asyncio.Protocol):
         self._content = 0
         self._dropped = 0
         self._eof = False
+        self._fresh = True  # not known yet to be HTTP/1
         self._reading = True
         self._lingering = False
         self._awaited: object | None = None  # marks the exchange whose answer has not begun
@@ -234,8 +236,9 @@ class Answering(asyncio.Protocol):
             self._dropped = DROP_BYTES
         self._pump()
 
-    def _refuse(self, error: RequestError) -> None:
-        """Answer bytes that are no acceptable request, and end."""
+    def _refuse(self, error: RequestError, *, foreign: bool = False) -> None:
+        """Answer bytes that are no acceptable request, and end; with a reset where they are of no HTTP/1
+        at all: whoever reads our answer as something else must not take its end for an orderly one."""
         account_refusal(self._service, self._client, error)
         response = refusal(error)
         body = response.body
@@ -253,6 +256,10 @@ class Answering(asyncio.Protocol):
                 body.data,
             )
         )
+        if foreign:
+            self._writer.reset_on_close(True)
+            self.close()
+            return
         self._end(unread=True)
 
     def _end(self, unread: bool = False) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from edgeproxy.address import Address, parse_address
@@ -19,6 +19,7 @@ from edgeproxy.serving.acceptor import Acceptor
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
+from edgeproxy.serving.request_memo import RequestMemo
 from edgeproxy.serving.service import OpenConnection, Service
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
@@ -64,7 +65,7 @@ class Listeners:
         self._empty: asyncio.Event | None = None
         metrics.gauge("connections", lambda: self.connections)
         metrics.unsettled.append(self._settle)
-        metrics.gauge("memo_entries", lambda: sum(len(service.memo) for service in self._services))
+        metrics.gauge("memo_entries", lambda: sum(len(memo) for memo in self._memos()))
 
     @property
     def connections(self) -> int:
@@ -105,6 +106,7 @@ class Listeners:
             trusted=self._trusted,
             opened=self._door.opened,
             lost=self._lost,
+            turned=self._door.turned,
         )
         self._services.append(service)
         return service
@@ -152,17 +154,22 @@ class Listeners:
         if self._empty is not None and not self._door.connections:
             self._empty.set()
 
-    def _settle(self) -> None:
+    def _memos(self) -> Iterator[RequestMemo[Any]]:
         for service in self._services:
-            service.memo.settle()
+            yield service.memo
+            yield service.memo_of_frames
+
+    def _settle(self) -> None:
+        for memo in self._memos():
+            memo.settle()
 
     def _look(self) -> None:
         """What is done now and then beside the timeouts."""
         self._door.look()
         self._log.count_lost()
         now = self._clock()
-        for service in self._services:
-            service.memo.sweep(now)
+        for memo in self._memos():
+            memo.sweep(now)
 
     async def drain(self) -> None:
         """Accept no more, finish what runs for at most `drain_timeout` seconds, then break it off."""

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 from edgeproxy.errors import BodyAborted, EdgeError
+from edgeproxy.message import Headers
 
 QUEUE_BYTES = 64 << 10  # beyond this the client is not read until the handler has caught up
 
@@ -15,7 +16,18 @@ class IncomingBody:
     """A RequestBody fed by a connection. `wanted` is called when reading begins (it answers Expect:
     100-continue), `eased` whenever the handler took something."""
 
-    __slots__ = ("_ended", "_error", "_length", "_pieces", "_read", "_waiter", "_wanted", "eased", "queued")
+    __slots__ = (
+        "_ended",
+        "_error",
+        "_length",
+        "_pieces",
+        "_read",
+        "_waiter",
+        "_wanted",
+        "eased",
+        "queued",
+        "trailers",
+    )
 
     def __init__(self, length: int | None, wanted: Callable[[], None], eased: Callable[[], None]) -> None:
         self._length = length
@@ -27,6 +39,7 @@ class IncomingBody:
         self._waiter: asyncio.Future[None] | None = None
         self._read = False
         self.queued = 0
+        self.trailers = Headers()
 
     @property
     def length(self) -> int | None:

@@ -7,7 +7,7 @@ answer is made again when the second changes, because Age does."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from edgeproxy.message import Headers, Outcome, Response, Reuse
 from edgeproxy.metrics import SECONDS_BUCKETS, Histogram, Metrics
@@ -21,6 +21,8 @@ Answer: TypeAlias = "bytes | tuple[bytes, bytes]"
 
 class Remembered:
     """One head and its answer. `line` is for the access log's use."""
+
+    version = "1.1"
 
     __slots__ = (
         "_buckets",
@@ -117,13 +119,16 @@ class Remembered:
         self.built_until = self.built_at + 1.0
 
 
-class RequestMemo:
+Kind = TypeVar("Kind", bound=Remembered)
+
+
+class RequestMemo(Generic[Kind]):
     """At most `entries_max` heads of at most `head_max` bytes; the longest known leaves first."""
 
     __slots__ = ("_date", "_entries", "_entries_max", "_head_max", "_sequence")
 
     def __init__(self, entries_max: int, head_max: int, sequence: Callable[[], int], date: DateField) -> None:
-        self._entries: dict[bytes, Remembered] = {}
+        self._entries: dict[bytes, Kind] = {}
         self._entries_max = entries_max
         self._head_max = head_max
         self._sequence = sequence
@@ -132,7 +137,7 @@ class RequestMemo:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def recall(self, head: bytes, now: float) -> Remembered | None:
+    def recall(self, head: bytes, now: float) -> Kind | None:
         """What `head` may be answered with at `now`, its answer ready; None to ask the handler."""
         entry = self._entries.get(head)
         if entry is None:
@@ -159,7 +164,7 @@ class RequestMemo:
     def _forget(self, head: bytes) -> None:
         self._entries.pop(head).settle()
 
-    def remember(self, head: bytes, entry: Remembered) -> None:
+    def remember(self, head: bytes, entry: Kind) -> None:
         if len(head) > self._head_max or not self._entries_max:
             return
         entries = self._entries

@@ -12,7 +12,7 @@ from edgeproxy.message import BytesBody, CacheOutcome, Headers, HeadOnly, Outcom
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 # Added here from the body and the connection; whoever else sets them would contradict us.
-_FRAMING = frozenset(
+FRAMING_FIELDS = frozenset(
     {
         "content-length",
         "transfer-encoding",
@@ -32,7 +32,7 @@ class Framing(Enum):
 
     NONE = "none"  # no content is sent
     LENGTH = "length"
-    CHUNKED = "chunked"
+    CHUNKED = "chunked"  # in HTTP/2: as frames
     CLOSE = "close"  # the end of the connection; only for HTTP/1.0
 
 
@@ -41,7 +41,12 @@ def framing_of(response: Response, method: str, version: str) -> Framing:
         return Framing.NONE
     if response.body.length is not None:
         return Framing.LENGTH
-    return Framing.CHUNKED if version == "1.1" else Framing.CLOSE
+    return Framing.CLOSE if version == "1.0" else Framing.CHUNKED
+
+
+def announces_length(status: int) -> bool:
+    """Whether Content-Length may be sent with `status` (RFC 9110 section 8.6)."""
+    return status >= 200 and status not in _BODILESS
 
 
 class DateField:
@@ -70,7 +75,7 @@ def encode_head(
     dated = False
     for name, value in headers:
         lower = name.lower()
-        if lower in _FRAMING:
+        if lower in FRAMING_FIELDS:
             continue
         if lower == "date":
             dated = True
@@ -79,7 +84,7 @@ def encode_head(
         lines.append(f"Date: {date}\r\n")
     if framing is Framing.CHUNKED:
         lines.append("Transfer-Encoding: chunked\r\n")
-    elif length is not None and status >= 200 and status not in _BODILESS:
+    elif length is not None and announces_length(status):
         lines.append(f"Content-Length: {length}\r\n")
     if connection:
         lines.append(f"Connection: {connection}\r\n")
@@ -89,7 +94,7 @@ def encode_head(
 def encode_interim(status: int, headers: Headers) -> bytes:
     """An interim response (RFC 9110 section 15.2). ValueError as for encode_head."""
     lines = [_STATUS_LINES.get(status, f"HTTP/1.1 {status} \r\n")]
-    lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in _FRAMING]
+    lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in FRAMING_FIELDS]
     return _joined(lines)
 
 

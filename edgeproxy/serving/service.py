@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
@@ -11,25 +11,33 @@ from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.client_address import Networks
-from edgeproxy.serving.request_memo import RequestMemo
+from edgeproxy.serving.http2_memo import RememberedFrames
+from edgeproxy.serving.request_memo import Remembered, RequestMemo
 from edgeproxy.serving.response_head import DateField
 from edgeproxy.serving.trace import RequestIds
 from edgeproxy.tasks import Tasks
 
 
-class OpenConnection(Protocol):
-    """A client connection as the listener and the sweep see it. `pulse` tells what the connection
-    waits for, how many seconds of that are allowed, and a mark that changes with any progress."""
+class Waiting(Protocol):
+    """What the sweep looks at. `pulse` tells what is waited for, how many seconds of that are
+    allowed, and a mark that changes with any progress; `expire` is told that there was none."""
 
     pulse_seen: tuple[object, ...]
     pulse_since: float
 
-    @property
-    def is_idle(self) -> bool: ...
-
     def pulse(self) -> tuple[str, float, object, object]: ...
 
     def expire(self, phase: str) -> None: ...
+
+
+class OpenConnection(Waiting, Protocol):
+    """A client connection as the listener and the sweep see it; its `streams` wait each for itself."""
+
+    @property
+    def streams(self) -> Iterable[Waiting]: ...
+
+    @property
+    def is_idle(self) -> bool: ...
 
     def drain(self) -> None: ...
 
@@ -40,7 +48,7 @@ class OpenConnection(Protocol):
 
 class Service:
     """The handler of a listener with everything needed to serve it. `lost` is told of each
-    connection that ended and the peer it came from."""
+    connection that ended and the peer it came from, `turned` of one that goes on as another."""
 
     __slots__ = (
         "clock",
@@ -53,6 +61,7 @@ class Service:
         "log",
         "lost",
         "memo",
+        "memo_of_frames",
         "metrics",
         "opened",
         "report",
@@ -60,6 +69,7 @@ class Service:
         "sending",
         "tasks",
         "trusted",
+        "turned",
     )
 
     def __init__(
@@ -77,6 +87,7 @@ class Service:
         trusted: Networks,
         opened: Callable[[OpenConnection], None],
         lost: Callable[[OpenConnection, str], None],
+        turned: Callable[[OpenConnection, OpenConnection], None],
         scheme: str = "http",
     ) -> None:
         self.sending: set[BodyWriter] = set()
@@ -91,8 +102,12 @@ class Service:
         self.trusted = trusted
         self.opened = opened
         self.lost = lost
+        self.turned = turned
         self.scheme = scheme
         self.draining = False
         self.date = DateField()
         self.ids = RequestIds()
-        self.memo = RequestMemo(limits.memo, limits.memo_head, sequence, self.date)
+        self.memo: RequestMemo[Remembered] = RequestMemo(limits.memo, limits.memo_head, sequence, self.date)
+        self.memo_of_frames: RequestMemo[RememberedFrames] = RequestMemo(
+            limits.memo, limits.memo_head, sequence, self.date
+        )

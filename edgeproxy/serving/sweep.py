@@ -1,7 +1,7 @@
 """One coarse timer for the timeouts of all connections.
 
-Each connection tells what it waits for and a mark that changes with any progress; when a mark has
-stood for longer than that wait may last, the connection is ended. No request sets a timer."""
+Each connection, and each of its streams, tells what it waits for and a mark that changes with any progress;
+when a mark has stood for longer than that wait may last, it is ended. No request sets a timer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Set
 
 from edgeproxy.config import Limits
 from edgeproxy.metrics import Metrics
-from edgeproxy.serving.service import OpenConnection
+from edgeproxy.serving.service import OpenConnection, Waiting
 
 _PERIOD_MAX = 1.0
 _PERIOD_MIN = 0.02
@@ -43,11 +43,16 @@ class Sweep:
         self._also()
         now = asyncio.get_running_loop().time()
         for connection in tuple(self._connections):
-            pulse = connection.pulse()
-            if pulse != connection.pulse_seen:
-                connection.pulse_seen, connection.pulse_since = pulse, now
-            elif pulse[1] and now - connection.pulse_since >= pulse[1]:
-                if pulse[0] not in ("idle", "linger", "gone"):
-                    self._metrics.count("timeouts_total", pulse[0])
-                connection.pulse_since = now
-                connection.expire(pulse[0])
+            for stream in tuple(connection.streams):
+                self._feel(stream, now)
+            self._feel(connection, now)
+
+    def _feel(self, waiting: Waiting, now: float) -> None:
+        pulse = waiting.pulse()
+        if pulse != waiting.pulse_seen:
+            waiting.pulse_seen, waiting.pulse_since = pulse, now
+        elif pulse[1] and now - waiting.pulse_since >= pulse[1]:
+            if pulse[0] not in ("idle", "linger", "gone"):
+                self._metrics.count("timeouts_total", pulse[0])
+            waiting.pulse_since = now
+            waiting.expire(pulse[0])

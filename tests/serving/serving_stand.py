@@ -129,5 +129,6 @@ def service_of(
         trusted=Networks(trusted),
         opened=lambda connection: None,
         lost=lambda connection, peer: None,
+        turned=lambda connection, other: None,
     )
     return service, reports
