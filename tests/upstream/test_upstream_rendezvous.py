@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.upstream.rendezvous import LOAD_LEAST, owner, ranked
 
-NODES = {name: 1.0 for name in "abcde"}
+NODES = dict.fromkeys("abcde", 1.0)
 KEYS = [f"https://origin.example/{number}" for number in range(3000)]
 weights = st.dictionaries(st.text("abcdefgh", min_size=1, max_size=3), st.floats(0.1, 10), min_size=1)
 

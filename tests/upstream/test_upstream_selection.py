@@ -1,4 +1,4 @@
-"""Selection as a table: what is known of the candidates, who is asked in which order, who is refused and why."""
+"""Selection as a table: what is known of the candidates, in which order they are asked, and why not."""
 
 from __future__ import annotations
 
