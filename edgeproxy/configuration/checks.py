@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 
 from edgeproxy.address import parse_address
 from edgeproxy.config import Admin, Config, Listen, Node, Site
+from edgeproxy.configuration.upstream_checks import check_upstreams
 from edgeproxy.errors import ConfigurationError
 
 ENTRY_POINTS = "edgeproxy.sites"
@@ -29,6 +30,7 @@ def check(config: Config) -> None:
         _check_site(site)
     for one, other in itertools.combinations(config.site, 2):
         _check_apart(one, other)
+    check_upstreams(config)
 
 
 def _check_listen(listen: Listen) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from edgeproxy.config import Config, Section, Site, default_sites
+from edgeproxy.config import Config, Parent, Section, Site, default_sites
 from edgeproxy.configuration.source import sections
 from edgeproxy.configuration.units import format_duration, format_size
 from edgeproxy.configuration.values import Option, options
@@ -37,6 +37,7 @@ def sample() -> str:
     """The text of configs/edge.toml."""
     config = Config()
     tables = [_table(f"[{name}]", getattr(config, name), section) for name, section in sections().items()]
+    tables.append(_commented(_table("[[parent]]", Parent(url=""), Parent)))
     first, *others = default_sites()
     tables.append(_table("[[site]]", first, Site))
     tables += [_short_table("[[site]]", site) for site in others]
@@ -51,6 +52,13 @@ def _table(head: str, values: Section, section: type[Section]) -> str:
         lines += ["", *_comment(option.description + _kind(option))]
         lines.append(f"# {name} =" if unset else f"{name} = {_written(option, value)}")
     return "\n".join(lines) + "\n"
+
+
+def _commented(table: str) -> str:
+    """A table that is not there by default."""
+    return "".join(
+        f"# {line}\n" if line and not line.startswith("#") else f"{line}\n" for line in table.splitlines()
+    )
 
 
 def _short_table(head: str, values: Section) -> str:

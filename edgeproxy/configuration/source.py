@@ -1,7 +1,8 @@
 """A Config from its three sources, the later one winning: a TOML file, the environment, settings.
 
-A key is `section.key`, or `site.NAME.key` for one of the sites. In the environment it is written
-EDGEPROXY_SECTION_KEY and EDGEPROXY_SITE_NAME_KEY (signs other than letters and digits as "_")."""
+A key is `section.key`, or `site.NAME.key` for one of the sites, `parent.NAME.key` for one of the parents. In
+the environment it is written EDGEPROXY_SECTION_KEY and EDGEPROXY_SITE_NAME_KEY (signs other than letters
+and digits as "_")."""
 
 from __future__ import annotations
 
@@ -11,15 +12,17 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from edgeproxy.config import Config, Section, Site, default_sites
+from edgeproxy.config import Config, Parent, Section, Site, default_sites
 from edgeproxy.configuration.checks import check
 from edgeproxy.configuration.values import Option, from_text, from_toml, options
 from edgeproxy.errors import ConfigurationError
 
 FILE_BYTES_MAX = 1 << 20
+TABLES: dict[str, type[Section]] = {"site": Site, "parent": Parent}  # those there may be several of
 PREFIX = "EDGEPROXY_"
 
 # EDGEPROXY_CONFIG names the file; the others are what Kubernetes puts into the environment of every
@@ -58,32 +61,39 @@ class _Draft:
 
     def __init__(self) -> None:
         self._schema = {name: options(section) for name, section in sections().items()}
-        self._site_schema = options(Site)
+        self._table_schema = {kind: options(table) for kind, table in TABLES.items()}
         self._values: dict[str, dict[str, Any]] = {name: {} for name in self._schema}
-        self._sites: dict[str, dict[str, Any]] = {
+        self._tables: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in TABLES}
+        self._tables["site"] = {
             default.name: {"kind": default.kind, "mount": default.mount} for default in default_sites()
         }
-        self._declared: frozenset[str] = frozenset(self._sites)
+        self._declared = {kind: frozenset(named) for kind, named in self._tables.items()}
 
     def config(self) -> Config:
-        for name, values in self._sites.items():
-            if name not in self._declared and "kind" not in values:
-                raise ConfigurationError(
-                    f"site.{name}",
-                    f"no such site{_nearest(name, self._declared)} (to add it, set site.{name}.kind as well)",
-                )
+        for kind, needed in (("site", "kind"), ("parent", "url")):
+            self._check_declared(kind, needed)
         built: dict[str, Any] = {name: section(**self._values[name]) for name, section in sections().items()}
-        return Config(site=[Site(name=name, **values) for name, values in self._sites.items()], **built)
+        for kind, table in TABLES.items():
+            built[kind] = [table(**{"name": name, **one}) for name, one in self._tables[kind].items()]
+        return Config(**built)
+
+    def _check_declared(self, kind: str, needed: str) -> None:
+        for name, values in self._tables[kind].items():
+            if name not in self._declared[kind] and needed not in values:
+                near = _nearest(name, self._declared[kind])
+                raise ConfigurationError(
+                    f"{kind}.{name}", f"no such {kind}{near} (to add it, set {kind}.{name}.{needed} as well)"
+                )
 
     # The file.
 
     def read_file(self, path: Path) -> None:
         directory = path.absolute().parent
         for key, table in _document(path).items():
-            if key == "site":
-                self._read_sites(table, directory)
+            if key in TABLES:
+                self._read_tables(key, table, directory)
             elif key not in self._schema:
-                raise _unknown(key, [*self._schema, "site"])
+                raise _unknown(key, [*self._schema, *TABLES])
             elif not isinstance(table, dict):
                 raise ConfigurationError(key, f"is a section: write [{key}] and its keys below")
             else:
@@ -91,22 +101,24 @@ class _Draft:
                     option = _option(self._schema[key], key, name, self._all_keys())
                     self._values[key][name] = from_toml(option, f"{key}.{name}", written, directory)
 
-    def _read_sites(self, tables: Any, directory: Path) -> None:
+    def _read_tables(self, kind: str, tables: Any, directory: Path) -> None:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise ConfigurationError("site", "each site is a table of its own: write [[site]]")
-        self._sites = {}
+            raise ConfigurationError(kind, f"each {kind} is a table of its own: write [[{kind}]]")
+        found: dict[str, dict[str, Any]] = {}
         for position, table in enumerate(tables, 1):
-            name = table.get("name")
+            name = table.get("name") or (_place(table.get("url")) if kind == "parent" else None)
             if not isinstance(name, str):
-                raise ConfigurationError("site", f"the site at place {position} needs a name")
-            if name in self._sites:
-                raise ConfigurationError(f"site.{name}", "two sites have this name")
-            values = self._sites[name] = {}
+                needed = "a url" if kind == "parent" else "a name"
+                raise ConfigurationError(kind, f"the {kind} at place {position} needs {needed}")
+            if name in found:
+                raise ConfigurationError(f"{kind}.{name}", f"two {kind}s have this name")
+            values = found[name] = {}
             for key, written in table.items():
-                option = _option(self._site_schema, f"site.{name}", key, self._all_keys())
+                option = _option(self._table_schema[kind], f"{kind}.{name}", key, self._all_keys())
                 if key != "name":
-                    values[key] = from_toml(option, f"site.{name}.{key}", written, directory)
-        self._declared = frozenset(self._sites)
+                    values[key] = from_toml(option, f"{kind}.{name}.{key}", written, directory)
+        self._tables[kind] = found
+        self._declared[kind] = frozenset(found)
 
     # Environment and settings.
 
@@ -115,58 +127,69 @@ class _Draft:
             if not variable.startswith(PREFIX) or _NOT_OPTIONS.fullmatch(variable):
                 continue
             name, _, key = variable.removeprefix(PREFIX).lower().partition("_")
-            if name == "site":
-                self._set_site(*self._site_variable(variable, key), environ[variable])
+            if name in TABLES:
+                self._set_in_table(name, *self._table_variable(name, variable, key), environ[variable])
             elif name in self._schema and key in self._schema[name]:
                 self._set(name, key, environ[variable])
             else:
                 known = [f"{PREFIX}{s}_{k}".upper() for s, keys in self._schema.items() for k in keys]
                 raise _unknown(variable, known, what="variable")
 
-    def _site_variable(self, variable: str, rest: str) -> tuple[str, str]:
-        """Site and key meant by a variable. "_" parts words as well as site and key, so a site that
+    def _table_variable(self, kind: str, variable: str, rest: str) -> tuple[str, str]:
+        """Name and key meant by a variable. "_" parts words as well as name and key, so a table that
         is declared is preferred, then the longest key."""
+        schema, tables = self._table_schema[kind], self._tables[kind]
         found = [
             (rest[: -len(key) - 1], key)
-            for key in sorted(self._site_schema, key=len, reverse=True)
+            for key in sorted(schema, key=len, reverse=True)
             if rest.endswith(f"_{key}") and len(rest) > len(key) + 1 and key != "name"
         ]
         for words, key in found:
-            for name in self._sites:
+            for name in tables:
                 if re.sub("[^a-z0-9]", "_", name.lower()) == words:
                     return name, key
         if found:
             return found[0]
-        known = [f"{PREFIX}SITE_{name}_{key}".upper() for name in self._sites for key in self._site_schema]
+        known = [f"{PREFIX}{kind}_{name}_{key}".upper() for name in tables for key in schema]
         raise _unknown(variable, known, what="variable")
 
     def read_setting(self, setting: str) -> None:
         path, equals, text = setting.partition("=")
-        parts = path.strip(" ").split(".")
-        if not equals or len(parts) != (3 if parts[0] == "site" else 2):
+        section, _, rest = path.strip(" ").partition(".")
+        name, _, key = rest.rpartition(".")
+        if not equals or not key or bool(name) != (section in TABLES):
             raise ConfigurationError(
-                path, "a setting is written section.key=value, or site.NAME.key=value for a site"
+                path,
+                "a setting is written section.key=value, or site.NAME.key=value for a site,"
+                " parent.NAME.key=value for a parent",
             )
-        if parts[0] == "site":
-            self._set_site(parts[1], parts[2], text)
-        elif parts[0] not in self._schema:
+        if section in TABLES:
+            self._set_in_table(section, name, key, text)
+        elif section not in self._schema:
             raise _unknown(path, self._all_keys())
         else:
-            self._set(parts[0], parts[1], text)
+            self._set(section, key, text)
 
     def _set(self, section: str, key: str, text: str) -> None:
         option = _option(self._schema[section], section, key, self._all_keys())
         self._values[section][key] = from_text(option, f"{section}.{key}", text, Path.cwd())
 
-    def _set_site(self, name: str, key: str, text: str) -> None:
-        option = _option(self._site_schema, f"site.{name}", key, self._all_keys())
+    def _set_in_table(self, kind: str, name: str, key: str, text: str) -> None:
+        option = _option(self._table_schema[kind], f"{kind}.{name}", key, self._all_keys())
         if key == "name":
-            raise ConfigurationError(f"site.{name}.name", "the name of a site is that in its path")
-        value = from_text(option, f"site.{name}.{key}", text, Path.cwd())
-        self._sites.setdefault(name, {})[key] = value
+            raise ConfigurationError(f"{kind}.{name}.name", f"the name of a {kind} is that in its path")
+        value = from_text(option, f"{kind}.{name}.{key}", text, Path.cwd())
+        self._tables[kind].setdefault(name, {})[key] = value
 
     def _all_keys(self) -> list[str]:
         return [f"{section}.{key}" for section, keys in self._schema.items() for key in keys]
+
+
+def _place(url: Any) -> str | None:
+    """host:port of a URL as it is written; None if there is none."""
+    if not isinstance(url, str):
+        return None
+    return urlsplit(url).netloc.rpartition("@")[2] or None
 
 
 def _document(path: Path) -> dict[str, Any]:

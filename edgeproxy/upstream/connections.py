@@ -2,7 +2,10 @@
 
 libcurl looks for this only on connections that were idle for a while; bytes that an origin sends unasked
 shortly after an answer would be taken for the answer to the next request (response queue poisoning). So
-each use after the first peeks at the socket: anything there, even its end, means a fresh connection."""
+each use after the first peeks at the socket: anything there, even its end, means a fresh connection.
+
+Over HTTP/2 frames may come at any time. A connection multiplexes if it said so in an answer, or if it is
+given out while a request on it has not been answered at all, which libcurl does over HTTP/2 only."""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ Ends: TypeAlias = tuple[str, str, int, int]  # remote address, local address, re
 @dataclass(slots=True)
 class _Connection:
     fd: int
-    multiplexed: bool = False  # HTTP/2: frames may come at any time
+    multiplexed: bool = False
+    unanswered: int = 0
 
 
 class Connections:
@@ -30,17 +34,25 @@ class Connections:
     def opened(self, fd: int) -> None:
         self._opened.add(fd)
 
-    def multiplexes(self, ends: Ends) -> None:
-        if ends in self._known:
-            self._known[ends].multiplexed = True
-
     def may_send(self, ends: Ends) -> bool:
-        """True for a connection never used before, or silent, or multiplexed."""
+        """True for a connection never used before, or silent, or multiplexed. Then a request is on its way,
+        until `answered`."""
         known = self._known.get(ends)
         if known is None or not _is(known.fd, ends):
             self._learn(ends)
-            return True
-        return known.multiplexed or _silent(known.fd)
+            known = self._known.get(ends)
+        elif not (known.multiplexed or known.unanswered or _silent(known.fd)):
+            return False
+        if known is not None:
+            known.unanswered += 1
+        return True
+
+    def answered(self, ends: Ends, *, multiplexed: bool) -> None:
+        """The first byte of an answer came, or none will."""
+        known = self._known.get(ends)
+        if known is not None:
+            known.unanswered = max(0, known.unanswered - 1)
+            known.multiplexed = known.multiplexed or multiplexed
 
     def _learn(self, ends: Ends) -> None:
         """Find the descriptor of a new connection; forget those that are gone."""

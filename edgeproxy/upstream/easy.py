@@ -17,11 +17,12 @@ import pycurl
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.upstream.address_guard import Address
 from edgeproxy.upstream.connections import Ends
-from edgeproxy.upstream.upstream import UpstreamRequest
+from edgeproxy.upstream.upstream import Identity, UpstreamRequest
 
 _IDLE_SECONDS = 60
 _RESOLVE_SECONDS = 600
 _BUFFER_BYTES = 256 << 10
+_CONNECT_SLACK_SECONDS = 1.0
 
 _OURS = frozenset(
     {
@@ -60,12 +61,14 @@ class Callbacks(Protocol):
 
 
 class Easy:
-    """A handle with the options that never change set once. `user` gets its callbacks."""
+    """A handle with the options that never change set once: pycurl cannot take an identity off again. `user`
+    gets its callbacks."""
 
-    __slots__ = ("_reach", "curl", "user")
+    __slots__ = ("_reach", "curl", "identity", "user")
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Identity = Identity()) -> None:  # noqa: B008 - a value
         self.user: Callbacks | None = None
+        self.identity = identity
         self._reach: tuple[object, ...] | None = None
         self.curl = curl = pycurl.Curl()
         for option, value in (
@@ -89,6 +92,13 @@ class Easy:
             (pycurl.SOCKOPTFUNCTION, self._socket),
         ):
             curl.setopt(option, value)
+        for option, text in (
+            (pycurl.PINNEDPUBLICKEY, identity.pins),
+            (pycurl.SSLCERT, identity.certificate),
+            (pycurl.SSLKEY, identity.key),
+        ):
+            if text:
+                curl.setopt(option, text)
 
     def prepare(
         self,
@@ -96,21 +106,22 @@ class Easy:
         addresses: tuple[Address, ...],
         *,
         ca_file: str,
-        http2: bool,
+        version: int,
         fresh: bool,
     ) -> None:
-        """Write a checked request into the handle."""
+        """Write a checked request into the handle. `version` is one of pycurl.CURL_HTTP_VERSION_*."""
         curl, origin, reach = self.curl, request.origin, request.reach
         steer, known = _steering(addresses, origin.port)
-        key = (origin, reach, steer, ca_file, http2)
+        key = (origin, reach, steer, ca_file, version)
         if key != self._reach:
             curl.setopt(pycurl.URL, f"{origin.url}/")
             curl.setopt(pycurl.CONNECT_TO, [steer])
-            curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(reach.connect_timeout * 1000)))
+            # libcurl counts the wait for a free connection too; the transfer times what matters.
+            patience = reach.connect_timeout + reach.head_timeout + _CONNECT_SLACK_SECONDS
+            curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(patience * 1000))
             curl.setopt(pycurl.SSL_VERIFYPEER, int(reach.verify_tls))
             curl.setopt(pycurl.SSL_VERIFYHOST, 2 if reach.verify_tls else 0)
             curl.setopt(pycurl.CAINFO, ca_file)
-            version = pycurl.CURL_HTTP_VERSION_2TLS if http2 else pycurl.CURL_HTTP_VERSION_1_1
             curl.setopt(pycurl.HTTP_VERSION, version)
             self._reach = key
         # Said again for each request, because libcurl may have forgotten it since.

@@ -62,6 +62,7 @@ class Transfer:
         self._multi: pycurl.AsyncCurlMulti | None = None
         self._future: asyncio.Future[Any] | None = None
         self._on_release: Callable[[Transfer], None] | None = None
+        self._connecting_since: float | None = None
         self._started_at: float | None = None
         self._moved_at = self._loop.time()
         self.upload: Upload | None = None
@@ -130,6 +131,10 @@ class Transfer:
         assert self.head is not None
         return self.head.version
 
+    @property
+    def source(self) -> str:
+        return ""
+
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
             if self._pieces:
@@ -177,6 +182,8 @@ class Transfer:
     # From libcurl.
 
     def on_socket(self, fd: int) -> None:
+        if self._connecting_since is None:
+            self._connecting_since = self._loop.time()
         self._connections.opened(fd)
 
     def on_start(self, ends: Ends) -> bool:
@@ -192,6 +199,7 @@ class Transfer:
             message = f"connection to {address}, which was not permitted"
             self.error = UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, message, sent=self.sends > 0)
             return False
+        self._settle_ends(multiplexed=False)
         if not self._connections.may_send(ends):
             self.found_noise = True
             message = "the kept connection was not silent"
@@ -202,8 +210,16 @@ class Transfer:
         self._started_at = self._moved_at = self._loop.time()
         return True
 
+    def _settle_ends(self, *, multiplexed: bool) -> None:
+        """The connection used so far has answered, or has been left without an answer."""
+        ends, self._ends = self._ends, None
+        if ends is not None:
+            self._connections.answered(ends, multiplexed=multiplexed)
+
     def on_header(self, line: bytes) -> int | None:
-        self.answered = True
+        if not self.answered:
+            self.answered = True
+            self._settle_ends(multiplexed=line.startswith(b"HTTP/2"))
         try:
             head = self._reader.feed(line)
         except UpstreamError as error:
@@ -211,8 +227,6 @@ class Transfer:
             return 0
         if head is not None:
             self.head = head
-            if head.version == "2" and self._ends is not None:
-                self._connections.multiplexes(self._ends)
             self._moved_at = self._loop.time()
             self._wake()
         return None
@@ -285,6 +299,7 @@ class Transfer:
 
     def _finish(self) -> None:
         self.ended = True
+        self._settle_ends(multiplexed=False)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -304,8 +319,12 @@ class Transfer:
 
     def _deadline(self, now: float) -> tuple[float, UpstreamError]:
         reach, upload = self._reach, self.upload
+        if self._started_at is None and self._connecting_since is not None:
+            text = f"no connection within {reach.connect_timeout:g} s"
+            error = UpstreamError(ProxyError.CONNECTION_TIMEOUT, text, sent=False)
+            return self._connecting_since + reach.connect_timeout, error
         if self._started_at is None:
-            # libcurl times the connection itself; this bounds the wait for a free one before it.
+            # All connections are busy, or somebody else's attempt is waited for.
             error = UpstreamError(ProxyError.CONNECTION_LIMIT_REACHED, "no free connection", sent=False)
             return self._moved_at + reach.connect_timeout + reach.head_timeout, error
         if self.head is not None:

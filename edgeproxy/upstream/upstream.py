@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edgeproxy.message import Headers, Interim, RequestBody
 
@@ -30,6 +30,15 @@ class Origin:
         return f"{self.scheme}://{self.authority}"
 
 
+class Identity(NamedTuple):
+    """What both ends of a TLS connection have to prove. `pins` as libcurl takes them: "sha256//...;..."; files
+    are PEM; "" for nothing."""
+
+    pins: str = ""
+    certificate: str = ""
+    key: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """How an upstream may be reached. Timeouts in seconds."""
@@ -40,7 +49,9 @@ class Reach:
     verify_tls: bool = True
     ca_file: str | None = None
     private_addresses: bool = False  # may resolve to private, loopback or link-local addresses
-    http2: bool = True
+    http2: bool = True  # where TLS negotiates it
+    prior_knowledge: bool = False  # HTTP/2 at once, nothing else
+    identity: Identity = Identity()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,11 @@ class UpstreamRequest:
     reach: Reach = Reach()
     host: str | None = None  # Host / :authority if other than origin.authority
     retry: bool = True  # once, on a fresh connection, if idempotent and nothing came back
+    site: str = ""  # for whom this is asked
+    key: str = ""  # cache key of what is asked for
+    bulk: bool = False  # a part of a large body: not on the connections that small requests share
+    moved: bool = False  # a redirect led away from the origin that was asked first
+    avoid: frozenset[str] = frozenset()  # sources to be asked only if nobody else can be
 
 
 class UpstreamResponse(Protocol):
@@ -66,7 +82,8 @@ class UpstreamResponse(Protocol):
     close-delimited; 0 for HEAD, 204, 304). `chunks` gives the content, gathered to at most 256 KiB
     apiece, pausing the upstream while nobody asks; it ends only if the framing proved the end,
     otherwise UpstreamError(HTTP_RESPONSE_INCOMPLETE or another). `aclose` is called exactly once;
-    before the end it abandons the transfer."""
+    before the end it abandons the transfer. `source` names who answered: a parent or a sibling, "origin",
+    or "" where nobody chose."""
 
     @property
     def status(self) -> int: ...
@@ -79,6 +96,9 @@ class UpstreamResponse(Protocol):
 
     @property
     def version(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

@@ -3,7 +3,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from edgeproxy.config import Config, Site, default_sites
+from edgeproxy.config import Config, Parent, Site, default_sites
 from edgeproxy.configuration.sample import sample
 from edgeproxy.configuration.source import load, sections
 from edgeproxy.configuration.values import options
@@ -31,11 +31,14 @@ def test_every_option_is_in_the_sample_once_and_nothing_else_is() -> None:
 
 def test_every_value_of_the_sample_stands_below_its_meaning() -> None:
     described = [
-        option.description for table in (*sections().values(), Site) for option in options(table).values()
+        option.description
+        for table in (*sections().values(), Parent, Site)
+        for option in options(table).values()
     ]
     text, _, others = FILE.read_text().partition("# The same options again")
     assert 'kind = "huggingface"' in others
     lines = text.splitlines()
+    assert [line.removeprefix("# ").partition(" =")[0] for line in _parent(text)] == list(options(Parent))
     meanings = [
         above.removeprefix("# ")
         for above, line in itertools.pairwise(lines)
@@ -43,3 +46,9 @@ def test_every_value_of_the_sample_stands_below_its_meaning() -> None:
     ]
     assert len(meanings) == len(described)
     assert [m for m, d in zip(meanings, described, strict=True) if not m.startswith(d)] == []
+
+
+def _parent(text: str) -> list[str]:
+    """The lines that set something in the table of a parent, which is there as a comment."""
+    table = text.partition("# [[parent]]")[2].partition("[[site]]")[0]
+    return [line for line in table.splitlines() if re.match(r"# [a-z_0-9]+ =", line)]

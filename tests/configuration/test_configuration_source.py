@@ -192,3 +192,45 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_a_configuration_that_cannot_work_is_refused_whatever_its_source() -> None:
     assert refused(None, ["admin.listen=0.0.0.0:8081"]).path == "admin.token"
+
+
+PARENTS = """
+[[parent]]
+url = "https://up.example:8443"
+
+[[parent]]
+name = "near"
+url = "http://10.0.0.1"
+preference = 1
+"""
+
+
+def test_a_parent_is_called_after_its_place_unless_it_has_a_name(tmp_path: Path) -> None:
+    path = written(tmp_path, FILE + PARENTS)
+    config = load(path, ["parent.up.example:8443.weight=2", "parent.near.token=t"], {})
+    assert [(one.name, one.weight, one.token) for one in config.parent] == [
+        ("up.example:8443", 2.0, ""),
+        ("near", 1.0, "t"),
+    ]
+    by_environment = load(path, [], {"EDGEPROXY_PARENT_UP_EXAMPLE_8443_TOKEN": "t"})
+    assert by_environment.parent[0].token == "t"
+
+
+def test_a_setting_adds_a_parent_when_it_tells_the_url() -> None:
+    assert load(None, ["parent.up.url=http://up.example"], {}).parent[0].url == "http://up.example"
+    assert refused(None, ["parent.up.token=t"]).path == "parent.up"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "message"),
+    [
+        ("[parent]\nurl = 'http://a'", "parent", "[[parent]]"),
+        ("[[parent]]\nname = ''", "parent", "needs a url"),
+        ("[[parent]]\nurl = 'http://a'\n[[parent]]\nurl = 'http://a'", "parent.a", "two parents"),
+        ("[[parent]]\nurl = 'http://a'\nprefrence = 1", "parent.a.prefrence", "did you mean"),
+    ],
+)
+def test_parents_are_refused_with_the_key(tmp_path: Path, text: str, path: str, message: str) -> None:
+    error = refused(written(tmp_path, text), [])
+    assert error.path == path
+    assert message in str(error)

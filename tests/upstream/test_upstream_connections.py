@@ -27,6 +27,7 @@ def used_once(sock: socket.socket) -> Connections:
     connections = Connections()
     connections.opened(sock.fileno())
     assert connections.may_send(ends_of(sock))
+    connections.answered(ends_of(sock), multiplexed=False)
     return connections
 
 
@@ -61,7 +62,7 @@ def test_frames_may_come_at_any_time_on_a_multiplexed_connection(
 ) -> None:
     ours, theirs = pair
     connections = used_once(ours)
-    connections.multiplexes(ends_of(ours))
+    connections.answered(ends_of(ours), multiplexed=True)
     theirs.sendall(b"frame")
     arrived(ours)
     assert connections.may_send(ends_of(ours))
@@ -69,8 +70,22 @@ def test_frames_may_come_at_any_time_on_a_multiplexed_connection(
 
 def test_a_connection_nobody_announced_is_taken_for_new(pair: tuple[socket.socket, socket.socket]) -> None:
     connections = Connections()
-    connections.multiplexes(ends_of(pair[0]))
+    connections.answered(ends_of(pair[0]), multiplexed=True)
     assert connections.may_send(ends_of(pair[0]))
+
+
+def test_a_connection_given_out_with_a_request_unanswered_multiplexes(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = pair
+    connections = used_once(ours)
+    assert connections.may_send(ends_of(ours))
+    theirs.sendall(b"frame")
+    arrived(ours)
+    assert connections.may_send(ends_of(ours))
+    for _ in range(2):
+        connections.answered(ends_of(ours), multiplexed=False)
+    assert not connections.may_send(ends_of(ours))
 
 
 def test_a_descriptor_given_out_again_is_not_mistaken_for_the_old_connection(
@@ -90,4 +105,5 @@ def test_a_descriptor_given_out_again_is_not_mistaken_for_the_old_connection(
         arrived(new)
         assert connections.may_send(old)  # nothing is known of it any more
         assert connections.may_send(ends_of(new))  # its first use
+        connections.answered(ends_of(new), multiplexed=False)
         assert not connections.may_send(ends_of(new))
