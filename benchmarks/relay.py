@@ -251,9 +251,13 @@ class _Connection:
         self.up.release()
         self.down.release()
 
+    @property
+    def is_over(self) -> bool:
+        """Both directions have ended cleanly."""
+        return self.client.is_ended and self.server.is_ended
+
     def ended(self) -> None:
-        """One direction has ended cleanly."""
-        if self.client.is_ended and self.server.is_ended:
+        if self.is_over:
             self.client.close()
             self.server.close()
 
@@ -314,8 +318,9 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
-        with self._link.moment():
-            self.flow.finish("reset")
+        if not self._connection.is_over:
+            with self._link.moment():
+                self.flow.finish("reset")
         self._connection.lost()
 
     def pause_writing(self) -> None:

@@ -220,9 +220,9 @@ class Flow:
             self._join()
 
     def finish(self, kind: EndKind) -> None:
-        """After what has been fed, `kind`; again without effect."""
-        if self._end is None:
-            self._end = kind
+        """After what has been fed, `kind`; again without effect, but for a reset after an end."""
+        if self._end is None or (self._end == "end" and kind == "reset"):
+            self._end, self._is_over = kind, False
             self._send_end()
 
     def drop(self) -> None:

@@ -159,6 +159,26 @@ async def test_a_reader_that_takes_nothing_stops_the_writer() -> None:
         idle.close()
 
 
+async def test_who_leaves_in_the_middle_is_sent_no_more() -> None:
+    gone = asyncio.Event()
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                writer.write(bytes(64 * KIB))
+                await writer.drain()
+        gone.set()
+
+    async with linked(pour, Distance(rtt=0.02, rate_down=50e6)) as link:
+        reader, writer = await connect(link)
+        writer.write(b"?")
+        await reader.readexactly(MIB)
+        writer.close()
+        await asyncio.wait_for(gone.wait(), 20)
+        assert link.counts.open == 0
+
+
 async def test_nobody_there_is_told_after_a_round_trip() -> None:
     async with linked(echo, Distance(rtt=0.05)) as link:
         link._to = ("127.0.0.1", 1)

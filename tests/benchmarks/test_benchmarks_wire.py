@@ -207,11 +207,21 @@ def test_an_end_comes_out_once_and_after_the_bytes(kind: EndKind) -> None:
     flow, out = stand.flow(1, 0)
     flow.feed(bytes(500_000))
     flow.finish(kind)
-    flow.finish("reset")
+    flow.finish("end")
     flow.feed(b"too late")
     stand.run(5.0)
     assert out.count == 500_000
     assert out.ends == [(pytest.approx(out.at(500_000), abs=0.002), kind)]
+
+
+def test_a_reset_comes_out_even_after_an_end() -> None:
+    stand = Stand(Distance(rtt=0.1))
+    flow, out = stand.flow(1, 0)
+    flow.finish("end")
+    stand.run(1.0)
+    flow.finish("reset")
+    stand.run(2.0)
+    assert [kind for _, kind in out.ends] == ["end", "reset"]
 
 
 def test_a_sink_that_takes_nothing_stops_the_source() -> None:
