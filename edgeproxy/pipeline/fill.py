@@ -38,7 +38,7 @@ from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.receiving import Digests, Receiving
-from edgeproxy.pipeline.refusal import MISSING, bad_answer, refused
+from edgeproxy.pipeline.refusal import MISSING, WrongBytes, bad_answer, refused
 from edgeproxy.pipeline.resume import Resuming
 from edgeproxy.policy import repr_digest
 from edgeproxy.policy.decision import (
@@ -56,6 +56,7 @@ from edgeproxy.storage.store import BodyWriter
 from edgeproxy.upstream.upstream import UpstreamResponse
 
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
+PROVEN_BYTES = 64 << 10  # a body up to this size, whose digest is known, is proven before its head is told
 RETRY_SECONDS = 0.1
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 
@@ -169,10 +170,19 @@ class Fill:
                 return await self._ask()
             except UpstreamError as error:
                 # Who has been silent so long is not asked to be silent once more.
-                if self.head.done() or self.body is not None or error.status == 504:
+                if self.head.done() or error.status == 504:
                     raise
+                if self.body is not None and not isinstance(error, WrongBytes):
+                    raise
+                self._begin_again()
                 await asyncio.sleep(RETRY_SECONDS)
         return await self._ask()
+
+    def _begin_again(self) -> None:
+        """Nothing has been told of what came so far."""
+        writer, self._writer, self.body = self._writer, None, None
+        if writer is not None:
+            writer.close()
 
     async def _ask(self) -> bool:
         """One exchange; False if it has to be repeated without conditions."""
@@ -296,7 +306,9 @@ class Fill:
         body.is_awaited = lambda: bool(self.waiters)
         stored = _named(stored, plan, answer)
         streaming = Streaming(stored, body, answer)
-        if not (self.examiner is not None or plan.otherwise is not None or size == 0):
+        # What is proven before it is told of can be fetched once more if it is wrong, and nobody notices.
+        is_proven_first = size == 0 or (digests.is_known and size is not None and size <= PROVEN_BYTES)
+        if self.examiner is None and plan.otherwise is None and not is_proven_first:
             self.head.set_result(streaming)
         receiving = Receiving(
             plan,

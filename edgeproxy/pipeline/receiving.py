@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from edgeproxy.errors import ProxyError, StorageError, UpstreamError
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
-from edgeproxy.pipeline.refusal import bad_answer
+from edgeproxy.pipeline.refusal import WrongBytes, bad_answer
 from edgeproxy.pipeline.resume import Resuming
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
@@ -138,10 +140,8 @@ class Receiving:
             raise UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "the body is not as long as announced")
         mismatch = self.digests.mismatch()
         if mismatch:
-            self.parts.metrics.count("digest_mismatch_total", self.site)
-            self.parts.distrust.add(self.plan.key, self.plan.expected.sha256)
-            self.parts.report(f"{self.plan.key}: {mismatch}; clients were cut off and nothing was kept")
-            raise bad_answer(mismatch)
+            await self._set_aside(mismatch)
+            raise WrongBytes(mismatch)
         if whole is not None and self.examiner is not None:
             loop = asyncio.get_running_loop()
             data = b"".join(whole)
@@ -154,6 +154,14 @@ class Receiving:
             if self.kept is not None and self.examiner is not None and whole is not None:
                 await self.examiner.keep(self.kept, self.examined)
         body.complete()
+
+    async def _set_aside(self, mismatch: str) -> None:
+        self.parts.metrics.count("digest_mismatch_total", self.site)
+        self.parts.distrust.add(self.plan.key, self.plan.expected.sha256)
+        self.parts.report(f"{self.plan.key}: {mismatch}; it was completed to nobody")
+        if not self.body.store_failed:
+            expected = replace(self.stored, digest=self.plan.expected.sha256 or self.stored.digest)
+            await self.writer.quarantine(expected, mismatch)
 
     async def _commit(self) -> None:
         """A store that is slow to commit may not hold up the readers for long."""

@@ -29,5 +29,12 @@ def counts_as_failure(plan: Plan, status: int) -> bool:
     return status not in MISSING or plan.missing is not None
 
 
+class WrongBytes(UpstreamError):
+    """A body that is not what it was known to be. Another try may bring the right one."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, message)
+
+
 def bad_answer(message: str) -> UpstreamError:
     return UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, message)

@@ -17,6 +17,7 @@ from edgeproxy.storage.disk import DiskTier
 from edgeproxy.storage.generations import Generations, Verdict
 from edgeproxy.storage.held import Held
 from edgeproxy.storage.memory import Entry, RamTier
+from edgeproxy.storage.quarantine import Quarantine
 from edgeproxy.storage.store import Purge, PurgeScope
 from edgeproxy.storage.threads import Threads, to_the_end
 from edgeproxy.storage.write_behind import Pending, WriteBehind
@@ -37,6 +38,7 @@ class Keeping:
         clock: Clock,
     ) -> None:
         self.disk: DiskTier | None = None
+        self.quarantine: Quarantine | None = None
         self.behind: WriteBehind | None = None
         self._ram, self._held, self._generations = ram, held, generations
         self._threads, self._tasks = threads, tasks
@@ -115,6 +117,24 @@ class Keeping:
             return kept
         finally:
             self._ram.unpin(stored.key, entry)
+
+    async def set_aside(self, stored: StoredResponse, data: bytes | None, why: str) -> None:
+        """Wrong bytes, in RAM (`data`) or in a temporary file, go into quarantine, if they can."""
+        disk, quarantine, now = self.disk, self.quarantine, self._clock()
+        if disk is None or quarantine is None:
+            return
+
+        def take() -> None:
+            if data is not None:
+                quarantine.put(stored, data, why, now)
+            else:
+                quarantine.take(stored, why, now, disk.directory.temporary)
+
+        try:
+            await to_the_end(self._threads.run(take))
+            self._threads.count("quarantined_total")
+        except StorageError as error:
+            self._threads.note("storage_errors_total", "quarantine", str(error))
 
     async def link(self, stored: StoredResponse) -> StoredResponse | None:
         """Hold `stored` with the body on disk that has its digest; None if there is none."""

@@ -20,23 +20,36 @@ class Quarantine:
     def __init__(self, disk: DiskTier, bytes_max: int) -> None:
         self._disk, self._bytes_max = disk, bytes_max
 
-    def take(self, stored: StoredResponse, why: str, now: float) -> None:
-        """Move the file of a partial body here, unless there is no room for it: then it stays where it is.
-        Raises StorageError."""
-        directory = self._disk.directory
+    def take(self, stored: StoredResponse, why: str, now: float, folder: int | None = None) -> None:
+        """Move the file of a body here from `folder` (that of partial bodies), unless there is no room for
+        it: then it stays where it is. Raises StorageError."""
+        folder = self._disk.directory.partial if folder is None else folder
         try:
-            size = os.stat(stored.body, dir_fd=directory.partial).st_blocks * 512
-            if size > self._bytes_max:
-                return
-            self._trim(self._bytes_max - size)
-            if directory.free_bytes() < self._disk.limits.free_bytes_min:
-                self._trim(0)
-                if directory.free_bytes() < self._disk.limits.free_bytes_min:
-                    return
-            self._describe(stored, why, now)
-            os.rename(stored.body, stored.body, src_dir_fd=directory.partial, dst_dir_fd=directory.quarantine)
+            size = os.stat(stored.body, dir_fd=folder).st_blocks * 512
+            if self._has_room(size):
+                self._describe(stored, why, now)
+                aside = self._disk.directory.quarantine
+                os.rename(stored.body, stored.body, src_dir_fd=folder, dst_dir_fd=aside)
         except OSError as error:
             raise self._disk.failed("write", error) from error
+
+    def put(self, stored: StoredResponse, data: bytes, why: str, now: float) -> None:
+        """The same for a body that is in RAM only."""
+        try:
+            if self._has_room(len(data)):
+                self._describe(stored, why, now)
+                self._write(stored.body, data)
+        except OSError as error:
+            raise self._disk.failed("write", error) from error
+
+    def _has_room(self, size: int) -> bool:
+        if size > self._bytes_max:
+            return False
+        self._trim(self._bytes_max - size)
+        directory = self._disk.directory
+        if directory.free_bytes() < self._disk.limits.free_bytes_min:
+            self._trim(0)
+        return directory.free_bytes() >= self._disk.limits.free_bytes_min
 
     def _describe(self, stored: StoredResponse, why: str, now: float) -> None:
         facts = {
@@ -46,10 +59,13 @@ class Quarantine:
             "expected": stored.digest,
             "bytes": stored.body_bytes,
         }
+        self._write(f"{stored.body}.json", msgspec.json.encode(facts) + b"\n")
+
+    def _write(self, name: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(f"{stored.body}.json", flags, 0o600, dir_fd=self._disk.directory.quarantine)
+        fd = os.open(name, flags, 0o600, dir_fd=self._disk.directory.quarantine)
         try:
-            body_file.write_all(fd, [msgspec.json.encode(facts) + b"\n"], 0)
+            body_file.write_all(fd, [data], 0)
         finally:
             os.close(fd)
 

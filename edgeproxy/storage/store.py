@@ -88,8 +88,9 @@ class BodyWriter(Protocol):
     but what was written stays readable. `commit` makes the response findable (data first, then
     index) under `stored`, which it completes with body identity, size and purge sequence; it
     replaces the variant with the same `selecting`, and returns None if a purge superseded it in the
-    meantime or the store could not keep it. `abort` removes what was written. `close` frees
-    descriptors; it is the last call, after either."""
+    meantime or the store could not keep it. `abort` removes what was written; `quarantine` sets it aside
+    as not being what `stored` says, for a person to look at. `close` frees descriptors; it is the last
+    call, after any of them."""
 
     @property
     def written(self) -> int: ...
@@ -101,6 +102,8 @@ class BodyWriter(Protocol):
     async def commit(self, stored: StoredResponse, digest: str) -> StoredResponse | None: ...
 
     async def abort(self) -> None: ...
+
+    async def quarantine(self, stored: StoredResponse, why: str) -> None: ...
 
     def close(self) -> None: ...
 

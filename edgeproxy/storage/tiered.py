@@ -103,9 +103,10 @@ class TieredStore:
             current=self._held.current,
             settled=self._keeping.settled,
         )
+        quarantine = self._keeping.quarantine = Quarantine(disk, self._settings.quarantine)
         self._partials = Partials(
             disk,
-            Quarantine(disk, self._settings.quarantine),
+            quarantine,
             self._keeping,
             threads=self._threads,
             tasks=self._tasks,

@@ -22,6 +22,8 @@ class Keeper(Protocol):
 
     disk: DiskTier | None
 
+    async def set_aside(self, stored: StoredResponse, data: bytes | None, why: str) -> None: ...
+
     async def keep_small(
         self, stored: StoredResponse, data: bytes, memory_only: bool
     ) -> StoredResponse | None: ...
@@ -133,6 +135,14 @@ class Writer:
     async def abort(self) -> None:
         if not self._is_ended:
             self._give_up()
+
+    async def quarantine(self, stored: StoredResponse, why: str) -> None:
+        if self._is_ended:
+            return
+        data = None if self._buffer is None else bytes(self._buffer)
+        if not (self.memory_only or self._is_dead):
+            await self._keeper.set_aside(_completed(stored, self, ""), data, why)
+        await self.abort()
 
     def _give_up(self) -> None:
         self._is_ended = True

@@ -55,6 +55,7 @@ class DictStore:
         self.fail_writes_after: int | None = None
         self.partials: list[DictPartial] = []
         self.quarantined: list[str] = []
+        self.aside: list[tuple[str, bytes, str]] = []
 
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
         return tuple(self.kept.get(key, ()))
@@ -264,6 +265,9 @@ class DictWriter:
 
     async def abort(self) -> None:
         return None
+
+    async def quarantine(self, stored: StoredResponse, why: str) -> None:
+        self.store.aside.append((stored.digest, bytes(self.data), why))
 
     def close(self) -> None:
         self.is_closed = True

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import replace
 
 import pytest
 from pipeline_house import House, Scripted, content
 
 from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
+from edgeproxy.pipeline import fill
 from edgeproxy.policy.rules import Rules
 from edgeproxy.sites.site import Expected
 
@@ -61,12 +63,45 @@ async def test_a_body_shorter_than_announced_is_never_complete(house: House) -> 
 async def test_a_known_digest_is_checked_before_the_end_is_shown(house: House) -> None:
     house.site.shape = lambda plan: replace(plan, expected=Expected(sha256="0" * 64))
     house.upstream.answers("/a", Scripted(pieces=(b"hello ", b"world")))
-    response = await house.ask("/a")
-    with pytest.raises(BodyAborted):
-        await content(response)
+    assert (await house.get("/a"))[0] == 502, "a small body is proven before its head is told"
     assert house.store.kept == {}
     assert house.metrics.value("digest_mismatch_total", "one") == 1
     assert "0" * 64 in house.reports[0]
+
+
+async def test_the_end_of_a_body_too_large_to_be_proven_first_is_held_back(house: House) -> None:
+    house.site.shape = lambda plan: replace(plan, expected=Expected(sha256="0" * 64))
+    piece = b"x" * fill.PROVEN_BYTES
+    house.upstream.answers("/a", Scripted(pieces=(piece, piece)))
+    response = await house.ask("/a")
+    assert response.status == 200
+    with pytest.raises(BodyAborted):
+        await content(response)
+    assert house.store.kept == {}
+
+
+async def test_wrong_bytes_nobody_has_seen_are_fetched_once_more(house: House) -> None:
+    right = b"hello world"
+    rules = Rules(retries=1)
+    expected = Expected(sha256=hashlib.sha256(right).hexdigest())
+    house.site.shape = lambda plan: replace(plan, expected=expected, rules=rules)
+    house.upstream.answers("/a", Scripted(pieces=(b"hello_world",)), Scripted(pieces=(right,)))
+    first, second = await asyncio.gather(house.get("/a"), house.get("/a"))
+    assert first[:2] == second[:2] == (200, right)
+    assert house.metrics.value("digest_mismatch_total", "one") == 1
+    assert [data for _, data, _ in house.store.aside] == [b"hello_world"]
+    await house.settle()
+    assert await house.get("/a") == (200, right, "hit")
+
+
+async def test_a_file_that_stays_wrong_is_asked_for_twice_and_refused(house: House) -> None:
+    rules = Rules(retries=1)
+    house.site.shape = lambda plan: replace(plan, expected=Expected(sha256="0" * 64), rules=rules)
+    house.upstream.answers("/a", Scripted(pieces=(b"hello world",)))
+    assert (await house.get("/a"))[0] == 502
+    assert len(house.store.aside) == 2
+    await house.fills_end()
+    assert house.store.kept == {}
 
 
 async def test_a_store_that_fails_in_mid_body_is_not_noticed_by_the_client(house: House) -> None:

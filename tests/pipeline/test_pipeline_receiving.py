@@ -101,7 +101,10 @@ async def test_a_wrong_body_is_completed_to_nobody_kept_nowhere_and_told(
     assert house.metrics.value("digest_mismatch_total", "one") == 1
     assert house.distrust.holds("http://origin.test/a")
     (told,) = house.reports
-    assert "clients were cut off" in told
+    assert "completed to nobody" in told
+    ((digest, data, why),) = house.store.aside
+    assert (digest, data) == (expected.sha256, DATA)
+    assert why in told
 
 
 async def test_large_pieces_are_hashed_in_a_thread_and_come_to_the_same(house: House) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from storage_stand import NOW, opened, response
+from storage_stand import NOW, opened, response, until
 
 
 async def set_aside(stand, key, size, why="another digest"):
@@ -56,3 +56,41 @@ async def test_without_room_they_are_removed(tmp_path, changes):
             await set_aside(stand, "k", 50_000)
         assert names(tmp_path / "c") == set()
         assert list((tmp_path / "c" / "partial").iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [100, 700_000])
+async def test_a_body_on_its_way_in_is_set_aside_whether_in_ram_or_in_a_file(tmp_path, size):
+    async with opened(tmp_path / "c") as stand:
+        writer = stand.store.writer("k", sequence=0, expected_bytes=size, memory_only=False)
+        await writer.write([b"w" * size])
+        await writer.quarantine(response("k", digest="ab" * 32), "another digest")
+        assert await writer.commit(response("k"), "") is None
+        writer.close()
+        assert names(tmp_path / "c") == {writer.body, f"{writer.body}.json"}
+        assert (tmp_path / "c" / "quarantine" / writer.body).read_bytes() == b"w" * size
+        facts = json.loads((tmp_path / "c" / "quarantine" / f"{writer.body}.json").read_bytes())
+        assert (facts["bytes"], facts["expected"]) == (size, "ab" * 32)
+        await until(lambda: not list((tmp_path / "c" / "tmp").iterdir()))
+        assert stand.store.disk.used == 0
+        assert await stand.store.lookup("k") == ()
+
+
+async def test_what_is_kept_in_ram_only_is_not_set_aside(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        writer = stand.store.writer("k", sequence=0, expected_bytes=5, memory_only=True)
+        await writer.write([b"wrong"])
+        await writer.quarantine(response("k"), "another digest")
+        writer.close()
+        assert names(tmp_path / "c") == set()
+
+
+@pytest.mark.parametrize("size", [100, 700_000])
+async def test_wrong_bytes_without_room_are_removed_and_cost_nothing(tmp_path, size):
+    async with opened(tmp_path / "c", quarantine=0) as stand:
+        writer = stand.store.writer("k", sequence=0, expected_bytes=size, memory_only=False)
+        await writer.write([b"w" * size])
+        await writer.quarantine(response("k"), "another digest")
+        writer.close()
+        assert names(tmp_path / "c") == set()
+        await until(lambda: not list((tmp_path / "c" / "tmp").iterdir()))
+        assert stand.store.disk.used == 0
