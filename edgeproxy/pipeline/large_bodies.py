@@ -100,7 +100,7 @@ class LargeBodies:
         plan, request = asked.plan, asked.request
         for fill in await self._fills.running(plan.expected.sha256, plan.key):
             stored = self._as_stored(asked, fill)
-            if stored is None or (only_held and not is_held(request, stored, fill.partial)):
+            if stored is None or (only_held and not is_held(request, stored, fill.partial, plan.layout)):
                 continue
             if plan.key != fill.stored.key:
                 fill.aliases[plan.key] = stored
@@ -163,7 +163,7 @@ class LargeBodies:
         partial = await store.open_partial(stored)
         if partial is None:  # somebody else was quicker
             return await self._joined(asked, only_held=plan.rules.offline)
-        if plan.rules.offline and not is_held(request, stored, partial):
+        if plan.rules.offline and not is_held(request, stored, partial, plan.layout):
             partial.close()
             return None
         fill = self._fills.start(self._source(asked), partial, stored)
@@ -181,7 +181,7 @@ class LargeBodies:
             return None
         handed_over = False
         try:
-            start, stop = first_hole(asked.request, stored, partial)
+            start, stop = first_hole(asked.request, stored, partial, plan.layout)
             fields = (("Range", f"bytes={start}-{stop - 1}"), ("If-Range", tag))
             asked_at = parts.clock()
             answer = await parts.exchange.ask(
@@ -297,7 +297,7 @@ class LargeBodies:
 
     def _respond(self, asked: Asked, fill: LargeFill, stored: StoredResponse, *, collapsed: bool) -> Response:
         request, plan = asked.request, asked.plan
-        held = is_held(request, stored, fill.partial)
+        held = is_held(request, stored, fill.partial, plan.layout)
         now = self._parts.clock()
         forward = ForwardReason.PARTIAL if fill.partial.spans.total else asked.reason
         outcome = Outcome(
