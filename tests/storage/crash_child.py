@@ -5,7 +5,10 @@ import sys
 
 from storage_stand import opened, response
 
+from edgeproxy.storage import disk_room
 from edgeproxy.storage.store import Purge, PurgeScope
+
+PIECE = 4 << 20
 
 
 def body_of(number: int) -> bytes:
@@ -32,6 +35,25 @@ async def in_parts(stand, number: int) -> None:
     body.close()
 
 
+def piece_of(number: int) -> bytes:
+    return b"piece %05d " % number * (PIECE // 12) + bytes(PIECE % 12)
+
+
+async def in_pieces(directory: str) -> None:
+    """A body of three pieces loses one, then is removed from by who needs more."""
+    disk_room.LARGE_BYTES = PIECE
+    async with opened(directory, disk=64 << 20) as stand:
+        store = stand.store
+        body = await store.create_partial(response("large", body_bytes=3 * PIECE), sequence=store.sequence)
+        for number in range(3):
+            await body.write(number * PIECE, [piece_of(number)])
+        await body.commit(body.stored, "ab" * 32)
+        body.close()
+        for _ in range(4):
+            await asyncio.to_thread(store.disk.evict, store.disk.used - 3 * PIECE)
+            await asyncio.to_thread(store.disk.evict, PIECE)
+
+
 async def main(directory: str) -> None:
     async with opened(directory, disk=400_000) as stand:
         for number in range(60):
@@ -42,6 +64,7 @@ async def main(directory: str) -> None:
                 await stand.on_disk()
                 await stand.store.purge(Purge(PurgeScope.TAG, f"t{number % 4}"))
                 print(f"purged t{number % 4} {number}", flush=True)
+    await in_pieces(directory)
 
 
 if __name__ == "__main__":
