@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from storage_stand import opened, response
+from storage_stand import opened, response, until
 
 from edgeproxy.storage import disk_room
 from edgeproxy.storage.store import Purge, PurgeScope
@@ -39,6 +39,11 @@ def piece_of(number: int) -> bytes:
     return b"piece %05d " % number * (PIECE // 12) + bytes(PIECE % 12)
 
 
+def is_closed(disk, body: str) -> bool:
+    with disk.kept_closed(body) as found:
+        return found
+
+
 async def in_pieces(directory: str) -> None:
     """A body of three pieces loses one, then is removed from by who needs more."""
     disk_room.LARGE_BYTES = PIECE
@@ -47,8 +52,9 @@ async def in_pieces(directory: str) -> None:
         body = await store.create_partial(response("large", body_bytes=3 * PIECE), sequence=store.sequence)
         for number in range(3):
             await body.write(number * PIECE, [piece_of(number)])
-        await body.commit(body.stored, "ab" * 32)
+        kept = await body.commit(body.stored, "ab" * 32)
         body.close()
+        await until(lambda: is_closed(store.disk, kept.body))
         for _ in range(4):
             await asyncio.to_thread(store.disk.evict, store.disk.used - 3 * PIECE)
             await asyncio.to_thread(store.disk.evict, PIECE)
