@@ -39,7 +39,7 @@ class Scale:
     parallel_seconds_max: float
 
 
-FULL = Scale(10 << 30, 10, 25.0, 12, 64 << 20, 2 << 30, 2, 15.0)
+FULL = Scale(10 << 30, 10, 15.0, 12, 64 << 20, 2 << 30, 3, 15.0)
 QUICK = Scale(1 << 30, 4, 4.0, 4, 32 << 20, 256 << 20, 1, 4.0)
 
 

@@ -123,6 +123,7 @@ class Node:
             distrust=distrust,
         )
         passing = Passing(
+            report=self._warn,
             via=self._via,
             exchange=exchange,
             store=store,

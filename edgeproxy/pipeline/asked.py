@@ -36,17 +36,19 @@ class Source:
 def _asked_slices(
     request: Request, stored: StoredResponse, layout: Layout | None
 ) -> tuple[tuple[int, int], ...]:
-    """What of the body the answer will show; through a layout, ranges are those of what is laid out."""
-    shown = _shown_slices(request, stored, stored.body_bytes if layout is None else layout.size)
+    """What of the body the answer will show."""
+    size = stored.body_bytes if layout is None else layout.size
+    if request.method == "HEAD":
+        return ()
+    slices = _selected(request, stored, size)
     if layout is None:
-        return shown
-    pieces = [piece for start, end in shown for piece in layout.pieces(start, end)]
+        return slices
+    pieces = (piece for start, end in slices for piece in layout.pieces(start, end))
     return tuple(piece for piece in pieces if not isinstance(piece, bytes))
 
 
-def _shown_slices(request: Request, stored: StoredResponse, size: int) -> tuple[tuple[int, int], ...]:
-    if request.method == "HEAD":
-        return ()
+def _selected(request: Request, stored: StoredResponse, size: int) -> tuple[tuple[int, int], ...]:
+    """What of `size` bytes the Range selects."""
     text = request.headers.get("Range")
     if text and conditionals.ranges_apply(request, stored.headers):
         parsed = ranges.parse(text, size, 16)
@@ -61,12 +63,14 @@ def is_held(
     request: Request, stored: StoredResponse, partial: PartialBody, layout: Layout | None = None
 ) -> bool:
     """Whether all that the request asks for is there."""
-    return all(partial.spans.holds(start, end) for start, end in _asked_slices(request, stored, layout))
+    return all(partial.spans.holds(*each) for each in _asked_slices(request, stored, layout))
 
 
-def first_hole(request: Request, stored: StoredResponse, partial: PartialBody) -> tuple[int, int]:
+def first_hole(
+    request: Request, stored: StoredResponse, partial: PartialBody, layout: Layout | None = None
+) -> tuple[int, int]:
     """Where the first absent bytes that the request asks for are; the first byte of all if none are."""
-    for start, end in _asked_slices(request, stored, None):
+    for start, end in _asked_slices(request, stored, layout):
         for hole in partial.spans.holes(start, end):
             return hole
     return 0, 1

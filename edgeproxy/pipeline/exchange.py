@@ -66,6 +66,8 @@ class Exchange:
             request, url = _moved(request, *located), at
         for _ in range(REDIRECTS_MAX + 1):
             response = await self._fetch(request, site)
+            if plan.notice is not None and request.origin == plan.origin:
+                plan.notice(response.status, response.headers)
             following = _redirect(request, response, plan) if plan.redirects else None
             if following is None:
                 seconds = time.monotonic() - started

@@ -95,7 +95,9 @@ class FromUpstream:
             return await self._passing.head(
                 question.request, plan, question.site.name, question.reason, question.stored
             )
-        if question.stored is None and self._fills.is_uncacheable(plan.key):
+        # What is known beforehand is storable; a refusal a moment ago tells nothing about it.
+        is_open = question.stored is None and not plan.expected.is_provable
+        if is_open and self._fills.is_uncacheable(plan.key):
             return await self._passing.forward(
                 request, plan, question.site.name, question.reason, detail="not storable a moment ago"
             )

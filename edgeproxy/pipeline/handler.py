@@ -22,6 +22,8 @@ from edgeproxy.sites.registry import SiteTable
 from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
 
+_UNANSWERED = (CacheOutcome.ERROR, CacheOutcome.REFUSED)
+
 
 class Pipeline:
     """The Handler of the data plane."""
@@ -67,6 +69,16 @@ class Pipeline:
         request, planned = await self._inquiries.plan(request, site, path)
         if isinstance(planned, Response):
             return self._answers.local(planned, site.name)
+        response = await self._planned(request, planned, site, path)
+        if planned.instead is None or response.outcome.cache not in _UNANSWERED:
+            return response
+        instead = planned.instead()
+        if instead is None:
+            return response
+        await response.body.aclose()
+        return self._answers.local(instead, site.name)
+
+    async def _planned(self, request: Request, planned: Plan, site: Site, path: str) -> Response:
         if request.method not in ("GET", "HEAD"):
             return await self._passing.forward(request, planned, site.name, ForwardReason.METHOD)
         if planned.upcoming is not None:

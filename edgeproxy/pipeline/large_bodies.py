@@ -181,7 +181,7 @@ class LargeBodies:
             return None
         handed_over = False
         try:
-            start, stop = first_hole(asked.request, stored, partial)
+            start, stop = first_hole(asked.request, stored, partial, plan.layout)
             fields = (("Range", f"bytes={start}-{stop - 1}"), ("If-Range", tag))
             asked_at = parts.clock()
             answer = await parts.exchange.ask(

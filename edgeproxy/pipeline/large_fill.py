@@ -39,8 +39,15 @@ SEGMENTS_MAX = 4096
 PARALLEL_BYTES_MIN = 512 << 20
 TICK_SECONDS = 0.5
 NEAR_SECONDS = 0.4
+# Likewise, what is on its way when an exchange is cut (megabytes where the way is short) is nothing beside
+# a large body and much of a small one: who reads that waits a little longer instead.
+NEAR_SECONDS_SMALL = 2.5
 IDLE_SECONDS = 1.0  # a fill nobody reads is kept this long: clients come back for the next range
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
+# What is fetched ahead of every reader (the rest of a segment, of a body) gives way to who waits for an
+# answer: it comes at 128 MiB/s at most.
+AHEAD_BYTES = 8 << 20
+GIVE_WAY_SECONDS = 0.002
 
 
 @dataclass(slots=True, eq=False)
@@ -243,7 +250,8 @@ class LargeFill:
         elapsed = asyncio.get_running_loop().time() - self._busy_since
         if elapsed < NEAR_SECONDS:
             return self.size
-        return max(NEAR_BYTES, int((self._received - self._received_before) / elapsed * NEAR_SECONDS))
+        seconds = NEAR_SECONDS if self.size >= PARALLEL_BYTES_MIN else NEAR_SECONDS_SMALL
+        return max(NEAR_BYTES, int((self._received - self._received_before) / elapsed * seconds))
 
     def _schedule_in_order(self) -> None:
         """Without ranges there is one exchange, and it brings everything up to what is there already."""
@@ -271,6 +279,8 @@ class LargeFill:
                     writing = await self._take(fetch, chunk, writing)
                     if fetch.position >= fetch.end or self.body.store_failed:
                         break
+                    if not self.body.is_read_near(fetch.position - AHEAD_BYTES, fetch.end):
+                        await asyncio.sleep(GIVE_WAY_SECONDS)
             finally:
                 await chunks.aclose()  # type: ignore[attr-defined]
                 if writing is not None:

@@ -89,7 +89,12 @@ class LargeFills:
         tag = strong_tag(first.response.headers if first is not None else stored.headers)
         if plan.known is not None and first is None:
             tag = ""
-        pinned = Pinned(partial.size, tag, digest_known=bool(stored.digest or plan.expected.git_sha1))
+        pinned = Pinned(
+            partial.size,
+            tag,
+            digest_known=bool(stored.digest or plan.expected.git_sha1),
+            is_fixed=plan.expected.is_provable,
+        )
         fill = LargeFill(
             plan=plan,
             site=site,

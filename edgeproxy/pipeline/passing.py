@@ -8,19 +8,31 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import BytesBody, CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
+from edgeproxy.message import (
+    Body,
+    BytesBody,
+    CacheOutcome,
+    Clock,
+    ForwardReason,
+    Outcome,
+    Request,
+    Response,
+)
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.content import HeadContent, PassingContent
 from edgeproxy.pipeline.exchange import Answer, Exchange
 from edgeproxy.pipeline.fills import Fills
-from edgeproxy.pipeline.refusal import bad_answer, counts_as_failure
+from edgeproxy.pipeline.proven_content import ProvenContent
+from edgeproxy.pipeline.receiving import Digests
+from edgeproxy.pipeline.refusal import bad_answer, counts_as_failure, refused
 from edgeproxy.policy import forwarding
 from edgeproxy.policy.decision import after_head
 from edgeproxy.policy.invalidation import invalidated
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan, Transform, Unacceptable
 from edgeproxy.storage.store import Store
+from edgeproxy.upstream.upstream import UpstreamResponse
 
 TRANSFORMED_BYTES_MAX = 64 << 20
 
@@ -54,7 +66,9 @@ class Passing:
         metrics: Metrics,
         threads: Executor,
         clock: Clock,
+        report: Callable[[str], None],
     ) -> None:
+        self._report = report
         self.invalidate_parts: Callable[[str], Awaitable[None]] | None = None
         self._threads = threads
         self._via = via
@@ -142,6 +156,11 @@ class Passing:
         if counts_as_failure(plan, status):
             await answer.response.aclose()
             raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, f"the upstream answered {status}")
+        refusal = refused(plan, status, answer.response.content_length) if status == 200 else None
+        if refusal is not None and request.method == "GET":
+            self._metrics.count("digest_mismatch_total", site)
+            await answer.response.aclose()
+            raise refusal
         return answer
 
     def answer(
@@ -166,8 +185,20 @@ class Passing:
             return Response(
                 response.status, headers, HeadContent(int(length) if plain else None, response), outcome
             )
-        content = PassingContent(response, lambda n: self._metrics.count("upstream_bytes_total", site, by=n))
+        content = self._content(plan, site, response)
         return Response(response.status, headers, content, outcome)
+
+    def _content(self, plan: Plan, site: str, response: UpstreamResponse) -> Body:
+        content = PassingContent(response, lambda n: self._metrics.count("upstream_bytes_total", site, by=n))
+        expected, size = plan.expected, response.content_length
+        digests = Digests(expected.sha256, expected.git_sha1, expected.size if size is None else size)
+        if response.status != 200 or not digests.is_known:
+            return content
+        return ProvenContent(content, digests, lambda said: self._mismatched(plan, site, said))
+
+    def _mismatched(self, plan: Plan, site: str, said: str) -> None:
+        self._metrics.count("digest_mismatch_total", site)
+        self._report(f"{plan.key}: {said}; its client was cut off")
 
     async def _invalidate(self, request: Request, plan: Plan, answer: Answer) -> None:
         """What an unsafe method has changed is not what is stored any more (RFC 9111 section 4.4)."""

@@ -23,6 +23,7 @@ PROGRESS_BYTES = 64 << 10
 IDLE_ATTEMPTS_MAX = 7  # in a row without a new byte, once there was one
 FIRST_ATTEMPTS_MAX = 4  # while there was none: who waits for an answer is told soon
 BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte: six seconds in all
+TOO_MANY = 429
 EXPIRED = (400, 401, 403, 404, 410)  # what a signed URL that has expired is answered with
 
 _FOR_GOOD = frozenset(
@@ -47,6 +48,13 @@ class RangesRefused(UpstreamError):
 
     def __init__(self) -> None:
         super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, "the upstream does not serve ranges")
+
+
+class AskedToWait(UpstreamError):
+    """Upstream wants to be left alone for longer than a client waits for its first byte."""
+
+    def __init__(self) -> None:
+        super().__init__(ProxyError.DESTINATION_UNAVAILABLE, "the upstream asks to wait (429)")
 
 
 class RangedSource:
@@ -107,6 +115,8 @@ class RangedSource:
             except UpstreamError as error:
                 if isinstance(error, RepresentationChanged | RangesRefused) or error.error in _FOR_GOOD:
                     raise
+                if isinstance(error, AskedToWait) and not self._has_begun:
+                    raise
                 broken = error
             finally:
                 if response is not None:
@@ -146,6 +156,8 @@ class RangedSource:
                 raise RepresentationChanged(detail)
             case Lie(detail):
                 await response.aclose()
+                if response.status == TOO_MANY:
+                    raise AskedToWait
                 self._metrics.count("upstream_lies_total", self._site)
                 raise bad_answer(detail)
 

@@ -73,6 +73,10 @@ class SparseBody:
         """(next byte, end) of each reader."""
         return [(reader.offset, reader.end) for reader in self._readers if reader.offset < reader.end]
 
+    def is_read_near(self, start: int, end: int) -> bool:
+        """Whether a reader is about to take bytes of [start, end)."""
+        return any(start <= reader.offset < end and reader.offset < reader.end for reader in self._readers)
+
     # -- the fill's side -----------------------------------------------------------------------
 
     def arrived(self, start: int, end: int) -> None:

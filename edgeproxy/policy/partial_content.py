@@ -17,11 +17,13 @@ _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """The representation being put together: length in bytes, strong ETag or ""."""
+    """The representation being put together: length in bytes, strong ETag or "". `is_fixed`: the name
+    stands for these bytes for ever."""
 
     size: int
     tag: str
     digest_known: bool
+    is_fixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,13 @@ def content_range(headers: Headers) -> tuple[int, int, int] | None:
 
 
 def judge(status: int, headers: Headers, content_length: int | None, offset: int, pinned: Pinned) -> Judged:
-    """Whether a response brings bytes from `offset` on of what is pinned."""
+    """Whether a response brings bytes from `offset` on of what is pinned. What is fixed cannot change: an
+    error page in its place says nothing about the bytes that are there."""
+    judged = _judge(status, headers, content_length, offset, pinned)
+    return Lie(judged.detail) if pinned.is_fixed and isinstance(judged, Changed) else judged
+
+
+def _judge(status: int, headers: Headers, content_length: int | None, offset: int, pinned: Pinned) -> Judged:
     if status not in (200, 206):
         return Changed("the range is not there") if status == 416 else Lie(f"the upstream answered {status}")
     tag = strong_tag(headers)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from edgeproxy.message import Request, Response
 from edgeproxy.sites import hub_answers, hub_names
-from edgeproxy.sites.hub_facts import NOBODY, Access, Caller, Facts, Failed, Level
+from edgeproxy.sites.hub_facts import NOBODY, Access, Caller, Facts, Failed, Kind, Level
 from edgeproxy.sites.hub_names import File, Repo
 from edgeproxy.sites.hub_questions import Questions
 from edgeproxy.sites.hub_rules import OFFLINE, UNREACHABLE
@@ -90,18 +90,18 @@ class Asking:
             failed = self._facts.failure(question.id, ask.now)
             if failed is None:
                 return question
-        return self._remembered(fact, who, need, ask) or self._unreachable(ask, failed)
+        return self._remembered(fact, who, need, ask) or self._unreachable(ask, who, failed)
 
     def _questions_of(
         self, ask: Ask, repo: Repo, who: Caller, revision: str, file: File | None, about_files: bool
     ) -> Iterable[Inquiry]:
         """Those that can tell, the most telling first. More than one, because only some may be stored."""
-        quiet = self._is_quiet(ask)
+        quiet = self._is_quiet(ask, who)
         if about_files:
             if self._facts.has_auth_check(ask.now):
                 yield self._questions.auth_check(repo, who, quiet=quiet)
             elif file is not None:
-                yield self._questions.may_read(file, who, quiet=quiet)
+                yield self._questions.may_read(file, who, quiet=self._is_quiet(ask, who, Kind.FILES))
             return
         first = ["", "main", revision] if hub_names.is_commit(revision) else [revision, "", "main"]
         for name in dict.fromkeys(first):
@@ -127,12 +127,12 @@ class Asking:
         fact = self._facts.revision(repo, revision)
         is_known = fact is not None and ask.now < fact.until
         if not is_known and not hub_names.is_commit(revision):
-            question = self._questions.info(repo, revision, caller, quiet=self._is_quiet(ask))
+            question = self._questions.info(repo, revision, caller, quiet=self._is_quiet(ask, caller))
             failed = self._facts.failure(question.id, ask.now)
             if failed is None:
                 return question
             if fact is None:
-                return self._unreachable(ask, failed)
+                return self._unreachable(ask, caller, failed)
         if fact is not None and fact.refusal is not None and (is_known or not hub_names.is_commit(revision)):
             return hub_answers.refused(fact.refusal, is_api=ask.is_api, head=ask.is_head)
         return revision if hub_names.is_commit(revision) or fact is None else fact.commit
@@ -156,7 +156,7 @@ class Asking:
                 return found
             if found is not None or listing.is_complete:
                 return hub_answers.no_entry(commit, is_api=ask.is_api, head=ask.is_head)
-        quiet = self._is_quiet(ask)
+        quiet = self._is_quiet(ask, caller)
         by_itself = self._facts.is_unlisted(repo, commit)
         if by_itself or (listing is not None and listing.pages >= EAGER_PAGES):
             return self._entry_by_itself(ask, file, caller)
@@ -164,7 +164,7 @@ class Asking:
             repo, commit, listing.following or "" if listing else "", caller, quiet=quiet
         )
         failed = self._facts.failure(question.id, ask.now)
-        return question if failed is None else self._unreachable(ask, failed)
+        return question if failed is None else self._unreachable(ask, caller, failed)
 
     def _entry_by_itself(self, ask: Ask, file: File, caller: Caller) -> Entry | Stop:
         held = self._facts.file(file.repo, file.revision, file.path)
@@ -173,9 +173,10 @@ class Asking:
         if held is not None and held.entry is not None and not held.location:
             return held.entry
         location = held.location if held is not None else ""
-        question = self._questions.head(file, location, caller, quiet=self._is_quiet(ask))
+        quiet = self._is_quiet(ask, caller, Kind.FILES)
+        question = self._questions.head(file, location, caller, quiet=quiet)
         failed = self._facts.failure(question.id, ask.now)
-        return question if failed is None else self._unreachable(ask, failed)
+        return question if failed is None else self._unreachable(ask, caller, failed, Kind.FILES)
 
     def listing(self, ask: Ask, repo: Repo, commit: str, caller: Caller) -> Listing | Stop | None:
         """The whole listing of a commit; None if it is too long to be held, or the hub has none."""
@@ -185,9 +186,32 @@ class Asking:
         if self._facts.is_unlisted(repo, commit) or (listing is not None and listing.pages >= PAGES_MAX):
             return None
         query = (listing.following or "") if listing is not None else ""
-        question = self._questions.page(repo, commit, query, caller, quiet=self._is_quiet(ask))
+        question = self._questions.page(repo, commit, query, caller, quiet=self._is_quiet(ask, caller))
         failed = self._facts.failure(question.id, ask.now)
-        return question if failed is None else self._unreachable(ask, failed)
+        return question if failed is None else self._unreachable(ask, caller, failed)
+
+    def stored_listing(self, ask: Ask, repo: Repo, commit: str, caller: Caller) -> Listing | Inquiry | None:
+        """The whole listing of a commit as far as it is here: the hub is not asked for it."""
+        listing = self._facts.listing(repo, commit)
+        if listing is not None and (listing.is_complete or listing.pages >= EAGER_PAGES):
+            return listing if listing.is_complete else None
+        query = (listing.following or "") if listing is not None else ""
+        question = self._questions.page(repo, commit, query, caller, quiet=True)
+        return question if self._facts.failure(question.id, ask.now) is None else None
+
+    def known_commit(self, repo: Repo, revision: str) -> str:
+        """The commit a revision last stood for; "" if that is not known."""
+        fact = self._facts.revision(repo, revision or "main")
+        known = fact.commit if fact is not None else ""
+        return known or (revision if hub_names.is_commit(revision) else "")
+
+    def is_private(self, repo: Repo) -> bool:
+        fact = self._facts.access(repo, NOBODY)
+        return fact is not None and fact.level is Level.NOTHING
+
+    def is_gated(self, repo: Repo) -> bool:
+        fact = self._facts.access(repo, NOBODY)
+        return fact is not None and fact.level is Level.LISTING
 
     def known_listing(self, repo: Repo, commit: str) -> Listing | None:
         """The whole listing of a commit, if it is at hand."""
@@ -199,23 +223,26 @@ class Asking:
 
     # -- when the hub cannot be asked ----------------------------------------------------------
 
-    def _is_quiet(self, ask: Ask) -> bool:
-        return self._offline or self._facts.wait(ask.now) > 0
+    def _is_quiet(self, ask: Ask, who: Caller, kind: Kind = Kind.API) -> bool:
+        return self._offline or self.is_limited(ask, who, kind)
 
-    def _unreachable(self, ask: Ask, failed: Failed | None) -> Response:
+    def is_limited(self, ask: Ask, who: Caller, kind: Kind) -> bool:
+        return self._facts.wait(ask.now, kind, who) > 0
+
+    def _unreachable(self, ask: Ask, who: Caller, failed: Failed | None, kind: Kind = Kind.API) -> Response:
         """Never 401 or 404: those are believed for ever. Clients retry 504 after falling back on what they
         have themselves, and give up at once on 424."""
         if self._offline:
             return self._error(ask, OFFLINE, "", "This node is offline and does not have this.")
-        if self._facts.wait(ask.now) > 0:
-            return self.limited(ask)
+        if self.is_limited(ask, who, kind):
+            return self.limited(ask, who, kind)
         status = failed.status if failed is not None and failed.status >= 400 else UNREACHABLE
         reason = failed.message if failed is not None else "no answer"
         return self._error(ask, status, "", f"The hub cannot be asked: {reason}")
 
-    def limited(self, ask: Ask) -> Response:
+    def limited(self, ask: Ask, who: Caller, kind: Kind) -> Response:
         """The hub's limit, shared with the client: it waits as long as the hub wants."""
-        fields = self._facts.limit_fields(ask.now)
+        fields = self._facts.limit_fields(ask.now, kind, who)
         return hub_answers.error(
             429, "", "The hub asks to wait.", fields, is_api=ask.is_api, head=ask.is_head
         )

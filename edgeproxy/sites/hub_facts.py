@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple, TypeVar
 
 from edgeproxy.message import Headers
@@ -28,6 +28,25 @@ NO_AUTH_CHECK_SECONDS = 3600.0
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
+
+
+class Kind(StrEnum):
+    """What the hub counts apart when it limits how often it may be asked, as it calls them."""
+
+    API = "api"
+    FILES = "resolvers"
+    PAGES = "pages"
+
+
+def kind_of(target: str) -> Kind:
+    """Of a raw target below the hub's root."""
+    if target.startswith("/api/") and not target.startswith("/api/resolve-cache/"):
+        return Kind.API
+    return (
+        Kind.FILES
+        if "/resolve/" in target or "/raw/" in target or "/resolve-cache/" in target
+        else Kind.PAGES
+    )
 
 
 class Level(IntEnum):
@@ -155,10 +174,13 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """The hub asks to be left alone for `seconds` and said so in `fields`."""
+    """The hub asks `caller` to ask nothing of `kind` for `seconds` and said so in `fields`. It counts those
+    who bring a token each by itself, all others together."""
 
     seconds: float
     fields: Headers = field(default_factory=Headers)
+    kind: Kind = Kind.API
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +231,7 @@ class Facts:
         self._files: OrderedDict[tuple[Repo, str, str], HeldFile] = OrderedDict()
         self._unlisted: OrderedDict[tuple[Repo, str], None] = OrderedDict()
         self._failures: OrderedDict[str, _Failure] = OrderedDict()
-        self._limited_until = 0.0
-        self._limited_fields = Headers()
+        self._limits: OrderedDict[tuple[Kind, str], tuple[float, Headers]] = OrderedDict()
         self._auth_check_after = 0.0
 
     # -- learning ------------------------------------------------------------------------------
@@ -237,9 +258,9 @@ class Facts:
             case Failed(inquiry, message, status):
                 failure = _Failure(now + FAILURE_SECONDS, message, status)
                 _remember(self._failures, inquiry, failure, FAILURES_MAX)
-            case Limited(seconds, fields):
-                self._limited_until = now + min(max(1.0, seconds), WAIT_SECONDS_MAX)
-                self._limited_fields = fields
+            case Limited(seconds, fields, kind, caller):
+                limit = (now + min(max(1.0, seconds), WAIT_SECONDS_MAX), fields)
+                _remember(self._limits, (kind, caller), limit, FAILURES_MAX)
             case WithoutAuthCheck():
                 self._auth_check_after = now + NO_AUTH_CHECK_SECONDS
             case WithoutListings(repo, commit):
@@ -251,6 +272,9 @@ class Facts:
         if old is not None and saw.is_stale:
             # The store gives what was said long ago; what we remember was said since then.
             fact = replace(old, until=now + KEPT_SECONDS)
+        elif old is not None and saw.at < old.at:
+            # Likewise, when another question told more lately.
+            fact = replace(old, until=max(old.until, now + FAILURE_SECONDS))
         else:
             read_at = saw.at if saw.level is Level.FILES else 0.0
             if saw.level is Level.LISTING and not saw.is_final and old is not None:
@@ -332,14 +356,16 @@ class Facts:
     def has_auth_check(self, now: float) -> bool:
         return now >= self._auth_check_after
 
-    def wait(self, now: float) -> float:
-        """For how many seconds the hub must not be asked; 0.0 if it may be."""
-        return max(0.0, self._limited_until - now)
+    def wait(self, now: float, kind: Kind, caller: Caller) -> float:
+        """For how many seconds the hub must not be asked anything of `kind`; 0.0 if it may be."""
+        limit = self._limits.get((kind, caller.id))
+        return max(0.0, limit[0] - now) if limit is not None else 0.0
 
-    def limit_fields(self, now: float) -> Headers:
-        """What the hub said about its limit, with the time as of `now`."""
-        left = str(int(self.wait(now)) + 1)
-        return self._limited_fields.replacing({"Retry-After": left, "RateLimit": f'"api";r=0;t={left}'})
+    def limit_fields(self, now: float, kind: Kind, caller: Caller) -> Headers:
+        """What the hub said about this limit, with the time as of `now`."""
+        left = str(int(self.wait(now, kind, caller)) + 1)
+        _, fields = self._limits.get((kind, caller.id), (0.0, Headers()))
+        return fields.replacing({"Retry-After": left, "RateLimit": f'"{kind}";r=0;t={left}'})
 
 
 def _remember(table: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:

@@ -13,8 +13,9 @@ from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites import hub_answers
 from edgeproxy.sites.hub_answers import Rewriting
-from edgeproxy.sites.hub_facts import NOBODY, Caller
+from edgeproxy.sites.hub_facts import NOBODY, Caller, kind_of
 from edgeproxy.sites.hub_names import File, Repo, file_target
+from edgeproxy.sites.hub_questions import LearnLimits, LimitNotice
 from edgeproxy.sites.hub_rules import HubRules
 from edgeproxy.sites.hub_settings import Hub
 from edgeproxy.sites.hub_tree import Entry
@@ -67,9 +68,10 @@ def transform_json(status: int, headers: Headers, data: bytes) -> tuple[Headers,
 
 
 class HubPlans:
-    """Makes plans for one hub."""
+    """Makes plans for one hub. `learn` is told what answers say about its limits."""
 
-    def __init__(self, hub: Hub, rules: HubRules) -> None:
+    def __init__(self, hub: Hub, rules: HubRules, learn: LearnLimits) -> None:
+        self._learn = learn
         self._hub = hub
         self._rules = rules
 
@@ -188,6 +190,7 @@ class HubPlans:
             fields=fields,
             present=hub_answers.presentation(rewriting),
             keep_authorization=True,
+            notice=LimitNotice(kind_of(target), caller.id, self._learn),
             relay=hub_answers.relay(rewriting, on_repo=on_repo),
             view=WithoutXet() if strips else None,
             transform=transform_json if strips else None,
@@ -206,5 +209,6 @@ class HubPlans:
                 "Authorization": caller.authorization or None,
             },
             relay=hub_answers.relay(rewriting, on_repo=True),
+            notice=LimitNotice(kind_of(target), caller.id, self._learn),
             **more,
         )

@@ -21,6 +21,7 @@ from edgeproxy.sites.hub_facts import (
     Caller,
     Failed,
     HeldFile,
+    Kind,
     Learned,
     Level,
     Limited,
@@ -32,6 +33,7 @@ from edgeproxy.sites.hub_facts import (
     SawRevision,
     WithoutAuthCheck,
     WithoutListings,
+    kind_of,
 )
 from edgeproxy.sites.hub_names import Repo
 from edgeproxy.sites.hub_rules import HubRules
@@ -42,13 +44,15 @@ from edgeproxy.sites.site import Derived, Inquiry, Plan, Seen, Unacceptable
 WAIT_SECONDS = 30.0  # after 429 without a word about how long
 _REFUSAL_FIELDS = ("X-Error-Code", "X-Error-Message", "WWW-Authenticate")
 _LIMIT_FIELDS = ("RateLimit", "RateLimit-Policy", "Retry-After")
-_REMAINING = re.compile(r'"[a-z_-]{1,40}";[^,]*\br=0\b[^,]*', re.ASCII)
+_SPENT = re.compile(r'"([a-z_-]{1,40})";[^,]*\br=0\b[^,]*', re.ASCII)
 _RESET = re.compile(r"\bt=([0-9]{1,6})", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{1,6}", re.ASCII)
+_KINDS = frozenset(Kind)
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _ETAG = re.compile(r'(?:W/)?"?([0-9a-f]{40}|[0-9a-f]{64})"?', re.ASCII)
 
 Learns = tuple[Learned, ...]
+LearnLimits = Callable[[tuple[Limited, ...]], None]
 
 
 class Checked:
@@ -66,9 +70,10 @@ class Checked:
 
 
 class Questions:
-    """Makes the inquiries of one hub."""
+    """Makes the inquiries of one hub. `learn` is told what answers say about its limits."""
 
-    def __init__(self, hub: Hub, rules: HubRules) -> None:
+    def __init__(self, hub: Hub, rules: HubRules, learn: LearnLimits) -> None:
+        self._learn = learn
         self._origin = hub.origin
         self._prefix = hub.prefix
         self._reach = hub.reach
@@ -136,6 +141,7 @@ class Questions:
             key_suffix=f" for={caller.id}" if caller.id else "",
             fields=fields,
             redirects=frozenset({self._origin.host}) if redirects else frozenset(),
+            notice=LimitNotice(kind_of(target), caller.id, self._learn),
         )
 
     def _inquiry(self, plan: Plan, read: _Reading, method: str = "GET") -> Inquiry:
@@ -163,30 +169,42 @@ class _Read:
 
     def __call__(self, seen: Seen) -> Learns:
         failed = Failed(self.inquiry, seen.error or f"the hub answered {seen.status}")
-        if seen.status == 429:
-            return (*limits(seen), failed)
-        if seen.status == 0 or seen.status >= 500 or seen.status in (408, 425):
-            return (*limits(seen), failed)
+        if seen.status == 0 or seen.status >= 500 or seen.status in (408, 425, 429):
+            return (failed,)
         try:
-            return (*limits(seen), *self.read(seen))
+            return self.read(seen)
         except Unacceptable as error:
             return (Failed(self.inquiry, str(error), 502),)
 
 
-def limits(seen: Seen) -> Learns:
-    """What an answer says about how often the hub may be asked (draft-ietf-httpapi-ratelimit-headers)."""
-    if seen.is_stale:
-        return ()
-    spent = _REMAINING.search(seen.headers.get("RateLimit"))
-    if seen.status != 429 and spent is None:
-        return ()
-    reset = _RESET.search(spent[0]) if spent else None
-    after = _SECONDS.fullmatch(seen.headers.get("Retry-After"))
-    seconds = float(reset[1]) if reset else float(after[0]) if after else WAIT_SECONDS
-    if seen.status != 429 and seconds <= 0:
-        return ()
-    fields = [(name, seen.headers.get(name)) for name in _LIMIT_FIELDS if name in seen.headers]
-    return (Limited(seconds, Headers(fields)),)
+def limits(status: int, headers: Headers, kind: Kind, caller: str) -> tuple[Limited, ...]:
+    """What the head of an answer says about how often `caller` may ask the hub
+    (draft-ietf-httpapi-ratelimit-headers). `kind` is what was asked."""
+    fields = Headers((name, headers.get(name)) for name in _LIMIT_FIELDS if name in headers)
+    found: list[Limited] = []
+    for spent in _SPENT.finditer(headers.get("RateLimit")):
+        reset = _RESET.search(spent[0])
+        if spent[1] in _KINDS and reset is not None and int(reset[1]) > 0:
+            found.append(Limited(float(reset[1]), fields, Kind(spent[1]), caller))
+    if status == 429 and not found:
+        after = _SECONDS.fullmatch(headers.get("Retry-After"))
+        found.append(Limited(float(after[0]) if after else WAIT_SECONDS, fields, kind, caller))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitNotice:
+    """Tells what the head of an answer says about the hub's limits."""
+
+    kind: Kind
+    caller: str
+    learn: LearnLimits
+
+    def __call__(self, status: int, headers: Headers) -> None:
+        if status == 429 or "RateLimit" in headers:
+            found = limits(status, headers, self.kind, self.caller)
+            if found:
+                self.learn(found)
 
 
 def said_at(seen: Seen) -> float:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from edgeproxy import config
 from edgeproxy.errors import RequestError
 from edgeproxy.message import BytesBody, HeadOnly, Request, Response
-from edgeproxy.sites import hub_answers, hub_listings, hub_names
+from edgeproxy.sites import hub_answers, hub_info, hub_listings, hub_names
 from edgeproxy.sites.hub_asking import Ask, Asking
-from edgeproxy.sites.hub_facts import Caller, Facts, Level
+from edgeproxy.sites.hub_facts import Caller, Facts, Kind, Level, kind_of
 from edgeproxy.sites.hub_names import (
     AuthCheck,
     File,
@@ -42,7 +43,7 @@ from edgeproxy.sites.hub_rules import hub_rules
 from edgeproxy.sites.hub_settings import Hub, hub
 from edgeproxy.sites.hub_transfers import Transfers
 from edgeproxy.sites.hub_tree import Entry, Listing
-from edgeproxy.sites.site import ContentWanted, Plan, Planned, Site, SiteContext
+from edgeproxy.sites.site import ContentWanted, Inquiry, Plan, Planned, Site, SiteContext
 
 PATHS_BYTES_MAX = 4 << 20
 _READING = ("GET", "HEAD")
@@ -68,10 +69,10 @@ class HuggingFace:
         self._service = self._caller(found.authorization)
         rules = hub_rules(settings, context)
         self._facts = Facts(settings.revision_ttl, settings.access_ttl)
-        self._plans = HubPlans(found, rules)
+        self._plans = HubPlans(found, rules, self.learn)
         self._asking = Asking(
             self._facts,
-            Questions(found, rules),
+            Questions(found, rules, self.learn),
             offline=settings.offline or context.offline,
             access_grace=settings.access_grace,
         )
@@ -85,9 +86,7 @@ class HuggingFace:
             raise RequestError(400, "the request target is not ASCII", close=False)
         asked = self._request(request, path, raw, query)
         planned = self._answer(asked, hub_names.read(raw))
-        if request.method == "HEAD" and isinstance(planned, Response) and isinstance(planned.body, BytesBody):
-            return replace(planned, body=HeadOnly(planned.body.length))
-        return planned
+        return _for_method(asked, planned) if isinstance(planned, Response) else planned
 
     def learn(self, learned: Any) -> None:
         self._facts.learn(learned, self._context.clock())
@@ -150,6 +149,8 @@ class HuggingFace:
                 return self._passed(asked, on_repo=True)
             case OwnPath(place, rest):
                 return self._transfers.own_path(asked, place, rest)
+            case HubQuestion(path) if path.startswith("/api/telemetry/"):
+                return Response(200)  # nobody's business but the client's
             case HubQuestion(path) if reads:
                 return self._hub_question(asked, path)
             case _:
@@ -175,7 +176,9 @@ class HuggingFace:
             # move between HEAD and GET.
             where = asked.rewriting.here(hub_names.file_target(pinned, commit))
             return hub_answers.redirect(where, asked.query, commit)
-        return self._transfers.file(asked, pinned, entry, caller, is_limited=self._is_limited(ask))
+        is_limited = self._asking.is_limited(ask, caller, Kind.FILES)
+        plan = self._transfers.file(asked, pinned, entry, caller, is_limited=is_limited)
+        return self._or_limit(asked, plan, caller, Kind.FILES) if isinstance(plan, Plan) else plan
 
     # -- what is said about a repository -------------------------------------------------------
 
@@ -188,26 +191,52 @@ class HuggingFace:
         if refused is not None:
             return refused
         plan = self._metadata(asked, info.repo, caller, strips=True)
-        if isinstance(plan, Plan) and info.revision:
-            commit = self._facts.revision(info.repo, info.revision)
-            if commit is not None and commit.commit:
-                upcoming = self._transfers.after_info(asked, info.repo, commit.commit)
-                return replace(plan, upcoming=upcoming)
-        return plan
+        commit = self._asking.known_commit(info.repo, info.revision)
+        if not isinstance(plan, Plan) or not commit:
+            return plan
+        listing = self._asking.stored_listing(ask, info.repo, commit, caller)
+        if isinstance(listing, Inquiry):
+            return listing
+        if info.revision:
+            plan = replace(plan, upcoming=self._transfers.after_info(asked, info.repo, commit))
+        if listing is None:
+            return plan
+        return self._else(asked, plan, lambda: self._listed_info(asked, info.repo, commit, listing))
+
+    def _listed_info(self, asked: HubRequest, repo: Repo, commit: str, listing: Listing) -> Response:
+        private, gated = self._asking.is_private(repo), self._asking.is_gated(repo)
+        data = hub_info.info(repo, commit, listing, asked.query, private=private, gated=gated)
+        return hub_answers.json(data, [("Cache-Control", "no-cache")])
 
     def _metadata(self, asked: HubRequest, repo: Repo, caller: Caller, *, strips: bool) -> Plan | Response:
         """JSON of the hub's own about a repository, by the name the hub has for it."""
         canonical = self._facts.canonical(repo)
         if canonical != repo:
             return self._renamed(asked, repo, canonical)
-        return self._plans.metadata(
+        plan = self._plans.metadata(
             asked.target,
             repo,
             caller,
             asked.rewriting,
-            limited=self._is_limited(asked.ask),
+            limited=self._asking.is_limited(asked.ask, caller, Kind.API),
             strips=strips and self._settings.xet != "pass",
         )
+        return self._or_limit(asked, plan, caller, Kind.API)
+
+    def _else(self, asked: HubRequest, plan: Plan, say: Callable[[], Response]) -> Plan:
+        """`plan`, and what is said when the hub does not answer it."""
+        return replace(plan, instead=lambda: _for_method(asked, say()))
+
+    def _or_limit(self, asked: HubRequest, plan: Plan, caller: Caller, kind: Kind) -> Plan:
+        """`plan`, and the hub's limit in the hub's words when that is why there is no answer."""
+
+        def limited() -> Response | None:
+            ask = replace(asked.ask, now=self._context.clock())
+            if not self._asking.is_limited(ask, caller, kind):
+                return None
+            return _for_method(asked, self._asking.limited(ask, caller, kind))
+
+        return replace(plan, instead=limited)
 
     def _renamed(self, asked: HubRequest, repo: Repo, canonical: Repo) -> Response:
         where = asked.rewriting.here(hub_names.renamed(asked.raw, repo, canonical))
@@ -221,7 +250,11 @@ class HuggingFace:
         caller = self._asking.access(asked.ask, question.repo, need)
         if not isinstance(caller, Caller):
             return caller
-        return self._metadata(asked, question.repo, caller, strips=False)
+        plan = self._metadata(asked, question.repo, caller, strips=False)
+        commit = self._asking.known_commit(question.repo, "main")
+        if question.verb != "refs" or not commit or not isinstance(plan, Plan):
+            return plan
+        return self._else(asked, plan, lambda: hub_answers.json(hub_info.refs(commit)))
 
     # -- listings ------------------------------------------------------------------------------
 
@@ -231,13 +264,20 @@ class HuggingFace:
             return found
         commit, caller = found
         wanted = hub_listings.wanted(asked.query)
-        listing = None
-        if not wanted.expand:
-            listing = self._asking.listing(asked.ask, tree.repo, commit, caller)
-        if listing is None:  # what only the hub can tell: the last commit of each file, or endless lists
-            return self._metadata(asked, tree.repo, caller, strips=True)
-        if not isinstance(listing, Listing):
+        find = self._asking.stored_listing if wanted.expand else self._asking.listing
+        listing = find(asked.ask, tree.repo, commit, caller)
+        if isinstance(listing, Response | Inquiry):
             return listing
+        if listing is not None and not wanted.expand:
+            return self._listed(asked, tree, commit, listing)
+        # What only the hub can tell: the last commit of each file, or endless lists.
+        plan = self._metadata(asked, tree.repo, caller, strips=True)
+        if listing is None or not isinstance(plan, Plan):
+            return plan
+        return self._else(asked, plan, lambda: self._listed(asked, tree, commit, listing))
+
+    def _listed(self, asked: HubRequest, tree: Tree, commit: str, listing: Listing) -> Response:
+        wanted = hub_listings.wanted(asked.query)
         xet = self._transfers.xet_in_lists(asked)
         answered = hub_listings.answer(listing, tree.folder, wanted, xet)
         if answered is None:
@@ -270,21 +310,26 @@ class HuggingFace:
         if wanted is None:
             return asked.error(400, "", "This is no list of paths.")
         paths, expand = wanted
-        listing = None if expand else self._asking.listing(asked.ask, named.repo, commit, caller)
-        if listing is None:
-            return self._passed(asked, on_repo=True, as_service=True, strips=True)
-        if not isinstance(listing, Listing):
+        find = self._asking.stored_listing if expand else self._asking.listing
+        listing = find(asked.ask, named.repo, commit, caller)
+        if isinstance(listing, Response | Inquiry):
             return listing
+        plan = None
+        if listing is None or expand:
+            plan = self._passed(asked, on_repo=True, as_service=True, strips=True)
+        if listing is None and plan is not None:
+            return plan
+        assert listing is not None
         xet = self._transfers.xet_in_lists(asked)
-        return hub_answers.json(hub_listings.of_paths(listing, paths, xet), [("X-Repo-Commit", commit)])
+        fields = [("X-Repo-Commit", commit)]
+        said = hub_answers.json(hub_listings.of_paths(listing, paths, xet), fields)
+        return self._else(asked, plan, lambda: said) if isinstance(plan, Plan) else said
 
     # -- what is left to the hub ---------------------------------------------------------------
 
     def _hub_question(self, asked: HubRequest, path: str) -> Planned:
         if path == "/api/agent-harnesses":
             return hub_answers.json(b'{"standardEnvVars":[],"harnesses":{}}')
-        if path.startswith("/api/telemetry/"):
-            return Response(200)  # nobody's business but the client's
         strips = self._settings.xet != "pass" and path in _TELLS_XET
         return self._passed(asked, on_repo=False, strips=strips)
 
@@ -298,12 +343,13 @@ class HuggingFace:
         self, asked: HubRequest, *, on_repo: bool, as_service: bool = False, strips: bool = False
     ) -> Plan | Response:
         """Asked in the words of the caller; with the node's own token only what reads a repository."""
-        limited = self._limited(asked.ask)
-        if limited is not None:
-            return limited
-        strips = strips and self._settings.xet != "pass"
         caller = asked.ask.caller if as_service else asked.own
-        return self._plans.passing(asked.target, caller, asked.rewriting, on_repo=on_repo, strips=strips)
+        kind = kind_of(asked.raw)
+        if self._asking.is_limited(asked.ask, caller, kind):
+            return self._asking.limited(asked.ask, caller, kind)
+        strips = strips and self._settings.xet != "pass"
+        plan = self._plans.passing(asked.target, caller, asked.rewriting, on_repo=on_repo, strips=strips)
+        return self._or_limit(asked, plan, caller, kind)
 
     def _change(self, asked: HubRequest) -> Plan | Response:
         """What changes the hub. It is never kept, and never done with the node's own token."""
@@ -313,8 +359,8 @@ class HuggingFace:
             return asked.error(403, "", "Uploads are not accepted here.")
         return self._plans.passing(asked.target, asked.own, asked.rewriting, on_repo=True)
 
-    def _limited(self, ask: Ask) -> Response | None:
-        return self._asking.limited(ask) if self._is_limited(ask) else None
 
-    def _is_limited(self, ask: Ask) -> bool:
-        return self._facts.wait(ask.now) > 0
+def _for_method(asked: HubRequest, response: Response) -> Response:
+    if asked.is_head and isinstance(response.body, BytesBody):
+        return replace(response, body=HeadOnly(response.body.length))
+    return response

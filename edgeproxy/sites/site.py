@@ -34,6 +34,11 @@ class Expected:
     size: int | None = None
     git_sha1: str = ""
 
+    @property
+    def is_provable(self) -> bool:
+        """Whether the content can be compared with a digest."""
+        return bool(self.sha256 or self.git_sha1)
+
 
 @dataclass(frozen=True, slots=True)
 class Derived:
@@ -66,6 +71,12 @@ class Presentation(Protocol):
     """Final touch on the fields a client gets; pure, called for each answer not from the memo."""
 
     def __call__(self, headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers: ...
+
+
+class Notice(Protocol):
+    """Told of each head that the plan's own origin sends; quick, on the event loop."""
+
+    def __call__(self, status: int, headers: Headers) -> None: ...
 
 
 class Relay(Protocol):
@@ -141,6 +152,9 @@ class Plan:
     upcoming: Upcoming | None = None
     layout: Layout | None = None  # what is sent is not the body as it is; needs `known` and the size
     source: str = ""  # which of several upstreams this is, for people
+    notice: Notice | None = None
+    # Asked when upstream gave no answer and the store has none: what the site says then, None for nothing.
+    instead: Callable[[], Response | None] | None = None
 
     @property
     def key(self) -> str:

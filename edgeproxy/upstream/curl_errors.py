@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from edgeproxy.errors import ProxyError, UpstreamError
 
 _TOO_LARGE = 100  # CURLE_TOO_LARGE: a header line beyond libcurl's own bound; pycurl has no name for it
@@ -57,6 +59,10 @@ _IN_BODY: dict[int, ProxyError] = {
 NOTHING_CAME_BACK = frozenset({16, 52, 55, 56, 92})
 
 
+# Names under which libcurl is handed the addresses we have chosen: nobody's business.
+_OUR_NAME = re.compile(r" via [0-9a-f]{40}\.invalid(?: port|:)? ?[0-9]{1,5}")
+
+
 def upstream_error(code: int, message: str, *, sent: bool, in_body: bool) -> UpstreamError:
     """`sent`: the request had begun to leave; `in_body`: the response head had arrived."""
     if in_body:
@@ -65,4 +71,5 @@ def upstream_error(code: int, message: str, *, sent: bool, in_body: bool) -> Ups
         error = _BEFORE_HEAD.get(code, ProxyError.PROXY_INTERNAL_ERROR)
     else:
         error = _BEFORE_REQUEST.get(code, ProxyError.PROXY_INTERNAL_ERROR)
-    return UpstreamError(error, f"{message or 'transfer failed'} (curl {code})", sent=sent)
+    said = _OUR_NAME.sub("", message) or "transfer failed"
+    return UpstreamError(error, f"{said} (curl {code})", sent=sent)

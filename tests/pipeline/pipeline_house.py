@@ -388,6 +388,7 @@ class House:
             node="edge", via="edge", ranges_max=16, store=self.store, clock=clock, distrust=self.distrust
         )
         passing = Passing(
+            report=self.reports.append,
             via="edge",
             exchange=exchange,
             store=self.store,

@@ -89,3 +89,36 @@ def test_through_a_layout_the_bytes_beneath_must_be_here(text: str, is_here: boo
 def test_all_is_here_when_every_byte_is() -> None:
     assert is_held(request(), STORED, partial_of((0, 100)))
     assert first_hole(request(), STORED, partial_of((0, 100))) == (0, 1)
+
+
+class Halves:
+    """The second half of the body, a word, the first half."""
+
+    size = 105
+
+    def pieces(self, start: int, end: int) -> list[bytes | tuple[int, int]]:
+        found: list[bytes | tuple[int, int]] = []
+        for at, piece in ((0, (50, 100)), (50, b"words"), (55, (0, 50))):
+            length = len(piece) if isinstance(piece, bytes) else piece[1] - piece[0]
+            low, high = max(start - at, 0), min(end - at, length)
+            if low < high:
+                found.append(piece if isinstance(piece, bytes) else (piece[0] + low, piece[0] + high))
+        return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_here", "hole"),
+    [
+        (request("bytes=40-54"), True, (0, 1)),  # 90-99 of the body, and the word
+        (request("bytes=50-54"), True, (0, 1)),
+        (request("bytes=100-104"), False, (45, 50)),  # beyond the body, not beyond the layout
+        (request("bytes=0-9"), False, (50, 60)),
+        (request(), False, (50, 90)),
+    ],
+)
+def test_what_is_laid_out_otherwise_is_looked_for_where_it_comes_from(
+    asked: Request, is_here: bool, hole: tuple[int, int]
+) -> None:
+    partial = partial_of((10, 30), (90, 100))
+    assert is_held(asked, STORED, partial, Halves()) is is_here
+    assert first_hole(asked, STORED, partial, Halves()) == hole

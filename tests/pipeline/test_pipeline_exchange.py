@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,3 +96,13 @@ async def test_without_allowed_hosts_a_redirect_is_the_answer() -> None:
     upstream = ScriptedUpstream()
     upstream.answers("/a", to("/b"))
     assert await ask(upstream, plan()) == (302, "")
+
+
+async def test_every_head_of_the_plans_own_origin_is_told_and_no_others() -> None:
+    told: list[tuple[int, str]] = []
+    upstream = ScriptedUpstream()
+    upstream.answers("/a", to("http://cdn.test/b"))
+    upstream.answers("/b", Scripted(fields=(("RateLimit", "not ours"),)))
+    notice = lambda status, headers: told.append((status, headers.get("RateLimit")))  # noqa: E731
+    await ask(upstream, replace(plan("cdn.test"), notice=notice))
+    assert told == [(302, "")]

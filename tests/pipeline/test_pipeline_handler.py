@@ -8,7 +8,7 @@ import pytest
 from pipeline_house import House, Scripted
 
 from edgeproxy.errors import ProxyError, RequestError, UpstreamError
-from edgeproxy.message import Headers, Request
+from edgeproxy.message import BytesBody, Headers, Request, Response
 from edgeproxy.policy.rules import Rules
 
 REFUSED = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
@@ -57,3 +57,19 @@ async def test_redirects_go_only_where_the_plan_allows(house: House) -> None:
     house.upstream.answers("/c", Scripted(302, fields=(("Location", "http://evil.test/"),), pieces=()))
     assert (await house.get("/a"))[:2] == (200, b"hello world")
     assert (await house.get("/c"))[0] == 502
+
+
+async def test_what_a_site_says_instead_of_no_answer(house: House) -> None:
+    said: list[Response | None] = [Response(200, Headers(), BytesBody(b"from what is known")), None]
+    house.site.shape = lambda plan: replace(plan, instead=lambda: said[0])
+    house.upstream.answers("/a", REFUSED)
+    assert await house.get("/a") == (200, b"from what is known", "local")
+    assert (await house.get("/a", "POST"))[:2] == (200, b"from what is known")
+    house.site.rules = Rules(offline=True)
+    assert (await house.get("/b"))[:2] == (200, b"from what is known")
+    del said[0]
+    assert (await house.get("/a"))[0] == 504
+    house.site.rules = Rules()
+    said[0] = Response(200)
+    house.upstream.answers("/c", Scripted())
+    assert (await house.get("/c"))[1] == b"hello world", "an answer is an answer"

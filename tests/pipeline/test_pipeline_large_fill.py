@@ -504,3 +504,27 @@ async def test_a_first_exchange_that_has_begun_is_read_to_its_end(house: House, 
 def test_segments_grow_with_the_body_so_that_there_are_not_too_many(size: int, segment: int) -> None:
     assert segment_bytes(size) == segment
     assert -(-size // segment) <= large_fill.SEGMENTS_MAX
+
+
+# -- giving way ------------------------------------------------------------------------------------
+
+
+async def test_what_nobody_waits_for_gives_way_and_what_somebody_waits_for_does_not(
+    house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(large_fill.asyncio, "sleep", noted)
+    fill = await begin(house)
+    assert await read(fill) == BODY
+    await house.fills_end()
+    assert large_fill.GIVE_WAY_SECONDS not in pauses
+    await begin(house, replace(PLAN, finish_without_readers=True))
+    await house.fills_end()
+    assert pauses.count(large_fill.GIVE_WAY_SECONDS) >= SIZE // PIECE - 1
+    assert ends(house) == {FillEnd.COMPLETE: 2}

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pipeline_house import House, Scripted, content
 
-from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.pipeline import passing
-from edgeproxy.sites.site import Unacceptable
+from edgeproxy.policy.rules import Rules
+from edgeproxy.sites.site import Expected, Unacceptable
 
 REFUSED = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
 CUT = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
@@ -84,3 +86,34 @@ async def test_what_cannot_be_transformed_is_the_upstreams_failure(
     house.upstream.answers("/a", Scripted(pieces=pieces, length=None))
     assert (await house.get("/a", "POST"))[0] == 502
     assert house.upstream.given[0].closed
+
+
+# -- what is known of a body beforehand ------------------------------------------------------------
+
+BODY = b"what it is" * 10
+EXPECTED = Expected(hashlib.sha256(BODY).hexdigest(), len(BODY))
+UNSTORED = (("Cache-Control", "no-store"),)
+
+
+@pytest.mark.parametrize("wrong", [BODY[:-1] + b"!", b"<html>"], ids=["a byte", "a page"])
+async def test_what_is_passed_on_must_be_what_is_expected(house: House, wrong: bytes) -> None:
+    house.site.shape = lambda plan: replace(plan, expected=EXPECTED)
+    house.upstream.answers("/a", Scripted(pieces=(wrong,), length=len(wrong)))
+    response = await house.ask("/a", Cache_Control="no-store")
+    if response.status == 200:
+        with pytest.raises(BodyAborted):
+            await content(response)
+    else:
+        assert response.status == 502
+        await content(response)
+    assert house.metrics.value("digest_mismatch_total", "one") == 1
+    house.upstream.answers("/a", Scripted(pieces=(BODY,), length=len(BODY)))
+    assert (await house.get("/a", Cache_Control="no-store"))[:2] == (200, BODY)
+
+
+async def test_a_refusal_a_moment_ago_lets_nothing_pass_unproven(house: House) -> None:
+    house.site.rules = Rules(uncacheable_memory=60.0)
+    house.site.shape = lambda plan: replace(plan, expected=EXPECTED)
+    house.upstream.answers("/a", Scripted(429, UNSTORED, (b"wait",)), Scripted(pieces=(b"<html>",), length=6))
+    assert (await house.get("/a"))[0] == 429
+    assert (await house.get("/a"))[0] == 502

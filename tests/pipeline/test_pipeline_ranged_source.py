@@ -133,7 +133,7 @@ async def test_before_the_first_byte_it_is_given_up_soon(
     with pytest.raises(UpstreamError, match="cut"):
         await read(source_of(house), 0, 100)
     assert len(origin.asked) == ranged_source.FIRST_ATTEMPTS_MAX
-    assert pauses == [ranged_source.BACKOFF_SECONDS * 2**n for n in range(3)]
+    assert pauses == pytest.approx([0.1, 0.2, 0.4])
 
 
 async def test_after_the_first_byte_it_is_tried_longer_at_growing_intervals(
@@ -156,7 +156,7 @@ async def test_a_later_piece_of_a_body_that_has_begun_is_tried_longer_as_well(
     assert len(origin.asked) == 1 + ranged_source.IDLE_ATTEMPTS_MAX
 
 
-async def test_a_new_byte_ends_the_count_of_idle_attempts_but_attempts_that_bring_little_have_a_bound(
+async def test_a_new_byte_ends_the_count_of_idle_attempts_but_all_attempts_have_a_bound(
     house: House, pauses: list[float]
 ) -> None:
     def one_byte(request: Any) -> Scripted:
@@ -325,3 +325,16 @@ async def test_refused_at_the_plan_itself_it_is_refused(house: House, pauses: li
     with pytest.raises(UpstreamError, match="403"):
         await read(source_of(house), 10, 20)
     assert len(house.upstream.requests) == ranged_source.FIRST_ATTEMPTS_MAX
+
+
+async def test_a_wish_to_be_left_alone_is_told_at_once_and_waited_for_only_in_the_middle(
+    house: House, origin: RangeOrigin, pauses: list[float]
+) -> None:
+    limited = lambda answer: Scripted(429, (), (b"wait",))  # noqa: E731
+    origin.faults = {0: limited}
+    with pytest.raises(UpstreamError, match="429"):
+        await read(source_of(house), 0, 100)
+    assert (len(origin.asked), pauses) == (1, [])
+    assert house.metrics.value("upstream_lies_total", "one") == 0
+    origin.faults = {1: cut_after(1), 2: limited}
+    assert await read(source_of(house), 0, SIZE) == BODY

@@ -385,3 +385,15 @@ def test_everybody_gets_exactly_the_bytes_whatever_the_order(
         assert bench.body._waiting == []
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+async def test_who_is_about_to_take_bytes_is_near_them() -> None:
+    bench = Bench()
+    taker = Taker(bench.body, ((100, 200),))
+    await asyncio.sleep(0)
+    assert bench.body.is_read_near(50, 101)
+    assert not bench.body.is_read_near(0, 100)
+    assert not bench.body.is_read_near(101, 400)
+    await bench.arrive(100, 200)
+    await taker.task
+    assert not bench.body.is_read_near(0, 400), "there is nothing more to take"

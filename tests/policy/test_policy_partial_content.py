@@ -5,6 +5,7 @@ from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, conten
 
 TAGGED = Pinned(1000, '"a"', digest_known=False)
 DIGEST = Pinned(1000, "", digest_known=True)
+FIXED = Pinned(1000, "", digest_known=True, is_fixed=True)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +51,11 @@ def test_a_content_range_says_where_bytes_belong(text: str, expected: tuple[int,
         (DIGEST, 200, {}, 1000, Bytes(0, 1000, is_whole=True)),
         (DIGEST, 200, {}, 77, Changed),
         (Pinned(1000, "", digest_known=False), 200, {}, 1000, Changed),
+        # What is named by its digest cannot change: an error page in its place is no news of it.
+        (FIXED, 206, {"Content-Range": "bytes 100-199/1000"}, 100, Bytes(100, 200)),
+        (FIXED, 200, {"Content-Type": "text/html"}, 77, Lie),
+        (FIXED, 206, {"Content-Range": "bytes 100-199/1001"}, 100, Lie),
+        (FIXED, 416, {}, 0, Lie),
     ],
 )
 def test_only_bytes_of_the_same_representation_are_combined(

@@ -103,6 +103,8 @@ class Stage:
         found = self.answers.get((inquiry.method, plan.target, token))
         if found is None:
             found = self.answers.get((inquiry.method, plan.target), NOT_YOURS if token else BARE)
+        if plan.notice is not None:
+            plan.notice(found[0], Headers(found[1].items()))
         if found[0] >= 500:
             return Seen(0, error=f"the upstream answered {found[0]}", at=now)
         if found[0] == 200 and plan.rules.ttl:

@@ -40,7 +40,7 @@ class House:
     def __init__(self, context: SiteContext, **options: Any) -> None:
         settings = config.Site(name="hf", kind="huggingface", endpoint="https://hub.example", **options)
         self.facts = Facts(60, 300)
-        questions = Questions(hub(settings, context), hub_rules(settings, context))
+        questions = Questions(hub(settings, context), hub_rules(settings, context), lambda _: None)
         self.asking = Asking(self.facts, questions, offline=settings.offline, access_grace=1000)
 
     def access(self, caller: Caller, now: float, need: Level = Level.FILES) -> Any:

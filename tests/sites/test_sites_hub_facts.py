@@ -9,6 +9,7 @@ from edgeproxy.sites.hub_facts import (
     Facts,
     Failed,
     HeldFile,
+    Kind,
     Level,
     Limited,
     Refusal,
@@ -19,6 +20,7 @@ from edgeproxy.sites.hub_facts import (
     SawRevision,
     WithoutAuthCheck,
     WithoutListings,
+    kind_of,
 )
 from edgeproxy.sites.hub_names import Repo
 from edgeproxy.sites.hub_tree import Entry, Page
@@ -130,11 +132,13 @@ def test_a_listing_longer_than_the_table_is_held_alone(facts: Facts) -> None:
 
 def test_the_hubs_wish_to_be_left_alone_ends(facts: Facts) -> None:
     facts.learn(Limited(5, Headers((("RateLimit-Policy", "p"), ("RateLimit", '"api";r=0;t=5')))), 100)
-    assert [facts.wait(now) for now in (100, 104, 105)] == [5, 1, 0]
-    fields = facts.limit_fields(102.5)
+    api = (Kind.API, NOBODY)
+    assert [facts.wait(now, *api) for now in (100, 104, 105)] == [5, 1, 0]
+    assert facts.wait(100, Kind.FILES, NOBODY) == facts.wait(100, Kind.API, ALICE) == 0
+    fields = facts.limit_fields(102.5, *api)
     assert (fields.get("Retry-After"), fields.get("RateLimit-Policy")) == ("3", "p")
     facts.learn(Limited(1e9), 100)
-    assert facts.wait(100) == 900
+    assert facts.wait(100, *api) == 900
 
 
 def test_single_files_and_what_a_hub_lacks_are_remembered(facts: Facts) -> None:
@@ -149,3 +153,28 @@ def test_what_is_not_for_the_tables_is_ignored(facts: Facts) -> None:
     facts.learn(None, 0)
     facts.learn((Failed("q", "m"), "other"), 0)
     assert facts.failure("q", 0) == Failed("q", "m")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("/api/models/acme/tiny/tree/main", Kind.API),
+        ("/api/whoami-v2", Kind.API),
+        ("/api/resolve-cache/models/acme/tiny/x/f", Kind.FILES),
+        ("/acme/tiny/resolve/main/f", Kind.FILES),
+        ("/datasets/acme/tiny/raw/main/f", Kind.FILES),
+        ("/acme/tiny/info/refs", Kind.PAGES),
+        ("/v2/acme/tiny/manifests/latest", Kind.PAGES),
+    ],
+)
+def test_the_hub_counts_apart(target: str, kind: Kind) -> None:
+    assert kind_of(target) is kind
+
+
+def test_an_older_word_about_access_does_not_replace_a_later_one(facts: Facts) -> None:
+    facts.learn(SawAccess(REPO, "", Level.NOTHING, True, 100), 100)
+    facts.learn(SawAccess(REPO, "", Level.FILES, True, 90), 101)
+    found = facts.access(REPO, NOBODY)
+    assert found is not None
+    assert (found.level, found.at) == (Level.NOTHING, 100)
+    assert found.until > 101, "or the same would be asked for ever"

@@ -27,7 +27,7 @@ JSON = Headers((("Content-Type", "application/json"),))
 @pytest.fixture
 def plans(context: SiteContext) -> HubPlans:
     settings = config.Site(name="hf", kind="huggingface", endpoint="https://hub.example/up")
-    return HubPlans(hub(settings, context), hub_rules(settings, context))
+    return HubPlans(hub(settings, context), hub_rules(settings, context), lambda _: None)
 
 
 def test_private_bytes_have_a_key_that_all_who_may_read_them_share(plans: HubPlans) -> None:

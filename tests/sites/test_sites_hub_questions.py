@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hub_stage import COMMIT, OTHER, SHA1, SHA256, TREE
+from hub_stage import COMMIT, OTHER, SHA1, SHA256
 
 from edgeproxy import config
 from edgeproxy.message import Headers
@@ -13,18 +13,18 @@ from edgeproxy.sites.hub_facts import (
     NOBODY,
     Caller,
     Failed,
+    Kind,
     Level,
     Limited,
     SawAccess,
     SawFile,
     SawName,
-    SawPage,
     SawRevision,
     WithoutAuthCheck,
     WithoutListings,
 )
 from edgeproxy.sites.hub_names import File, Repo
-from edgeproxy.sites.hub_questions import Questions
+from edgeproxy.sites.hub_questions import LimitNotice, Questions
 from edgeproxy.sites.hub_rules import hub_rules
 from edgeproxy.sites.hub_settings import hub
 from edgeproxy.sites.site import Inquiry, Seen, SiteContext, Unacceptable
@@ -37,7 +37,7 @@ ALICE = Caller("Bearer hf_alice", "0123")
 @pytest.fixture
 def questions(context: SiteContext) -> Questions:
     settings = config.Site(name="hf", kind="huggingface", endpoint="https://hub.example/up/")
-    return Questions(hub(settings, context), hub_rules(settings, context))
+    return Questions(hub(settings, context), hub_rules(settings, context), lambda _: None)
 
 
 def learned(inquiry: Inquiry, status: int, data: Any = b"", **fields: str) -> tuple[Any, ...]:
@@ -131,27 +131,33 @@ def test_refusals_are_told_apart_by_what_they_are_about(questions: Questions) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "seconds"),
+    ("status", "fields", "found"),
     [
-        ({"RateLimit": '"api";r=0;t=167'}, 167),
-        ({"RateLimit": '"resolvers";r=5;t=3, "api";r=0;t=9'}, 9),
-        ({"Retry_After": "12"}, 12),
-        ({"Retry_After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 30),
-        ({}, 30),
+        (429, {"RateLimit": '"api";r=0;t=167'}, [(Kind.API, 167)]),
+        (429, {"RateLimit": '"resolvers";r=5;t=3, "api";r=0;t=9'}, [(Kind.API, 9)]),
+        (429, {"Retry-After": "12"}, [(Kind.FILES, 12)]),
+        (429, {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, [(Kind.FILES, 30)]),
+        (429, {}, [(Kind.FILES, 30)]),
+        (200, {"RateLimit": '"resolvers";r=0;t=5'}, [(Kind.FILES, 5)]),
+        (200, {"RateLimit": '"resolvers";r=1;t=5'}, []),
+        (200, {"RateLimit": '"resolvers";r=0;t=0'}, []),
+        (200, {"RateLimit": '"other";r=0;t=5'}, []),
+        (200, {}, []),
     ],
 )
-def test_429_says_how_long_to_wait(questions: Questions, fields: dict[str, str], seconds: float) -> None:
-    limited, failed = learned(questions.info(REPO, "", NOBODY, quiet=False), 429, **fields)
-    assert isinstance(limited, Limited)
-    assert limited.seconds == seconds
-    assert isinstance(failed, Failed)
+def test_heads_say_how_long_to_wait_and_with_what(
+    status: int, fields: dict[str, str], found: list[tuple[Kind, float]]
+) -> None:
+    told: list[Limited] = []
+    LimitNotice(Kind.FILES, "0123", told.extend)(status, Headers(fields.items()))
+    assert [(limited.kind, limited.seconds) for limited in told] == found
+    assert {limited.caller for limited in told} <= {"0123"}
 
 
-def test_the_last_permitted_question_is_known_as_the_last(questions: Questions) -> None:
-    asked = questions.page(REPO, COMMIT, "", NOBODY, quiet=False)
-    for left, expected in (("0", [Limited, SawPage]), ("10", [SawPage])):
-        found = learned(asked, 200, TREE, RateLimit=f'"api";r={left};t=7')
-        assert [type(one) for one in found] == expected
+def test_a_limit_is_no_answer(questions: Questions) -> None:
+    asked = questions.info(REPO, "", NOBODY, quiet=False)
+    assert [type(one) for one in learned(asked, 429)] == [Failed]
+    assert asked.plan.notice is not None
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from hub_stage import (
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
-from edgeproxy.message import Headers
+from edgeproxy.message import Headers, HeadOnly
 from edgeproxy.sites import huggingface
 from edgeproxy.sites.site import Plan, SiteContext
 
@@ -320,7 +320,7 @@ def test_a_limited_hub_is_not_asked_and_clients_are_told_how_long_to_wait(
     assert (status, fields.get("RateLimit")) == (429, '"api";r=0;t=101')
     assert fields.get("Retry-After") == "101"
     assert hub.response("/api/whoami-v2").status == 429
-    assert hub.plan(f"{PINNED}/config.json").rules.offline
+    assert not hub.plan(f"{PINNED}/config.json").rules.offline, "files are counted apart"
     assert hub.asked == []
     now[0] += 102
     assert hub.head("/acme/other/resolve/main/x")[0] == 401
@@ -403,12 +403,103 @@ def test_a_file_behind_too_many_pages_is_asked_for_by_itself(hub: Stage) -> None
     assert len([target for method, target, _ in hub.asked if method == "GET" and "/tree/" in target]) == 8
 
 
+# -- what is said while the hub is silent ---------------------------------------------------------
+
+
+def instead(plan: Plan) -> tuple[int, Headers, Any]:
+    """Status, fields and JSON of what the site says when a plan has no answer."""
+    assert plan.instead is not None
+    said = plan.instead()
+    assert said is not None
+    data = b"null" if isinstance(said.body, HeadOnly) else body(said)
+    return said.status, said.headers, json.loads(data)
+
+
+def test_a_commit_whose_listing_is_known_is_described_from_it(hub: Stage) -> None:
+    hub.response("/api/models/acme/tiny/tree/main?recursive=true")
+    for revision in (f"/revision/{COMMIT}", "/revision/main", ""):
+        status, _, told = instead(hub.plan(f"/api/models/acme/tiny{revision}?blobs=True"))
+        assert (status, told["id"], told["sha"], told["gated"]) == (200, "acme/tiny", COMMIT, False)
+        assert [one["rfilename"] for one in told["siblings"]] == [
+            "config.json",
+            "model.safetensors",
+            "onnx/a b.json",
+        ]
+        assert told["siblings"][1]["lfs"] == {"sha256": SHA256, "size": 1000, "pointerSize": 134}
+
+
+def test_what_a_restarted_node_has_stored_describes_a_commit_as_well(
+    context: SiteContext, now: list[float], hub: Stage
+) -> None:
+    hub.response("/api/models/acme/tiny/tree/main?recursive=true")
+    again = hub.restarted(context)
+    again.is_down = True
+    _, _, told = instead(again.plan(f"/api/models/acme/tiny/revision/{COMMIT}"))
+    assert len(told["siblings"]) == 3
+
+
+def test_what_only_the_hub_knows_is_left_out_while_it_is_silent(hub: Stage) -> None:
+    hub.response("/api/models/acme/tiny/tree/main?recursive=true")
+    _, _, entries = instead(hub.plan("/api/models/acme/tiny/tree/main?recursive=true&expand=True"))
+    assert [entry["path"] for entry in entries] == [entry["path"] for entry in TREE]
+    plan = hub.plan(
+        "/api/models/acme/tiny/paths-info/main", method="POST", content=b"paths=config.json&expand=True"
+    )
+    assert [entry["path"] for entry in instead(plan)[2]] == ["config.json"]
+    branches = instead(hub.plan("/api/models/acme/tiny/refs"))[2]["branches"]
+    assert [branch["targetCommit"] for branch in branches] == [COMMIT]
+
+
+def test_a_limit_that_a_file_runs_into_is_shared(hub: Stage, now: list[float]) -> None:
+    plan = hub.plan(f"{PINNED}/model.safetensors")
+    assert plan.notice is not None
+    assert plan.instead is not None
+    assert plan.instead() is None
+    plan.notice(429, Headers((("RateLimit", '"resolvers";r=0;t=20'),)))
+    assert instead_status(plan) == 429
+    again = hub.plan(f"{PINNED}/model.safetensors")
+    assert (again.rules.offline, again.rules.unavailable_status) == (True, 429)
+    assert not hub.plan("/api/models?search=x").rules.offline
+    now[0] += 22
+    assert not hub.plan(f"{PINNED}/model.safetensors").rules.offline
+
+
+def instead_status(plan: Plan) -> int:
+    assert plan.instead is not None
+    said = plan.instead()
+    return said.status if said is not None else 0
+
+
+def test_a_limit_of_one_token_is_not_one_of_others(hub: Stage) -> None:
+    plan = hub.plan("/api/whoami-v2", ALICE)
+    assert plan.notice is not None
+    plan.notice(429, Headers((("Retry-After", "9"),)))
+    assert hub.response("/api/whoami-v2", ALICE).status == 429
+    assert hub.plan("/api/whoami-v2", BOB)
+    assert hub.plan("/api/whoami-v2")
+
+
+def test_what_was_said_before_does_not_undo_what_was_said_since(
+    context: SiteContext, now: list[float]
+) -> None:
+    hub = stage(context, now, public(), access_ttl=0.0, revision_ttl=0.0)
+    assert hub.head(f"{PINNED}/config.json")[0] == 200
+    hub.answers = {}
+    now[0] += 2
+    assert hub.head(f"{PINNED}/config.json")[0] == 401
+    # The store may still hold the older answer to another question.
+    hub.answers["GET", "/api/models/acme/tiny/revision/main"] = (200, {"Age": "1", **info()[1]}, info()[2])
+    now[0] += 0.5
+    assert hub.head("/acme/tiny/resolve/main/config.json")[0] == 401
+
+
 # -- the rest ----------------------------------------------------------------------------------
 
 
 def test_what_the_hub_need_not_know_is_answered_here(hub: Stage) -> None:
     assert json.loads(body(hub.response("/api/agent-harnesses"))) == {"standardEnvVars": [], "harnesses": {}}
     assert hub.head("/api/telemetry/transformers/x")[0] == 200
+    assert hub.response("/api/telemetry/x", method="POST").status == 200
     assert hub.asked == []
 
 

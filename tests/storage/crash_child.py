@@ -3,9 +3,12 @@
 import asyncio
 import sys
 
-from storage_stand import opened, response
+from storage_stand import opened, response, until
 
+from edgeproxy.storage import disk_room
 from edgeproxy.storage.store import Purge, PurgeScope
+
+PIECE = 4 << 20
 
 
 def body_of(number: int) -> bytes:
@@ -32,6 +35,31 @@ async def in_parts(stand, number: int) -> None:
     body.close()
 
 
+def piece_of(number: int) -> bytes:
+    return b"piece %05d " % number * (PIECE // 12) + bytes(PIECE % 12)
+
+
+def is_closed(disk, body: str) -> bool:
+    with disk.kept_closed(body) as found:
+        return found
+
+
+async def in_pieces(directory: str) -> None:
+    """A body of three pieces loses one, then is removed from by who needs more."""
+    disk_room.LARGE_BYTES = PIECE
+    async with opened(directory, disk=64 << 20) as stand:
+        store = stand.store
+        body = await store.create_partial(response("large", body_bytes=3 * PIECE), sequence=store.sequence)
+        for number in range(3):
+            await body.write(number * PIECE, [piece_of(number)])
+        kept = await body.commit(body.stored, "ab" * 32)
+        body.close()
+        await until(lambda: is_closed(store.disk, kept.body))
+        for _ in range(4):
+            await asyncio.to_thread(store.disk.evict, store.disk.used - 3 * PIECE)
+            await asyncio.to_thread(store.disk.evict, PIECE)
+
+
 async def main(directory: str) -> None:
     async with opened(directory, disk=400_000) as stand:
         for number in range(60):
@@ -42,6 +70,7 @@ async def main(directory: str) -> None:
                 await stand.on_disk()
                 await stand.store.purge(Purge(PurgeScope.TAG, f"t{number % 4}"))
                 print(f"purged t{number % 4} {number}", flush=True)
+    await in_pieces(directory)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from crash_child import body_of, parts_of
-from shrink_child import PIECE, PIECES
-from shrink_child import data_of as piece_of
+from crash_child import PIECE, body_of, parts_of, piece_of
 from storage_stand import body_files, opened, part_bytes, until
 
 from edgeproxy.errors import StartError, StorageError
@@ -35,18 +32,16 @@ def run_child(script: str, *arguments: str, **environment: str) -> subprocess.Co
     )
 
 
-SHRINKING = {"shrinking", "shrunk"}
-
-
 @pytest.mark.parametrize("passes", [1, 7])
-@pytest.mark.parametrize("point", sorted(POINTS.keys() - SHRINKING))
+@pytest.mark.parametrize("point", sorted(POINTS))
 async def test_after_a_death_at_any_point_only_right_bodies_are_found(tmp_path, point, passes):
     directory = tmp_path / "c"
     child = run_child("crash_child.py", str(directory), EDGEPROXY_CRASH=f"{point}:{passes}")
     assert child.returncode == 137 or (passes > 1 and child.returncode == 0), child.stderr
     purged = [line.split() for line in child.stdout.splitlines()]
+    disk = 64 << 20 if point in ("shrinking", "shrunk") else 400_000
     began = time.monotonic()
-    async with opened(directory, disk=400_000) as stand:
+    async with opened(directory, disk=disk) as stand:
         assert time.monotonic() - began < 1
         for number in range(40):
             data = await stand.get(f"k{number}")
@@ -56,30 +51,11 @@ async def test_after_a_death_at_any_point_only_right_bodies_are_found(tmp_path, 
                 assert not any(n <= int(when) and f"t{n % 5}" == tag for n in right)
         for number in range(0, 60, 6):
             await _parts_are_right(stand, number)
+        await _pieces_are_right(stand)
         await until(lambda: not stand.store.disk.index.is_partial and not list((directory / "tmp").iterdir()))
         await stand.put("after", b"works")
         assert await stand.get("after") == b"works"
-    async with opened(directory, disk=400_000) as stand:
-        await until(lambda: stand.store.disk.used == _taken(directory))
-
-
-@pytest.mark.parametrize("point", sorted(SHRINKING))
-async def test_after_a_death_while_a_body_shrinks_what_is_left_of_it_is_right(tmp_path, point):
-    directory = tmp_path / "c"
-    child = run_child("shrink_child.py", str(directory), EDGEPROXY_CRASH=f"{point}:1")
-    assert child.returncode == 137, child.stderr
-    async with opened(directory) as stand:
-        await until(lambda: not stand.store.disk.index.is_partial)
-        assert await stand.get("k") in (None, b"".join(map(piece_of, range(PIECES))))
-        for stored in await stand.store.lookup_partial("k"):
-            body = await stand.store.open_partial(stored)
-            for start, end in list(body.spans):
-                with suppress(StorageError):  # a piece that had been punched already
-                    await body.check(start, end)
-                    pieces = range(start // PIECE, end // PIECE)
-                    assert part_bytes(body.slice(start, end)) == b"".join(map(piece_of, pieces))
-            body.close()
-    async with opened(directory) as stand:
+    async with opened(directory, disk=disk) as stand:
         await until(lambda: stand.store.disk.used == _taken(directory))
 
 
@@ -96,6 +72,18 @@ async def _parts_are_right(stand, number: int) -> None:
         for start, end in () if body is None else list(body.spans):
             await body.check(start, end)
             assert part_bytes(body.slice(start, end)) == data[start:end]
+        if body is not None:
+            body.close()
+
+
+async def _pieces_are_right(stand):
+    for stored in await stand.store.lookup_partial("large"):
+        body = await stand.store.open_partial(stored)
+        for number in range(3) if body is not None else ():
+            start, end = number * PIECE, (number + 1) * PIECE
+            if body.spans.holds(start, end):
+                await body.check(start, end)
+                assert part_bytes(body.slice(start, end)) == piece_of(number)
         if body is not None:
             body.close()
 

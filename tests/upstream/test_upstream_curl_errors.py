@@ -69,6 +69,20 @@ def test_the_text_holds_the_code_and_is_never_empty(message: str) -> None:
     assert (message or "transfer failed") in text
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            f"Failed to connect to [::1]:80 via {'a1' * 20}.invalid:80 after 0 ms: Refused",
+            "Failed to connect to [::1]:80 after 0 ms: Refused (curl 7)",
+        ),
+        ("Failed to connect to a.invalid", "Failed to connect to a.invalid (curl 7)"),
+    ],
+)
+def test_names_we_made_up_are_not_told(message: str, shown: str) -> None:
+    assert str(upstream_error(7, message, sent=False, in_body=False)) == shown
+
+
 def test_a_timeout_is_never_taken_for_a_connection_that_had_gone_stale() -> None:
     assert pycurl.E_OPERATION_TIMEDOUT not in NOTHING_CAME_BACK
     assert {pycurl.E_GOT_NOTHING, pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR} <= NOTHING_CAME_BACK
