@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import selectors
 import socket
 import subprocess
@@ -66,6 +67,45 @@ def wrk(url: str, *, connections: int, seconds: int) -> Run:
         preexec_fn=lambda: machine.pin(machine.load_core()),
     )
     return parse_wrk(done.stdout + done.stderr)
+
+
+_H2LOAD = re.compile(
+    r"finished in ([0-9.]+)(us|ms|s),.*?requests: [0-9]+ total, [0-9]+ started, [0-9]+ done, ([0-9]+) succeeded, "
+    r"([0-9]+) failed, ([0-9]+) errored, ([0-9]+) timeout.*?traffic: \S+ \(([0-9]+)\) total.*?"
+    r"time for request: +\S+ +([0-9.]+)(us|ms|s) +([0-9.]+)(us|ms|s)",
+    re.DOTALL,
+)
+_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def parse_h2load(output: str) -> Run:
+    """The run that h2load printed; `p50_us` is the mean. Raises ValueError if there is none."""
+    found = _H2LOAD.search(output)
+    if found is None:
+        raise ValueError(f"no summary from h2load: {output[-300:]!r}")
+    return Run(
+        seconds=float(found[1]) * _SECONDS[found[2]],
+        requests=int(found[3]),
+        bytes=int(found[7]),
+        errors=int(found[5]),
+        bad_status=int(found[4]) - int(found[5]),
+        timeouts=int(found[6]),
+        p50_us=float(found[10]) * _SECONDS[found[11]] * 1e6,
+        max_us=float(found[8]) * _SECONDS[found[9]] * 1e6,
+    )
+
+
+def h2load(url: str, *, connections: int, streams: int, requests: int) -> Run:
+    """One thread of h2load over HTTP/2 by prior knowledge, pinned to the load core."""
+    done = subprocess.run(
+        ["h2load", "-t1", f"-n{requests}", f"-c{connections}", f"-m{streams}", url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: machine.pin(machine.load_core()),
+    )
+    return parse_h2load(done.stdout + done.stderr)
 
 
 def stream(url: str, times: int = 1) -> Run:

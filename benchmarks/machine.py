@@ -17,6 +17,7 @@ _PROGRAMS = {
     "varnish": ["varnishd", "-V"],
     "trafficserver": ["traffic_server", "-V"],
     "wrk": ["wrk", "-v"],
+    "h2load": ["h2load", "--version"],
 }
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -58,7 +59,7 @@ def versions() -> dict[str, str]:
     found |= {name: version for name in _PACKAGES if (version := _package(name))}
     for name, command in _PROGRAMS.items():
         if match := re.search(
-            r"(?:nginx/|varnish-|Traffic Server |version |debian/)([0-9][^ \n)]*)|wrk ([0-9][^ ]*)",
+            r"(?:nginx/|varnish-|Traffic Server |version |debian/)([0-9][^ \n)]*)|(?:wrk |nghttp2/)([0-9][^ ]*)",
             _output(command),
         ):
             found[name] = match[1] or match[2]

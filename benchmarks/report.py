@@ -19,6 +19,7 @@ README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results: generated, do not edit -->\n", "<!-- end of results -->\n"
 _ORDER = (
     "hits",
+    "http2",
     "cold",
     "herd",
     "ranges",

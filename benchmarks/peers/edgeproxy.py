@@ -98,4 +98,5 @@ class Edgeproxy:
             Server(self.name, "", process).stop(signal.SIGKILL)
             raise Absent(f"edgeproxy did not start: {tail(log)}")
         admin = f"http://{match[2].decode()}" if match[2] else ""
-        return Server(self.name, f"http://{match[1].decode()}", process, admin)
+        url = f"http://{match[1].decode()}"
+        return Server(self.name, url, process, admin, url)

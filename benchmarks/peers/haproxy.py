@@ -25,6 +25,7 @@ cache hits
   max-age 86400
 frontend clients
   bind 127.0.0.1:{port}
+  bind 127.0.0.1:{http2_port} proto h2
   http-request cache-use hits
   http-response cache-store hits
   default_backend origin
@@ -57,7 +58,7 @@ class Haproxy:
 
     def start(self, directory: Path, origin: str) -> Server:
         executable = program("haproxy")
-        port = free_port()
+        port, http2_port = free_port(), free_port()
         directory.mkdir(parents=True, exist_ok=True)
         file, log = directory / "haproxy.cfg", directory / "log"
         file.write_text(
@@ -65,8 +66,11 @@ class Haproxy:
                 megabytes=self.megabytes,
                 object_bytes=self._object_bytes,
                 port=port,
+                http2_port=http2_port,
                 origin=urlsplit(origin).netloc,
             )
         )
         process = spawn([executable, "-db", "-f", str(file)], log)
-        return wait_until_open(Server(self.name, f"http://127.0.0.1:{port}", process), log)
+        server = Server(self.name, f"http://127.0.0.1:{port}", process)
+        server.http2_url = f"http://127.0.0.1:{http2_port}"
+        return wait_until_open(server, log)

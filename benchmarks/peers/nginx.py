@@ -37,6 +37,7 @@ http {{
   upstream origin {{ server {origin}; keepalive 64; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
+    listen 127.0.0.1:{http2_port} http2 backlog=4096;
     location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
@@ -83,7 +84,7 @@ class Nginx:
 
     def start(self, directory: Path, origin: str) -> Server:
         executable = program("nginx")
-        port = free_port()
+        port, http2_port = free_port(), free_port()
         directory.mkdir(parents=True, exist_ok=True)
         file, log = directory / "nginx.conf", directory / "log"
         file.write_text(
@@ -93,12 +94,15 @@ class Nginx:
                 slices=_SLICES.format(size=self.slice_size) if self.slice_size else "",
                 origin=urlsplit(origin).netloc,
                 port=port,
+                http2_port=http2_port,
                 patience=self.patience_seconds,
                 account="user root;" if os.geteuid() == 0 else "",
             )
         )
         process = spawn([executable, "-p", str(directory), "-c", str(file)], log)
-        return wait_until_open(Server(self.name, f"http://127.0.0.1:{port}", process), log)
+        server = Server(self.name, f"http://127.0.0.1:{port}", process)
+        server.http2_url = f"http://127.0.0.1:{http2_port}"
+        return wait_until_open(server, log)
 
 
 def nginx_with_slices(size: str) -> Nginx:

@@ -38,12 +38,14 @@ class Peer(Protocol):
 
 @dataclass
 class Server:
-    """A running server. `process` is None for one that is not ours to stop."""
+    """A running server. `process` is None for one that is not ours to stop. `http2_url` takes HTTP/2 by
+    prior knowledge, "" for a server that has no such address."""
 
     name: str
     url: str
     process: subprocess.Popen[bytes] | None
     admin_url: str = ""
+    http2_url: str = ""
 
     def _pids(self) -> list[int]:
         """Our process and its children (nginx: master, worker and cache manager)."""

@@ -79,7 +79,9 @@ class Connection(Controlling):
         bound = limits.write_buffer
         piece = max(bound // 2, 4096)
         self._transport.set_write_buffer_limits(high=bound // 2, low=bound // 8)
-        self._output = output = Output(transport, asyncio.get_running_loop(), piece, self._finished)
+        self._output = output = Output(
+            transport, asyncio.get_running_loop(), piece, self._finished, self._broken
+        )
         values = {
             STREAMS_MAX: limits.streams,
             INITIAL_WINDOW: min(STREAM_BYTES_MIN, limits.stream_window),
@@ -332,6 +334,11 @@ class Connection(Controlling):
     def abort(self) -> None:
         self._lingering = True
         self._transport.abort()
+
+    def _broken(self, error: Exception) -> None:
+        self._service.metrics.count("task_errors_total")
+        self._service.report(f"a connection of {self._client} failed: {type(error).__name__}: {error}")
+        self.abort()
 
     def _fail(self, fault: ConnectionFault) -> None:
         """End everything, and tell why. A close while the client still sends would become a reset that

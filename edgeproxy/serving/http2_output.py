@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeproxy.serving.http2_frames import FRAME_BYTES_MIN, WINDOW_DEFAULT
 from edgeproxy.serving.http2_order import Order, Priority
-from edgeproxy.serving.http2_stream import Stream
+from edgeproxy.serving.http2_stream import Buffers, Stream
 
 SHARE_BYTES = 64 << 10  # that a stream may send before another one gets its turn
 TURN_BYTES = 1 << 20  # written before other connections get theirs
@@ -22,9 +22,11 @@ FRAMES_WAITING_MAX = 2048  # frames without content for a client that does not r
 
 class Output:
     """Writes to one transport, never more than `piece` bytes of content at a time. `finished` is told of
-    each stream whose end has been sent; `window` is what the client takes on all streams together."""
+    each stream whose end has been sent, `broken` of an error of our own; `window` is what the client takes on all streams together."""
 
     __slots__ = (
+        "_broken",
+        "_buffers",
         "_finished",
         "_loop",
         "_order",
@@ -46,12 +48,15 @@ class Output:
         loop: asyncio.AbstractEventLoop,
         piece: int,
         finished: Callable[[Stream], None],
+        broken: Callable[[Exception], None],
     ) -> None:
         self._transport = transport
         self._loop = loop
         self._piece = piece
         self._finished = finished
+        self._broken = broken
         self._order: Order[Stream] = Order()
+        self._buffers = Buffers()
         self._woken = False
         self.frames: list[bytes | memoryview] = []
         self.full = False
@@ -96,7 +101,10 @@ class Output:
 
     def _wakened(self) -> None:
         self._woken = False
-        self.flush()
+        try:
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - the outermost step: one connection fails, not the node
+            self._broken(error)
 
     def flush(self) -> None:
         """Write what the transport takes."""
@@ -107,10 +115,12 @@ class Output:
             if not frames:
                 return
             self.frames, self.ahead = [], 0
-            if size + ahead > 2 * SHARE_BYTES:
+            if size + ahead > SHARE_BYTES:
                 self._transport.writelines(frames)
             else:
                 self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
+            if size:
+                self._buffers.settle(passed_on=not self._transport.get_write_buffer_size())
             if not self._order:
                 return
             left -= size + ahead
@@ -127,10 +137,9 @@ class Output:
             stream = order.take()
             if stream is None:
                 break
-            share = SHARE_BYTES if order else piece
-            count = stream.give(
-                self.frames, min(share, piece - size, self.window), min(self.frame_max, FRAME_BYTES)
-            )
+            most = min(SHARE_BYTES if order else piece, piece - size, self.window)
+            frame_max = min(self.frame_max, FRAME_BYTES)
+            count = stream.give(self.frames, most, frame_max, self._buffers)
             size += count
             self.window -= count
             if stream.holds:

@@ -20,8 +20,34 @@ from edgeproxy.serving.http2_order import UNTOLD, Priority
 from edgeproxy.serving.http2_window import Window
 from edgeproxy.serving.request_body import IncomingBody
 
+SPARE_BUFFERS = 2
 LOAD_BYTES = 1 << 20  # read from a disk at a time
 _AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # where it is missing, reading may wait for the disk
+
+
+class Buffers:
+    """Memory for file content on its way to one transport, used again once the transport has passed
+    it on: fresh memory would cost as much as reading the file."""
+
+    __slots__ = ("_lent", "_spare")
+
+    def __init__(self) -> None:
+        self._lent: list[bytearray] = []
+        self._spare: list[bytearray] = []
+
+    def lend(self, size: int) -> bytearray:
+        if self._spare and len(self._spare[-1]) >= size:
+            buffer = self._spare.pop()
+        else:
+            buffer = bytearray(size)
+        self._lent.append(buffer)
+        return buffer
+
+    def settle(self, *, passed_on: bool) -> None:
+        """What was lent has been written; where it waits in the transport it must stay as it is."""
+        if passed_on:
+            self._spare = self._lent[-SPARE_BUFFERS:]
+        self._lent = []
 
 
 class Stream:
@@ -109,12 +135,12 @@ class Stream:
         """Have `part` sent; with `end` the stream ends with it."""
         self._part, self._offset, self._left, self._end = part, 0, size, end
 
-    def give(self, frames: list[bytes | memoryview], most: int, frame_max: int) -> int:
+    def give(self, frames: list[bytes | memoryview], most: int, frame_max: int, buffers: Buffers) -> int:
         """Append DATA frames with at most `most` bytes of content; how many they have."""
         part = self._part
         size = min(most, self.window, self._left)
         if isinstance(part, FileSlice):
-            size = self._give_file(part, frames, size, frame_max)
+            size = self._give_file(part, frames, size, frame_max, buffers)
         else:
             view = memoryview(part)  # type: ignore[arg-type]
             at, end = self._offset, self._offset + size
@@ -134,12 +160,20 @@ class Stream:
             self._wake(None)
         return size
 
-    def _give_file(self, part: FileSlice, frames: list[bytes | memoryview], size: int, frame_max: int) -> int:
+    def _give_file(
+        self,
+        part: FileSlice,
+        frames: list[bytes | memoryview],
+        size: int,
+        frame_max: int,
+        buffers: Buffers,
+    ) -> int:
         """Frames and file content in one buffer, by one call that never waits for a disk."""
         step = frame_max + HEAD_BYTES
-        buffer = bytearray(size + HEAD_BYTES * -(-size // frame_max))
-        view = memoryview(buffer)
-        gaps = range(0, len(buffer), step)
+        whole = size + HEAD_BYTES * -(-size // frame_max)
+        buffer = buffers.lend(whole)
+        view = memoryview(buffer)[:whole]
+        gaps = range(0, whole, step)
         places = [view[at + HEAD_BYTES : at + step] for at in gaps]
         try:
             count = os.preadv(part.file.fileno(), places, part.offset + self._offset, _AT_ONCE)

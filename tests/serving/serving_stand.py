@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from stands.http2_client import Http2Client
+
 from edgeproxy.config import Limits, Log
 from edgeproxy.message import BytesBody, Headers, Part, Request, Response
 from edgeproxy.metrics import Metrics
@@ -45,6 +47,12 @@ class Served:
         reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), **options)
         self.writers.append(writer)
         return reader, writer
+
+    async def http2(self, **options: Any) -> Http2Client:
+        host, _, port = self.bound[0].rpartition(":")
+        client = await Http2Client.connect((host.strip("[]"), int(port)), **options)
+        self.writers.append(client.writer)
+        return client
 
     async def say(self, *pieces: bytes, gap: float = 0.0) -> bytes:
         """Send `pieces` and return all that comes until the server ends the connection."""

@@ -6,6 +6,7 @@ origin       ordinary resources of an origin on that server: validators, ranges,
 faults       what a broken or hostile origin does, as a table
 raw_client   a client that sends any bytes and reads answers without mercy
 load         very many clients at once, in a process of its own
+http2_client  the same in raw frames of HTTP/2
 wheels       small real wheels and source distributions, built here
 index        a package index on two ports that serves them, with faults
 clients      pip, uv and curl as subprocesses, free of this machine's settings
