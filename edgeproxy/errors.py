@@ -81,6 +81,8 @@ class UpstreamError(EdgeError):
     def status(self) -> int:
         if self.error is ProxyError.PROXY_LOOP_DETECTED:
             return 508
+        if self.error is ProxyError.DESTINATION_UNAVAILABLE:
+            return 503
         return 504 if self.error in _TIMEOUTS else 502
 
 

@@ -241,6 +241,7 @@ class Outcome:
     lifetime: float | None = None  # what is left of freshness; negative when stale
     detail: str = ""
     upstream_seconds: float | None = None  # until the upstream's head was here
+    source: str = ""  # who was asked: "origin", or the name of a parent or a sibling
 
 
 class Held(Protocol):

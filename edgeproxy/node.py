@@ -13,6 +13,7 @@ from edgeproxy.config import Config
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_views import Life, LiveViews
 from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.blame import Blame
 from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange
 from edgeproxy.pipeline.fill_parts import FillParts
@@ -34,8 +35,8 @@ from edgeproxy.sites.site import SiteContext
 from edgeproxy.storage.ledger import Ledger, ledger_path
 from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.client import CurlUpstream
-from edgeproxy.upstream.health import Breaker
+from edgeproxy.upstream.assembly import build_chain
+from edgeproxy.upstream.chain import Chain
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Reach
 
@@ -68,11 +69,11 @@ class Node:
         self._sites = build_sites(config.site, self._site_context())
         self._build_pipeline()
 
-    def _build_upstream(self) -> Breaker:
-        settings = self._config.upstream
-        self._resolver = Resolver(settings)
-        client = CurlUpstream(settings, self._resolver, metrics=self.metrics)
-        return Breaker(client)
+    def _build_upstream(self) -> Chain:
+        self._resolver = Resolver(self._config.upstream)
+        return build_chain(
+            self._config, self._resolver, metrics=self.metrics, tasks=self._tasks, report=self._warn
+        )
 
     def _site_context(self) -> SiteContext:
         settings = self._config.upstream
@@ -109,7 +110,7 @@ class Node:
 
     def _build_pipeline(self) -> None:
         config, clock, store = self._config, self._clock, self._store
-        exchange = Exchange(self._upstream, self.metrics)
+        exchange = Exchange(self._upstream, self.metrics, Blame(clock))
         distrust = Distrust(clock)
         parts = self._fill_parts(exchange, distrust)
         self._fills, self._large_fills = Fills(parts), LargeFills(parts)
@@ -219,6 +220,7 @@ class Node:
         self._access_log.start()
         await self._store.start()
         if not self._config.node.offline:
+            self._upstream.start()
             self._tasks.start(self._refresh.run(), "refresh")
         addresses = await self._listeners.start()
         admin = await self._admin.start() if self._config.admin.listen else ""

@@ -24,7 +24,7 @@ from edgeproxy.policy.decision import before
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import Listed, Purge, PurgeScope, Store
-from edgeproxy.upstream.health import OriginHealth
+from edgeproxy.upstream.tracker import UpstreamStatus
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Life:
 class States(Protocol):
     """Upstreams and how they are."""
 
-    def states(self) -> tuple[OriginHealth, ...]: ...
+    def states(self) -> tuple[UpstreamStatus, ...]: ...
 
 
 class LiveViews:

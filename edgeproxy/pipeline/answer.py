@@ -35,6 +35,8 @@ from edgeproxy.sites.site import Derived, Plan
 from edgeproxy.storage.store import Reusable, Store, StoredBody
 from edgeproxy.upstream.upstream import UpstreamResponse
 
+RETRY_SECONDS = 2  # what clients are told where the site says nothing: the dead are probed that often
+
 
 @dataclass(slots=True)
 class HitReuse:
@@ -218,9 +220,10 @@ class Answers:
             ("Proxy-Status", cache_status.proxy_status(error, self._node)),
             ("Cache-Status", cache_status.render(outcome, self._node, plan.source)),
         ]
-        if rules.retry_after is not None:
-            pairs.append(("Retry-After", str(int(rules.retry_after))))
         status = rules.unavailable_status or error.status
+        retry_after = rules.retry_after or (RETRY_SECONDS if status == 503 else None)
+        if retry_after is not None:
+            pairs.append(("Retry-After", str(int(retry_after))))
         return self._said(plan, status, f"upstream {plan.origin.authority} failed: {error}", outcome, pairs)
 
     def refused(self, plan: Plan, site: str, status: int, detail: str) -> Response:

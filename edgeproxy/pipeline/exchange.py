@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers, Interim, RequestBody
 from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.blame import NOBODY, Blame
 from edgeproxy.policy import hop_by_hop
 from edgeproxy.sites import urls
 from edgeproxy.sites.site import Plan
@@ -29,13 +30,19 @@ class Answer:
     url: str
     seconds: float
 
+    @property
+    def source(self) -> str:
+        """Who answered: "origin", or the name of a parent or a sibling."""
+        return self.response.source
+
 
 class Exchange:
     """Asks upstream for plans of one site after another and counts what came of it."""
 
-    def __init__(self, upstream: Upstream, metrics: Metrics) -> None:
+    def __init__(self, upstream: Upstream, metrics: Metrics, blame: Blame) -> None:
         self._upstream = upstream
         self._metrics = metrics
+        self.blame = blame
 
     async def ask(
         self,
@@ -46,9 +53,12 @@ class Exchange:
         body: RequestBody | None = None,
         interim: Interim | None = None,
         at: str = "",
+        bulk: bool = False,
+        avoid: frozenset[str] = NOBODY,
     ) -> Answer:
         """`interim` passes interim responses on to a client. `at` is where an earlier answer's redirects
-        ended, to be asked at once. Raises UpstreamError when no acceptable response head arrives."""
+        ended, to be asked at once. `bulk`: this is a part of a large body. `avoid` names sources that are
+        asked only if there are no others. Raises UpstreamError when no acceptable response head arrives."""
         started = time.monotonic()
         request = UpstreamRequest(
             method=method,
@@ -59,11 +69,15 @@ class Exchange:
             interim=None if interim is None else _passing_on(interim),
             reach=plan.reach,
             host=plan.fields.get("Host"),
+            site=site,
+            key=plan.key,
+            bulk=bulk,
+            avoid=avoid | self.blame.of(plan.key, plan.expected.sha256),
         )
         url = ""
         located = parse_url(at) if at else None
         if located is not None:
-            request, url = _moved(request, *located), at
+            request, url = _moved(request, plan, *located), at
         for _ in range(REDIRECTS_MAX + 1):
             response = await self._fetch(request, site)
             if plan.notice is not None and request.origin == plan.origin:
@@ -104,7 +118,7 @@ def _redirect(request: UpstreamRequest, response: UpstreamResponse, plan: Plan) 
     origin, path = target
     if request.origin.scheme == "https" and origin.scheme != "https":
         raise UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "redirect from https to http")
-    return _moved(request, origin, path)
+    return _moved(request, plan, origin, path)
 
 
 def _is_among(host: str, names: frozenset[str]) -> bool:
@@ -115,12 +129,19 @@ def _is_among(host: str, names: frozenset[str]) -> bool:
     return any("." + ".".join(parts[n:]) in names for n in range(1, len(parts)))
 
 
-def _moved(request: UpstreamRequest, origin: Origin, target: str) -> UpstreamRequest:
+def _moved(request: UpstreamRequest, plan: Plan, origin: Origin, target: str) -> UpstreamRequest:
     """The same request elsewhere."""
     headers = request.headers
     if origin != request.origin:
         headers = headers.without(("Authorization", "Cookie"))
-    return replace(request, origin=origin, target=target, headers=headers.without(("Host",)), host=None)
+    return replace(
+        request,
+        origin=origin,
+        target=target,
+        headers=headers.without(("Host",)),
+        host=None,
+        moved=origin != plan.origin,
+    )
 
 
 def parse_url(url: str) -> tuple[Origin, str] | None:

@@ -66,10 +66,11 @@ Adopt: TypeAlias = "Callable[[Fill, StoredResponse, Answer], Awaitable[LargeFill
 
 @dataclass(slots=True, eq=False)
 class Fill:
-    """One fill. `stored` is what is being revalidated, `first` an exchange already begun for it. With
-    an `examiner` the head is told only when
-    the whole body has been judged and committed. A `shared` fill may be joined while its `sequence`
-    is still the store's. `adopt` takes large bodies over. `kept` is the response as committed."""
+    """One fill. `stored` is what is being revalidated, `first` an exchange already begun for it. With an
+    `examiner` the head is told only when the whole body has been judged and committed. A `shared` fill may
+    be joined while its `sequence` is still the store's. `adopt` takes large bodies over, `replace_wrong`
+    begins anew where clients were cut off from bytes that others may have right. `kept` is the response as
+    committed."""
 
     plan: Plan
     site: str
@@ -83,6 +84,7 @@ class Fill:
     first: Answer | None = None
     examiner: Examiner | None = None
     on_missing: Callable[[], None] | None = None
+    replace_wrong: Callable[[Fill], None] | None = None
     examined: Any = None
     kept: StoredResponse | None = None
     head: asyncio.Future[Head] = field(init=False)
@@ -127,9 +129,11 @@ class Fill:
         """To the end, and until the last reader has left. What goes wrong upstream is told to those
         who wait, not raised."""
         try:
-            await self._run()
+            await self._run_until_right()
         except UpstreamError as error:
             self._failed(error)
+            if isinstance(error, WrongBytes) and error.may_try_again and self.replace_wrong is not None:
+                self.replace_wrong(self)
         finally:
             self._settle(_stopping())  # does nothing unless cancelled or broken by a bug
             if self.end is not FillEnd.HANDED_OVER:
@@ -154,6 +158,17 @@ class Fill:
                 await self._left.wait()
         finally:
             writer.close()
+
+    async def _run_until_right(self) -> None:
+        """Wrong bytes that nobody has seen are fetched again from somebody else, if there is anybody."""
+        while True:
+            try:
+                await self._run()
+                return
+            except WrongBytes as wrong:
+                if self.head.done() or not wrong.may_try_again:
+                    raise
+            self._begin_again()
 
     async def _run(self) -> None:
         if await self._ask_or_retry():
@@ -189,12 +204,13 @@ class Fill:
         self.started = self.parts.clock()
         answer, self.first = self.first, None
         if answer is None:
+            bulk = (self.plan.expected.size or 0) > self.parts.settings.sparse
             answer = await self.parts.exchange.ask(
-                self.plan, self.site, "GET", self.headers, interim=self.request.interim
+                self.plan, self.site, "GET", self.headers, interim=self.request.interim, bulk=bulk
             )
         handed_over = False
         try:
-            self._refuse(answer.response)
+            self._refuse(answer)
             decision = self._decide(answer.response)
             if isinstance(decision, PassThrough) and decision.refetch:
                 return False
@@ -253,7 +269,8 @@ class Fill:
             case _:
                 assert_never(decision)
 
-    def _refuse(self, response: UpstreamResponse) -> None:
+    def _refuse(self, answer: Answer) -> None:
+        response = answer.response
         refusal = refused(self.plan, response.status, response.content_length)
         if refusal is None:
             return
@@ -261,6 +278,9 @@ class Fill:
             self._tell_missing()
         if response.status == 200:
             self.parts.metrics.count("digest_mismatch_total", self.site)
+        if response.status in (200, 206):
+            again = self.parts.exchange.blame.add((answer.source,), self.plan.key, self.plan.expected.sha256)
+            raise WrongBytes(str(refusal), may_try_again=again)
         raise refusal
 
     def _tell_missing(self) -> None:
@@ -337,9 +357,9 @@ class Fill:
         sha256 = expected.sha256 or repr_digest.sha256_of(answer.response.headers)
         return Digests(sha256, expected.git_sha1, size if size is not None else expected.size)
 
-    async def _ask_again(self, fields: Headers) -> Answer:
+    async def _ask_again(self, fields: Headers, avoid: frozenset[str]) -> Answer:
         headers = self.headers.without(CONDITIONS).adding(fields)
-        return await self.parts.exchange.ask(self.plan, self.site, "GET", headers)
+        return await self.parts.exchange.ask(self.plan, self.site, "GET", headers, avoid=avoid)
 
     def _failed(self, error: UpstreamError) -> None:
         if self.end is FillEnd.RUNNING:

@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Headers, Request
 from edgeproxy.pipeline.exchange import Answer
-from edgeproxy.pipeline.fill import Adopt, Fill
+from edgeproxy.pipeline.fill import CONDITIONS, Adopt, Fill
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_head import Failed, Unshared
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
@@ -74,6 +74,7 @@ class Fills:
             on_missing=on_missing,
             adopt=adopt,
             first=first,
+            replace_wrong=self._replace_wrong,
         )
         if shared:
             self._running[plan.key] = fill
@@ -93,6 +94,22 @@ class Fills:
         self._background += 1
         fill.head.add_done_callback(lambda _: self._background_decided())
         return fill
+
+    def _replace_wrong(self, wrong: Fill) -> None:
+        """Fetch again what came wrong, from somebody else, before its clients ask again."""
+        self.start_background(
+            lambda: self.start(
+                wrong.plan,
+                wrong.site,
+                wrong.request,
+                wrong.headers.without(CONDITIONS),
+                None,
+                shared=wrong.shared,
+                examiner=wrong.examiner,
+                on_missing=wrong.on_missing,
+                adopt=wrong.adopt,
+            )
+        )
 
     def _background_decided(self) -> None:
         self._background -= 1

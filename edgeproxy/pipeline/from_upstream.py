@@ -253,6 +253,7 @@ class FromUpstream:
                     stored=True,
                     lifetime=large.stored.fresh_until - self._clock(),
                     upstream_seconds=answer.seconds,
+                    source=answer.source,
                 )
                 if large.is_joinable:
                     return self._answers.large(request, plan, large.stored, large.body, outcome)
@@ -270,6 +271,7 @@ class FromUpstream:
                     stored=True,
                     lifetime=stored.fresh_until - self._clock(),
                     upstream_seconds=answer.seconds,
+                    source=answer.source,
                 )
                 return await self._stored_or_again(question, stored, outcome)
             case StaleInstead(stored, detail, forward_status):
@@ -296,6 +298,7 @@ class FromUpstream:
             stored=True,
             lifetime=head.stored.fresh_until - self._clock(),
             upstream_seconds=head.answer.seconds,
+            source=head.answer.source,
         )
         if plan.view is not None and head.stored.status == 200:
             source = fill.kept if fill.kept is not None else head.stored

@@ -24,7 +24,7 @@ from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.growing_digest import GrowingDigest
 from edgeproxy.pipeline.ranged_source import RangedSource, RangesRefused, RepresentationChanged
-from edgeproxy.pipeline.refusal import bad_answer
+from edgeproxy.pipeline.refusal import WrongBytes
 from edgeproxy.pipeline.sparse_body import SparseBody
 from edgeproxy.policy.claims import NEAR_BYTES, plan_claims
 from edgeproxy.policy.parallelism import Parallelism
@@ -380,9 +380,14 @@ class LargeFill:
     async def _mismatch(self, digest: str, expected: str) -> None:
         said = f"the content has digest {digest} where {expected} is expected"
         self.parts.metrics.count("digest_mismatch_total", self.site)
-        self.parts.report(f"{self.plan.key}: {said}; clients were cut off, the bytes are in quarantine")
-        self.parts.distrust.add(self.plan.key, self.stored.digest)
-        error = bad_answer(said)
+        sources = self.source.sources
+        came_from = ", ".join(sorted(sources - {""})) or "upstream"
+        self.parts.report(
+            f"{self.plan.key} from {came_from}: {said}; clients were cut off, the bytes are in quarantine"
+        )
+        names = (self.plan.key, self.stored.digest)
+        self.parts.distrust.add(*names)
+        error = WrongBytes(said, may_try_again=self.parts.exchange.blame.add(sources, *names))
         self._fail(error)
         await self.partial.quarantine(said)
         raise error

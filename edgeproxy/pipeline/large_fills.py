@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from msgspec.structs import replace
 
 from edgeproxy.errors import StorageError
@@ -10,6 +12,7 @@ from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.ranged_source import RangedSource
+from edgeproxy.pipeline.refusal import WrongBytes
 from edgeproxy.policy import repr_digest
 from edgeproxy.policy.partial_content import Pinned, strong_tag
 from edgeproxy.policy.stored import StoredResponse
@@ -117,9 +120,24 @@ class LargeFills:
         names = {plan.key, stored.key, stored.digest} - {""}
         for name in names:
             self._running.setdefault(name, []).append(fill)
-        task = parts.tasks.start(fill.run(first, *claim), f"large fill {plan.key[:200]}")
+        task = parts.tasks.start(self._run(fill, source, first, *claim), f"large fill {plan.key[:200]}")
         task.add_done_callback(lambda _: self._ended(fill, names))
         return fill
+
+    async def _run(
+        self, fill: LargeFill, source: Source, first: Answer | None, position: int, stop: int
+    ) -> None:
+        await fill.run(first, position, stop)
+        error = fill.error
+        if not isinstance(error, WrongBytes) or not error.may_try_again:
+            return
+        # From somebody else, before the clients that were cut off ask again.
+        store = self._parts.store
+        stored = replace(fill.stored, sequence=store.sequence)
+        with suppress(StorageError):
+            partial = await store.create_partial(stored, sequence=store.sequence)
+            again = self.start(source, partial, stored)
+            again.wanted, again.aliases = True, dict(fill.aliases)
 
     def _ended(self, fill: LargeFill, names: set[str]) -> None:
         for name in names:

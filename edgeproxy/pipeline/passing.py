@@ -175,6 +175,7 @@ class Passing:
             forward_status=response.status,
             detail=detail,
             upstream_seconds=answer.seconds,
+            source=answer.source,
         )
         headers = self._answers.passing_headers(response, outcome)
         if plan.relay is not None:

@@ -2,16 +2,21 @@
 it, asked for again from where they stopped when they break off.
 
 Every exchange may end anywhere else (a redirect to a signed URL that expires): where the last one ended
-is asked first, and when it refuses, the way from the start is gone again."""
+is asked first, and when it refuses, the way from the start is gone again.
+
+A parent or sibling that breaks off, lies, or has another representation is left for the next candidate at
+once, and for a while; what an origin says of its own resource is final."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.blame import is_avoidable
 from edgeproxy.pipeline.exchange import Answer, Exchange
 from edgeproxy.pipeline.refusal import bad_answer
 from edgeproxy.policy.partial_content import Bytes, Changed, Lie, Pinned, judge
@@ -24,6 +29,7 @@ IDLE_ATTEMPTS_MAX = 7  # in a row without a new byte, once there was one
 FIRST_ATTEMPTS_MAX = 4  # while there was none: who waits for an answer is told soon
 BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte: six seconds in all
 TOO_MANY = 429
+AVOID_SECONDS = 30.0  # whoever broke off is asked again after that
 EXPIRED = (400, 401, 403, 404, 410)  # what a signed URL that has expired is answered with
 
 _FOR_GOOD = frozenset(
@@ -57,6 +63,13 @@ class AskedToWait(UpstreamError):
         super().__init__(ProxyError.DESTINATION_UNAVAILABLE, "the upstream asks to wait (429)")
 
 
+class _OthersMayKnow(UpstreamError):
+    """One candidate has something else, or nothing that makes sense."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, detail)
+
+
 class RangedSource:
     """`headers` are the fields of the request without Range and conditions. `refuses_ranges` becomes true
     when upstream has sent the whole for a part; only when `may_skip` says so is it then read over."""
@@ -82,6 +95,19 @@ class RangedSource:
         self._located = located
         self.may_skip: Callable[[], bool] = lambda: True
         self._has_begun = False
+        self._avoid: dict[str, float] = {}
+        self.sources: set[str] = set()  # whoever has sent a byte
+
+    def _avoiding(self) -> frozenset[str]:
+        now = time.monotonic()
+        return frozenset(source for source, until in self._avoid.items() if now < until)
+
+    def _leave(self, source: str) -> bool:
+        """Whether there may be another candidate than `source`, which is left for a while."""
+        if not is_avoidable(source) or source in self._avoiding():
+            return False
+        self._avoid[source] = time.monotonic() + AVOID_SECONDS
+        return True
 
     async def chunks(
         self, offset: int, stop: Callable[[], int], first: Answer | None = None
@@ -93,6 +119,7 @@ class RangedSource:
         while slow < SLOW_ATTEMPTS_MAX:
             before = offset
             response: UpstreamResponse | None = None
+            elsewhere = False
             try:
                 if first is not None:
                     (response, skip), first = (first.response, 0), None
@@ -106,6 +133,7 @@ class RangedSource:
                         fresh = chunk[cut:]
                     if fresh:
                         self._has_begun = True
+                        self.sources.add(response.source)
                         offset += len(fresh)
                         self._metrics.count("upstream_bytes_total", self._site, by=len(fresh))
                         yield fresh
@@ -117,10 +145,22 @@ class RangedSource:
                     raise
                 if isinstance(error, AskedToWait) and not self._has_begun:
                     raise
+                if (
+                    not self._has_begun
+                    and error.error is ProxyError.DESTINATION_UNAVAILABLE
+                    and not error.sent
+                ):
+                    raise  # nobody can be asked, and who asks is waiting
                 broken = error
+                elsewhere = isinstance(error, _OthersMayKnow)
             finally:
                 if response is not None:
                     await response.aclose()
+            if response is not None:
+                elsewhere = self._leave(response.source)
+            if elsewhere:
+                self._metrics.count("fill_resumes_total", self._site)
+                continue
             idle = idle + 1 if offset == before else 0
             slow = slow + 1 if offset - before < PROGRESS_BYTES else 0
             if idle >= (IDLE_ATTEMPTS_MAX if self._has_begun else FIRST_ATTEMPTS_MAX):
@@ -152,6 +192,8 @@ class RangedSource:
                 return response, offset - start
             case Changed(detail):
                 await response.aclose()
+                if self._leave(response.source):
+                    raise _OthersMayKnow(detail)
                 self._metrics.count("upstream_changed_total", self._site)
                 raise RepresentationChanged(detail)
             case Lie(detail):
@@ -159,12 +201,22 @@ class RangedSource:
                 if response.status == TOO_MANY:
                     raise AskedToWait
                 self._metrics.count("upstream_lies_total", self._site)
+                if self._leave(response.source):
+                    raise _OthersMayKnow(detail)
                 raise bad_answer(detail)
 
     async def _ask(self, headers: Headers) -> Answer:
         if self._located:
             try:
-                answer = await self._exchange.ask(self._plan, self._site, "GET", headers, at=self._located)
+                answer = await self._exchange.ask(
+                    self._plan,
+                    self._site,
+                    "GET",
+                    headers,
+                    at=self._located,
+                    bulk=True,
+                    avoid=self._avoiding(),
+                )
             except UpstreamError:
                 self._located = ""
                 raise
@@ -172,4 +224,6 @@ class RangedSource:
                 return answer
             await answer.response.aclose()
             self._located = ""
-        return await self._exchange.ask(self._plan, self._site, "GET", headers)
+        return await self._exchange.ask(
+            self._plan, self._site, "GET", headers, bulk=True, avoid=self._avoiding()
+        )

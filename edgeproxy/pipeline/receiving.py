@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from edgeproxy.errors import ProxyError, StorageError, UpstreamError
+from edgeproxy.pipeline.blame import is_avoidable
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
@@ -100,7 +101,7 @@ class Receiving:
             if hashing is not None:
                 await hashing
             self._unless_abandoned()
-        await self._ended(whole)
+        await self._ended(whole, content)
 
     def _check_bounds(self, whole: list[bytes] | None) -> None:
         if whole is not None and self.body.received > BUFFERED_BYTES_MAX:
@@ -133,15 +134,16 @@ class Receiving:
             return False
         return size - received <= NEARLY_BYTES or received >= self.parts.settings.finish_share * size
 
-    async def _ended(self, whole: list[bytes] | None) -> None:
+    async def _ended(self, whole: list[bytes] | None, content: Resuming) -> None:
         """All bytes came, and the framing proved it. Judge them, keep them, then show the end."""
         body = self.body
         if body.size is not None and body.received != body.size:
             raise UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "the body is not as long as announced")
         mismatch = self.digests.mismatch()
         if mismatch:
-            await self._set_aside(mismatch)
-            raise WrongBytes(mismatch)
+            again = self.parts.exchange.blame.add(content.sources, self.plan.key, self.plan.expected.sha256)
+            await self._set_aside(mismatch, content.sources)
+            raise WrongBytes(mismatch, may_try_again=again)
         if whole is not None and self.examiner is not None:
             loop = asyncio.get_running_loop()
             data = b"".join(whole)
@@ -155,10 +157,12 @@ class Receiving:
                 await self.examiner.keep(self.kept, self.examined)
         body.complete()
 
-    async def _set_aside(self, mismatch: str) -> None:
+    async def _set_aside(self, mismatch: str, sources: set[str]) -> None:
         self.parts.metrics.count("digest_mismatch_total", self.site)
         self.parts.distrust.add(self.plan.key, self.plan.expected.sha256)
-        self.parts.report(f"{self.plan.key}: {mismatch}; it was completed to nobody")
+        came_from = ", ".join(sorted(filter(is_avoidable, sources)))
+        what = f"{self.plan.key} from {came_from}" if came_from else self.plan.key
+        self.parts.report(f"{what}: {mismatch}; it was completed to nobody")
         if not self.body.store_failed:
             expected = replace(self.stored, digest=self.plan.expected.sha256 or self.stored.digest)
             await self.writer.quarantine(expected, mismatch)

@@ -8,6 +8,15 @@ from edgeproxy.sites.site import Plan
 MISSING = (404, 410)
 
 
+class WrongBytes(UpstreamError):
+    """A body that is not what it was known to be. Another try may bring the right one; `may_try_again`: surely
+    from somebody else."""
+
+    def __init__(self, message: str, *, may_try_again: bool) -> None:
+        super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, message)
+        self.may_try_again = may_try_again
+
+
 def refused(plan: Plan, status: int, content_length: int | None) -> UpstreamError | None:
     """Why a head cannot answer a fill of `plan`; None if it can. A fill asks for the whole."""
     if status == 206:
@@ -27,13 +36,6 @@ def counts_as_failure(plan: Plan, status: int) -> bool:
     if rules.unavailable_status is None or status not in rules.error_statuses:
         return False
     return status not in MISSING or plan.missing is not None
-
-
-class WrongBytes(UpstreamError):
-    """A body that is not what it was known to be. Another try may bring the right one."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, message)
 
 
 def bad_answer(message: str) -> UpstreamError:

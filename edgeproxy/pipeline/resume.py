@@ -2,7 +2,8 @@
 
 The rest may come only from the same representation. That is so when its strong validator and its length
 are those pinned at the start (RFC 9110 section 13.1.5), or when the whole will be compared with a digest
-known beforehand. An origin that answers with the whole again is read up to where we were."""
+known beforehand. An origin that answers with the whole again is read up to where we were. Where a parent
+or a sibling breaks off, the next candidate is asked at once."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers
+from edgeproxy.pipeline.blame import is_avoidable
 from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.policy import entity_tag
 from edgeproxy.upstream.upstream import UpstreamResponse
@@ -29,11 +31,11 @@ _BROKEN = frozenset(
 )
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", re.ASCII)
 
-Ask = Callable[[Headers], Awaitable[Answer]]
+Ask = Callable[[Headers, frozenset[str]], Awaitable[Answer]]
 
 
 class Resuming:
-    """The content of `answer` to its end. `ask` repeats the request with further fields."""
+    """The content of `answer` to its end. `ask` repeats the request with further fields, avoiding sources."""
 
     def __init__(self, answer: Answer, ask: Ask, *, digest_known: bool) -> None:
         self._response = answer.response
@@ -44,10 +46,12 @@ class Resuming:
         self._digest_known = digest_known
         self._offset = 0
         self._skip = 0
+        self._avoid: set[str] = set()
+        self.sources: set[str] = set()  # whoever has sent a byte
 
-    @property
-    def _can_resume(self) -> bool:
-        return self._size is not None and bool(self._tag or self._digest_known) and self._offset > 0
+    def _can_resume(self, source: str) -> bool:
+        is_known = self._size is not None and bool(self._tag or self._digest_known)
+        return is_known and (self._offset > 0 or is_avoidable(source))
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Raises UpstreamError when the rest cannot be had; the caller closes the first response."""
@@ -59,6 +63,7 @@ class Resuming:
                 async for chunk in response.chunks():
                     rest = self._rest(chunk)
                     if rest:
+                        self.sources.add(response.source)
                         self._offset += len(rest)
                         yield rest
                 return
@@ -67,12 +72,24 @@ class Resuming:
             finally:
                 if response is not first:
                     await response.aclose()
+            if not self._can_resume(response.source):
+                raise broken
+            if self._leave(response.source):
+                response = await self._again(broken)
+                continue
             idle = idle + 1 if self._offset == before else 0
-            if broken.error not in _BROKEN or not self._can_resume or idle >= IDLE_ATTEMPTS_MAX:
+            if broken.error not in _BROKEN or idle >= IDLE_ATTEMPTS_MAX:
                 raise broken
             await asyncio.sleep(BACKOFF_SECONDS * 2 ** min(attempt, 4))
             response = await self._again(broken)
         raise broken
+
+    def _leave(self, source: str) -> bool:
+        """Whether there may be another candidate than `source`, which is avoided from now on."""
+        if not is_avoidable(source) or source in self._avoid:
+            return False
+        self._avoid.add(source)
+        return True
 
     def _rest(self, chunk: bytes) -> bytes:
         """What of a piece is new; an origin that began again sends what we have once more."""
@@ -86,11 +103,13 @@ class Resuming:
         fields = [("Range", f"bytes={self._offset}-")]
         if self._tag:
             fields.append(("If-Range", self._tag))
-        response = (await self._ask(Headers(fields))).response
-        if self._continues(response):
-            return response
-        await response.aclose()
-        raise broken
+        while True:
+            response = (await self._ask(Headers(fields), frozenset(self._avoid))).response
+            if self._continues(response):
+                return response
+            await response.aclose()
+            if not self._leave(response.source):
+                raise broken
 
     def _continues(self, response: UpstreamResponse) -> bool:
         """Whether `response` brings the rest of the same representation."""

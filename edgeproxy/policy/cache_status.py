@@ -26,7 +26,9 @@ def render(outcome: Outcome, node: str, source: str = "") -> str:
         parts.append("hit")
     if outcome.lifetime is not None:
         parts.append(f"ttl={_whole_seconds(outcome.lifetime)}")
-    detail = "; ".join(filter(None, (f"from {source}" if source else "", outcome.detail)))
+    candidate = outcome.source if outcome.source != "origin" else ""
+    said = (f"from {one}" for one in (source, candidate) if one)
+    detail = "; ".join(filter(None, (*said, outcome.detail)))
     if detail:
         parts.append(f"detail={render_string(detail[:_DETAILS_MAX])}")
     return "; ".join(parts)

@@ -102,6 +102,7 @@ def account(service: Service, request: Request, outcome: Outcome, progress: Prog
             cache=outcome.cache.value,
             reason=forward.value if forward is not None else "",
             detail=outcome.detail,
+            source=outcome.source,
             site=outcome.site,
             agent=request.headers.get("user-agent"),
             referer=request.headers.get("referer"),

@@ -45,6 +45,7 @@ class LogEntry(NamedTuple):
     cache: str = ""
     reason: str = ""
     detail: str = ""
+    source: str = ""
     site: str = ""
     agent: str = ""
     referer: str = ""
@@ -95,6 +96,8 @@ def json_rest(entry: LogEntry) -> dict[str, object]:
         "site": entry.site,
         "agent": _bounded(entry.agent, _AGENT_LENGTH),
     }
+    if entry.source:
+        rest["source"] = entry.source
     if entry.detail:
         rest["detail"] = _bounded(entry.detail)
     if not entry.complete:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 HALF_LIFE_SECONDS = 5.0  # of the counts of what went well and what did not
-FAILURES = 3.0  # counted so, and as many as there were successes, eject
+FAILURES = 2.5  # counted so (three in quick succession), and as many as there were successes, eject
 EJECT_SECONDS = 1.0  # the first time; doubled with each in a row
 EJECT_SECONDS_MAX = 30.0
 JITTER = 0.2

@@ -89,10 +89,10 @@ class Breaker:
         origin = request.origin
         record = self._records.get(origin)
         probe = record is not None and record.opened > 0
+        refusal = self.refusal(origin)
+        if refusal:
+            raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, refusal, sent=False)
         if record is not None and probe:
-            if record.probing or self._timer() < record.open_until:
-                message = f"{origin.url} failed lately: {record.last_error}"
-                raise UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, message, sent=False)
             record.probing = True
         try:
             response = await self._upstream.fetch(request)
@@ -107,6 +107,15 @@ class Breaker:
 
     async def aclose(self) -> None:
         await self._upstream.aclose()
+
+    def refusal(self, origin: Origin) -> str:
+        """Why `origin` would be refused at once; "" if it would be asked."""
+        record = self._records.get(origin)
+        if record is None or record.opened == 0:
+            return ""
+        if not record.probing and self._timer() >= record.open_until:
+            return ""
+        return f"{origin.url} failed lately: {record.last_error}"
 
     def states(self) -> tuple[OriginHealth, ...]:
         """Every origin that failed lately."""

@@ -31,8 +31,8 @@ class Origin:
 
 
 class Identity(NamedTuple):
-    """What both ends of a TLS connection have to prove. `pins` as libcurl takes them: "sha256//...;..."; files
-    are PEM; "" for nothing."""
+    """What both ends of a TLS connection have to prove: `pins` as libcurl takes them ("sha256//...;..."),
+    files in PEM, "" for nothing."""
 
     pins: str = ""
     certificate: str = ""

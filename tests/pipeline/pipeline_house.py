@@ -17,6 +17,7 @@ from edgeproxy.errors import StorageError, UpstreamError
 from edgeproxy.message import FileSlice, Headers, Part, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
+from edgeproxy.pipeline.blame import Blame
 from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange
 from edgeproxy.pipeline.fill_parts import FillParts
@@ -283,6 +284,7 @@ class Scripted:
     length: int | None = -1  # -1: that of the pieces
     version: str = "1.1"
     closed: bool = False
+    source: str = ""
 
     @property
     def headers(self) -> Headers:
@@ -368,7 +370,8 @@ class House:
         self.tasks = Tasks(lambda _, error: self.failed_tasks.append(error))
         self.threads = ThreadPoolExecutor(2)
         clock = lambda: self.now  # noqa: E731 - one clock, read where it is needed
-        exchange = Exchange(self.upstream, self.metrics)
+        self.blame = Blame(clock)
+        exchange = Exchange(self.upstream, self.metrics, self.blame)
         self.distrust = Distrust(clock)
         parts = FillParts(
             exchange,

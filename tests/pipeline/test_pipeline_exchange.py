@@ -12,6 +12,7 @@ from pipeline_house import ORIGIN, Scripted, ScriptedUpstream
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.blame import Blame
 from edgeproxy.pipeline.exchange import Exchange, parse_url
 from edgeproxy.policy.rules import Rules
 from edgeproxy.sites.site import Plan
@@ -55,7 +56,9 @@ def to(location: str) -> Scripted:
 
 
 async def ask(upstream: ScriptedUpstream, plan: Plan, **fields: str) -> tuple[int, str]:
-    answer = await Exchange(upstream, Metrics()).ask(plan, "one", "GET", Headers(fields.items()))
+    answer = await Exchange(upstream, Metrics(), Blame(lambda: 0.0)).ask(
+        plan, "one", "GET", Headers(fields.items())
+    )
     return answer.response.status, answer.url
 
 

@@ -69,7 +69,7 @@ def test_errors_far_apart_do_not_add_up() -> None:
 
 def test_being_slow_counts_half() -> None:
     health = Health()
-    for _ in range(5):
+    for _ in range(4):
         health = hit(health, Trouble.SLOW)
     assert not health.is_ejected
     assert hit(health, Trouble.SLOW).is_ejected
@@ -77,12 +77,8 @@ def test_being_slow_counts_half() -> None:
 
 def test_errors_eject_at_most_half_of_the_candidates() -> None:
     ejected, well = Health(is_ejected=True), Health()
-    assert [may_eject(group) for group in ([well], [well, well], [ejected, well], [ejected, well, well, well])] == [
-        False,
-        True,
-        False,
-        True,
-    ]  # fmt: skip
+    groups = ([well], [well, well], [ejected, well], [ejected, well, well, well])
+    assert [may_eject(group) for group in groups] == [False, True, False, True]
     health = Health()
     for _ in range(20):
         health = hit(health, Trouble.FAILED, others=False)

@@ -17,7 +17,7 @@ A, B = Origin("http", "a.example", 80), Origin("http", "b.example", 80)
 
 
 class Answer:
-    headers, content_length, version = Headers(), 0, "1.1"
+    headers, content_length, version, source = Headers(), 0, "1.1", ""
 
     def __init__(self, status: int) -> None:
         self.status = status

@@ -1,0 +1,108 @@
+"""Builds the chain of upstreams that a configuration describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edgeproxy.config import Config, Parent, Siblings
+from edgeproxy.errors import ConfigurationError
+from edgeproxy.metrics import Metrics
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.candidate import Candidate, Role
+from edgeproxy.upstream.chain import Chain
+from edgeproxy.upstream.client import CurlUpstream, Resolves
+from edgeproxy.upstream.health import Breaker
+from edgeproxy.upstream.lanes import Lanes
+from edgeproxy.upstream.place import place_of
+from edgeproxy.upstream.remote import Remote
+from edgeproxy.upstream.upstream import Identity, Reach
+
+
+def build_chain(
+    config: Config,
+    resolver: Resolves,
+    *,
+    metrics: Metrics,
+    tasks: Tasks,
+    report: Callable[[str], None],
+) -> Chain:
+    """Reads the files that parents and siblings name. Raises ConfigurationError."""
+
+    def lanes() -> Lanes:
+        small = CurlUpstream(config.upstream, resolver, metrics=metrics)
+        return Lanes(small, CurlUpstream(config.upstream, resolver, metrics=metrics, bulk=True))
+
+    remotes = [*_siblings(config.siblings), *map(_parent, config.parent)]
+    origins = lanes()
+    return Chain(
+        remotes,
+        lanes() if remotes else origins,
+        Breaker(origins),
+        metrics=metrics,
+        tasks=tasks,
+        report=report,
+        own=place_of(config.siblings.own, "siblings.own")[0].authority if config.siblings.nodes else "",
+        origin_forbidden=config.upstream.origin == "never",
+    )
+
+
+def _parent(parent: Parent) -> Remote:
+    path = f"parent.{parent.name or parent.url}"
+    origin, prefix = place_of(parent.url, f"{path}.url")
+    candidate = Candidate(
+        parent.name or origin.authority,
+        Role.PARENT,
+        tuple(parent.sites),
+        parent.preference,
+        parent.weight,
+        parent.region,
+        is_mirror=parent.asks == "own-name",
+    )
+    pins = ";".join(pin if pin.startswith("sha256//") else f"sha256//{pin}" for pin in parent.pins)
+    return Remote(
+        candidate,
+        origin,
+        _reach(parent, path, pins),
+        prefix if candidate.is_mirror else "",
+        _token(parent, path),
+        parent.http2,
+    )
+
+
+def _siblings(siblings: Siblings) -> Iterator[Remote]:
+    """Those beside this node; each is called by its place, which is the same name on every node."""
+    for url in siblings.nodes:
+        if url != siblings.own:
+            origin, _ = place_of(url, "siblings.nodes")
+            candidate = Candidate(origin.authority, Role.SIBLING)
+            reach, token = _reach(siblings, "siblings", ""), _token(siblings, "siblings")
+            yield Remote(candidate, origin, reach, token=token, http2=siblings.http2)
+
+
+def _reach(settings: Parent | Siblings, path: str, pins: str) -> Reach:
+    for key in ("ca_file", "certificate", "key"):
+        name = getattr(settings, key)
+        if name and not Path(name).is_file():
+            raise ConfigurationError(f"{path}.{key}", f"{name}: no such file")
+    return Reach(
+        connect_timeout=settings.connect_timeout,
+        head_timeout=settings.head_timeout,
+        progress_timeout=settings.progress_timeout,
+        verify_tls=settings.verify_tls,
+        ca_file=settings.ca_file or None,
+        private_addresses=True,  # whoever wrote the configuration chose it
+        identity=Identity(pins, settings.certificate, settings.key),
+    )
+
+
+def _token(settings: Parent | Siblings, path: str) -> str:
+    if not settings.token_file:
+        return settings.token
+    try:
+        text = Path(settings.token_file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}.token_file", f"cannot be read: {error}") from None
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigurationError(f"{path}.token_file", "holds no token in printable ASCII")
+    return text
