@@ -21,6 +21,16 @@ RELEASES = ["pip", "pip==22.3", "pip==20.3.4", "uv", "uv==0.9.9", "uv==0.5.31"]
 ServeIndex = Callable[..., Node]
 
 
+MAKING_SECONDS = 700  # an environment of a client, where it has not been made before
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever needs a released client may have to wait for it to be installed."""
+    for item in items:
+        if "visit" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(MAKING_SECONDS))
+
+
 @pytest.fixture(scope="session")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Installer]:
     """Get an installer by requirement; each is fetched once from the index this machine uses."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from stands.clients import obtain
-from stands.hub_clients import cache_directory
+from stands.hub_clients import RELEASES, Unavailable, obtain_environment
 
 from edgeproxy.message import BytesBody, Response
 from edgeproxy.policy import ranges
@@ -24,6 +22,7 @@ KEY = bytes(range(32))
 LATER = 1 << 40
 SIZES = [0, 1, hub_xorbs.CHUNK_BYTES, hub_xorbs.RUN_BYTES, 2 * hub_xorbs.RUN_BYTES + 200_007]
 VERSIONS = ["1.2.0", "1.8.0"]
+MAKING_SECONDS = 700  # an environment, where it has not been made before
 
 PROGRAM = """
 import sys, warnings
@@ -108,15 +107,14 @@ async def plain_files() -> AsyncIterator[PlainFiles]:
 
 @pytest.fixture(scope="session")
 def xet_client() -> Callable[[str], Path]:
-    """A folder that holds one release of the client, kept between runs."""
+    """The interpreter of an environment that holds one release of the client."""
 
     def get(version: str) -> Path:
-        place = cache_directory() / f"hf_xet-{version}"
-        if not (place / "hf_xet").exists():
-            trouble = obtain(f"hf_xet=={version}", place)
-            if trouble:
-                pytest.skip(f"hf_xet {version} cannot be had: {trouble}")
-        return place
+        name = next(name for name, wanted in RELEASES.items() if f"hf_xet=={version}" in wanted)
+        try:
+            return obtain_environment(name)
+        except Unavailable as reason:
+            pytest.skip(str(reason))
 
     return get
 
@@ -129,10 +127,9 @@ async def download(client: Path, server: PlainFiles, target: Path) -> tuple[int,
         "HOME": str(target),
         "HF_XET_CACHE": str(target / "xet"),
         "HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "1",
-        "PYTHONPATH": str(client),
     }
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, server.url, token, *wanted),
+        *(str(client), "-c", PROGRAM, server.url, token, *wanted),
         env=environment,
         cwd=target,
         stdout=asyncio.subprocess.PIPE,
@@ -143,6 +140,7 @@ async def download(client: Path, server: PlainFiles, target: Path) -> tuple[int,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(MAKING_SECONDS)
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_the_real_client_gets_every_byte(
     version: str, plain_files: PlainFiles, xet_client: Callable[[str], Path], tmp_path: Path
@@ -156,6 +154,7 @@ async def test_the_real_client_gets_every_byte(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(MAKING_SECONDS)
 async def test_a_client_of_version_2_falls_back_to_version_1(
     plain_files: PlainFiles, xet_client: Callable[[str], Path], tmp_path: Path
 ) -> None:
