@@ -27,6 +27,9 @@ _SHOWN_FIELDS = frozenset(
     }
 )
 
+# What an answer of a site's own says about itself.
+_SAID = (("location", "Location"), ("error", "X-Error-Code"), ("message", "X-Error-Message"))
+
 
 def explanation(
     *,
@@ -48,7 +51,8 @@ def explanation(
         return {**told, "decision": "refuse", "why": "no site is responsible for this URL"}
     if isinstance(plan, Response):
         why = f"the site answers {plan.status} by itself, without store or upstream"
-        return {**told, "decision": "local", "status": plan.status, "why": why}
+        said = {name: plan.headers.get(field) for name, field in _SAID if field in plan.headers}
+        return {**told, "decision": "local", "status": plan.status, **said, "why": why}
     chosen = None if isinstance(decision, (Bypass, Miss, Refuse, type(None))) else decision.stored
     ordered = sorted(variants, key=lambda stored: stored is not chosen)
     told |= {

@@ -10,6 +10,7 @@ import click
 from edgeproxy.cli.admin_client import AdminClient
 from edgeproxy.cli.options import admin_settings, administered, read
 from edgeproxy.cli.rendering import sections, show
+from edgeproxy.cli.warm_targets import as_asked
 
 
 @click.command()
@@ -27,10 +28,11 @@ def explain(
     headers: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Explain how the running node would answer URL (as a client sends it, or a path): key, site, what is
-    stored, the arithmetic of freshness, the decision and its reason."""
-    client = AdminClient(admin_settings(read(config_file, settings), admin))
-    query = [("url", url), ("method", method), *(("header", header) for header in headers)]
+    """Explain how the running node would answer URL (as a client sends it, a path, a URL of a hub, or
+    hf:org/name): key, site, what is stored, the arithmetic of freshness, the decision and its reason."""
+    config = read(config_file, settings)
+    client = AdminClient(admin_settings(config, admin))
+    query = [("url", as_asked(config, url)), ("method", method), *(("header", header) for header in headers)]
     content = client.get("/api/v1/explain", query)
     if as_json:
         click.echo(json.dumps(content, indent=2))

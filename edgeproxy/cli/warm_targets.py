@@ -100,6 +100,27 @@ def hub_place(config: Config, name: str, node: str) -> Place:
     return Place(site_url(node, site), site.hosts[0] if site.hosts and not site.mount else "")
 
 
+def as_asked(config: Config, text: str) -> str:
+    """The URL or path under which clients ask the node for `text`: hf:org/name, or a URL of a hub it
+    serves, as they stand in the hub's own pages; anything else as it is. Raises ConfigurationError."""
+    for site in config.site or default_sites():
+        hub = site.endpoint.rstrip("/")
+        if site.kind == _HUB and text.startswith(f"{hub}/"):
+            return _under(site, text[len(hub) :])
+    try:
+        target = parse_target(text)
+    except ValueError:
+        return text
+    if isinstance(target, UrlTarget):
+        return text
+    return _under(hub_settings(config, target.site), target.info_path)
+
+
+def _under(site: Site, path: str) -> str:
+    mount = site.mount.rstrip("/")
+    return f"http://{site.hosts[0]}{mount}{path}" if site.hosts else f"{mount}{path}"
+
+
 def is_wanted(path: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
     """Whether a file is chosen by patterns as shells know them; "folder/" stands for all below it."""
     return (not include or _matches(path, include)) and not _matches(path, exclude)

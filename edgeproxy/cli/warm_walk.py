@@ -257,6 +257,8 @@ def _refused(answer: aiohttp.ClientResponse) -> NotWarmed:
     message = answer.headers.get("X-Error-Message") or answer.reason or ""
     again = answer.headers.get("Retry-After", "")
     delay = float(again) if _DIGITS.fullmatch(again) else None
+    if answer.status == 401 and answer.headers.get("X-Error-Code") == "RepoNotFound":
+        message = f"{message} There is no such repository, or it takes a token ($HF_TOKEN, --token-file)."
     said = "".join(letter if letter.isprintable() else " " for letter in message[:300])
     return NotWarmed(f"{answer.status} {said}".rstrip(" "), again=answer.status in _RETRIED, delay=delay)
 

@@ -102,4 +102,6 @@ def test_what_is_there_in_part_is_told() -> None:
 
 def test_a_site_that_answers_itself_and_no_site_at_all() -> None:
     assert told(None, Response(308))["decision"] == "local"
+    moved = told(None, Response(307, Headers((("Location", "/hf/x"), ("X-Error-Message", "moved")))))
+    assert (moved["location"], moved["message"]) == ("/hf/x", "moved")
     assert told(None, None)["why"] == "no site is responsible for this URL"

@@ -6,6 +6,7 @@ from edgeproxy.cli.warm_targets import (
     Place,
     RepositoryTarget,
     UrlTarget,
+    as_asked,
     hub_place,
     is_wanted,
     parse_target,
@@ -116,3 +117,36 @@ def test_what_is_no_hub_is_refused(name: str) -> None:
 )
 def test_files_are_chosen_by_patterns(path: str, include: Any, exclude: Any, wanted: bool) -> None:
     assert is_wanted(path, include, exclude) is wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (
+            "https://hub.example/up/acme/x/resolve/main/f?download=true",
+            "/hf/acme/x/resolve/main/f?download=true",
+        ),
+        ("https://hub.example/other", "https://hub.example/other"),
+        ("hf:acme/x", "/hf/api/models/acme/x/revision/main"),
+        ("hf:datasets/acme/x@refs/pr/1", "/hf/api/datasets/acme/x/revision/refs%2Fpr%2F1"),
+        ("mirror:acme/x", "http://mirror.example/api/models/acme/x/revision/main"),
+        ("/hf/acme/x", "/hf/acme/x"),
+        ("http://node:8080/hf/acme/x", "http://node:8080/hf/acme/x"),
+        ("no such thing", "no such thing"),
+    ],
+)
+def test_what_stands_in_a_hubs_pages_is_asked_for_at_the_node(text: str, asked: str) -> None:
+    hub = {"kind": "huggingface", "endpoint": "https://hub.example/up/"}
+    config = Config(
+        site=[
+            Site(name="hf", mount="/hf", **hub),
+            Site(
+                name="mirror",
+                kind="huggingface",
+                mount="",
+                hosts=["mirror.example"],
+                endpoint="https://m.example",
+            ),
+        ]
+    )
+    assert as_asked(config, text) == asked
