@@ -52,6 +52,7 @@ class ProxyError(StrEnum):
     HTTP_RESPONSE_INCOMPLETE = "http_response_incomplete"
     HTTP_RESPONSE_HEADER_SECTION_SIZE = "http_response_header_section_size"
     HTTP_RESPONSE_BODY_SIZE = "http_response_body_size"
+    HTTP_RESPONSE_TRANSFER_CODING = "http_response_transfer_coding"
     HTTP_RESPONSE_TIMEOUT = "http_response_timeout"
     HTTP_PROTOCOL_ERROR = "http_protocol_error"
     PROXY_INTERNAL_ERROR = "proxy_internal_error"

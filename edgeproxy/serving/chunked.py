@@ -1,18 +1,11 @@
-"""Taking message content out of its framing, piece by piece (RFC 9112 sections 6.2 and 7.1).
-
-Chunk extensions and trailers are checked, bounded and dropped. Lines end with CRLF and nothing
-else: where two readers could see different ends of a chunk, the message is refused."""
+"""Taking the content of a request out of its framing, piece by piece (RFC 9112 sections 6.2 and 7.1)."""
 
 from __future__ import annotations
 
-import re
-from enum import Enum
 from typing import Protocol
 
+from edgeproxy import chunks
 from edgeproxy.errors import RequestError
-from edgeproxy.serving.head_syntax import FIELD_LINE
-
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t\x20-\x7e\x80-\xff]*+)?\r\n")
 
 
 class Decoder(Protocol):
@@ -52,106 +45,25 @@ class LengthDecoder:
         return data[left:]
 
 
-class _State(Enum):
-    SIZE = 1
-    DATA = 2
-    DATA_END = 3
-    TRAILER = 4
-    DONE = 5
-
-
 class ChunkDecoder:
     """Content in chunks: at most `content_max` bytes, with at most `overhead_max` bytes of extensions
-    and trailers. All framing together may weigh as much as the content and `overhead_max` more,
-    so that a flood of one-byte chunks ends early."""
+    and trailers, and no flood of tiny chunks."""
 
-    __slots__ = (
-        "_chunk",
-        "_content",
-        "_content_max",
-        "_extra",
-        "_framing",
-        "_line",
-        "_overhead_max",
-        "_state",
-    )
+    __slots__ = ("_chunks",)
 
     def __init__(self, content_max: int, overhead_max: int) -> None:
-        self._content_max = content_max
-        self._overhead_max = overhead_max
-        self._state = _State.SIZE
-        self._line = b""  # the unfinished line
-        self._chunk = 0  # what is left of the chunk
-        self._content = 0
-        self._extra = 0
-        self._framing = 0
+        self._chunks = chunks.ChunkDecoder(content_max, overhead_max, is_request=True)
 
     @property
     def done(self) -> bool:
-        return self._state is _State.DONE
+        return self._chunks.done
 
     @property
     def left(self) -> int | None:
-        return 0 if self._state is _State.DONE else None
+        return self._chunks.left
 
     def feed(self, data: bytes, out: list[bytes]) -> bytes:
-        position = 0
-        while position < len(data) and self._state is not _State.DONE:
-            if self._state is _State.DATA:
-                piece = data[position : position + self._chunk]
-                out.append(piece)
-                position += len(piece)
-                self._chunk -= len(piece)
-                if not self._chunk:
-                    self._state = _State.DATA_END
-            else:
-                position = self._take_line(data, position)
-        return data[position:]
-
-    def _take_line(self, data: bytes, position: int) -> int:
-        end = data.find(b"\n", position)
-        stop = end + 1 if end >= 0 else len(data)
-        self._line += data[position:stop]
-        self._check_growth()
-        if end >= 0:
-            line, self._line = self._line, b""
-            self._framing += len(line)
-            self._end_line(line)
-        return stop
-
-    def _check_growth(self) -> None:
-        if self._state is _State.DATA_END:
-            if not b"\r\n".startswith(self._line):
-                raise RequestError(400, "chunk longer than its size")
-            return
-        if len(self._line) + self._extra > self._overhead_max + 18:
-            raise RequestError(400, "chunk extensions or trailers too long")
-        if self._framing + len(self._line) > self._overhead_max + 18 + self._content:
-            raise RequestError(400, "chunks too small")
-
-    def _end_line(self, line: bytes) -> None:
-        if self._state is _State.DATA_END:
-            self._state = _State.SIZE
-        elif self._state is _State.SIZE:
-            self._end_size(line)
-        elif line == b"\r\n":
-            self._state = _State.DONE
-        else:
-            if not FIELD_LINE.fullmatch(line):
-                raise RequestError(400, "malformed trailer")
-            self._extra += len(line)
-
-    def _end_size(self, line: bytes) -> None:
-        found = _SIZE_LINE.fullmatch(line)
-        if found is None:
-            raise RequestError(400, "malformed chunk size")
-        self._extra += len(line) - 2 - len(found[1])
-        size = int(found[1], 16)
-        if not size:
-            self._state = _State.TRAILER
-            return
-        self._content += size
-        if self._content > self._content_max:
-            raise RequestError(413, "request content too large")
-        self._chunk = size
-        self._state = _State.DATA
+        try:
+            return self._chunks.feed(data, out)
+        except chunks.BadChunks as error:
+            raise RequestError(413 if error.too_large else 400, str(error)) from error

@@ -82,6 +82,7 @@ class Easy:
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.PATH_AS_IS, 1),
             (pycurl.HTTP09_ALLOWED, 0),
+            (pycurl.HTTP_TRANSFER_DECODING, 0),  # chunks are read by Transfer
             (pycurl.BUFFERSIZE, _BUFFER_BYTES),
             (pycurl.MAXAGE_CONN, _IDLE_SECONDS),
             (pycurl.DNS_CACHE_TIMEOUT, _RESOLVE_SECONDS),

@@ -1,8 +1,9 @@
 """What a response head must look like before anything believes it (RFC 9112 sections 4 to 6).
 
 libcurl splits the head into lines and tolerates much; this module reads the same lines strictly, so
-that a head that two readers could understand differently is never passed on. It knows no socket: lines
-in, a head or an UpstreamError out. Trailers come the same way after the head and are only counted."""
+that a head that two readers could understand differently is never passed on. (A field folded over lines
+comes unfolded, which RFC 9112 section 5.2 lets a proxy do.) It knows no socket: lines in, a head or an
+UpstreamError out. Trailers come the same way after the head and are only counted."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pycurl
 
+from edgeproxy.chunks import BadChunks, ChunkDecoder
 from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.upstream.address_guard import Address
@@ -26,6 +27,8 @@ from edgeproxy.upstream.upstream import Reach
 
 _UNREAD_MAX = 1 << 20
 _UNREAD_RESUME = 512 << 10
+_CONTENT_MAX = 1 << 62  # what is too much is for the rules of the site to say
+_CHUNK_OVERHEAD_MAX = 64 << 10  # of extensions and trailers
 _PIECE_MAX = 256 << 10
 _PIECE_WHOLE = 64 << 10  # pieces from here on are passed as they are, smaller ones are joined
 
@@ -56,6 +59,7 @@ class Transfer:
         self._pieces: deque[bytes] = deque()
         self._unread = 0
         self._received = 0
+        self._chunks: ChunkDecoder | None = None
         self._paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -227,6 +231,8 @@ class Transfer:
             return 0
         if head is not None:
             self.head = head
+            if head.content_length is None and "Transfer-Encoding" in head.headers:
+                self._chunks = ChunkDecoder(_CONTENT_MAX, _CHUNK_OVERHEAD_MAX, is_request=False)
             self._moved_at = self._loop.time()
             self._wake()
         return None
@@ -235,8 +241,10 @@ class Transfer:
         if self._unread >= _UNREAD_MAX:
             self._paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
-        self._received += len(data)
         head = self.head
+        if self._chunks is not None:
+            return self._take_chunks(self._chunks, data)
+        self._received += len(data)
         if head is None or (head.content_length is not None and self._received > head.content_length):
             self.error = UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "more content than announced")
             return 0
@@ -245,6 +253,22 @@ class Transfer:
         self._pieces.append(data)
         self._wake()
         return None
+
+    def _take_chunks(self, chunks: ChunkDecoder, data: bytes) -> int | None:
+        """libcurl finds the end of chunked content, but reads its framing leniently (bare LF, junk behind a
+        size, extensions without end): it passes the framing on, and it is read once more, strictly."""
+        pieces: list[bytes] = []
+        self._moved_at = self._loop.time()
+        try:
+            is_over = bool(chunks.feed(data, pieces))  # whatever follows ends the connection
+        except BadChunks as error:
+            text = f"malformed response: {error}"
+            self.error = UpstreamError(ProxyError.HTTP_RESPONSE_TRANSFER_CODING, text)
+            is_over = True
+        self._pieces.extend(pieces)
+        self._unread += sum(map(len, pieces))
+        self._wake()
+        return 0 if is_over else None
 
     def on_read(self, size: int) -> bytes | int:
         self._moved_at = self._loop.time()
@@ -280,12 +304,16 @@ class Transfer:
     def _verdict(self, failure: BaseException | None, *, cancelled: bool) -> EdgeError | None:
         if cancelled:
             return UpstreamError(ProxyError.CONNECTION_TERMINATED, "closing", sent=self.sends > 0)
+        if self._chunks is not None and self._chunks.done:
+            return None
         if failure is not None:
             code, message = (*failure.args, "")[:2] if failure.args else (0, str(failure))
             self.nothing_came_back = not self.answered and code in NOTHING_CAME_BACK
             return upstream_error(code, message, sent=self.sends > 0, in_body=self.head is not None)
         if self.head is None:
             return UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "end before the response head")
+        if self._chunks is not None:
+            return UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "end before the last chunk")
         length = self.head.content_length
         if length is not None and self._received != length:
             message = f"{self._received} of {length} bytes"

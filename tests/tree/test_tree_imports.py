@@ -12,7 +12,7 @@ LEVELS = {
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
     "config": 1,
-    **dict.fromkeys(("", "address", "message", "errors", "metrics", "tasks"), 0),
+    **dict.fromkeys(("", "address", "chunks", "message", "errors", "metrics", "tasks"), 0),
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).

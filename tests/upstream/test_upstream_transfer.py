@@ -12,6 +12,7 @@ from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.upstream.client import CurlUpstream
 
 PROTOCOL = ProxyError.HTTP_PROTOCOL_ERROR
+CODING = ProxyError.HTTP_RESPONSE_TRANSFER_CODING
 TOO_LARGE = ProxyError.HTTP_RESPONSE_HEADER_SECTION_SIZE
 INCOMPLETE = ProxyError.HTTP_RESPONSE_INCOMPLETE
 TERMINATED = ProxyError.CONNECTION_TERMINATED
@@ -108,8 +109,9 @@ BROKEN_BODIES = {
     "half a chunk": (CHUNKED + b"9\r\nhi", "close", {INCOMPLETE}),
     "chunks cut by RST": (CHUNKED + b"2\r\nhi\r\n", "reset", {TERMINATED, INCOMPLETE}),
     "unframed cut by RST": (START + b"\r\nhi", "reset", {TERMINATED}),
-    "chunk size is junk": (CHUNKED + b"2\r\nhi\r\nzz\r\n", "keep", {INCOMPLETE, PROTOCOL, TERMINATED}),
-    "endless trailers": (CHUNKED + b"2\r\nhi\r\n0\r\n" + b"X: y\r\n" * 20000, "keep", {TOO_LARGE}),
+    "chunk size is junk": (CHUNKED + b"2\r\nhi\r\nzz\r\n", "keep", {CODING}),
+    "endless trailers": (CHUNKED + b"2\r\nhi\r\n0\r\n" + b"X: y\r\n" * 20000, "keep", {CODING, TOO_LARGE}),
+    "bare LF": (CHUNKED + b"2\r\nhi\r\n2\nhi\r\n0\r\n\r\n", "keep", {CODING}),
 }
 
 
