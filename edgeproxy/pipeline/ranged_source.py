@@ -195,6 +195,8 @@ class RangedSource:
                 if self._leave(response.source):
                     raise _OthersMayKnow(detail)
                 self._metrics.count("upstream_changed_total", self._site)
+                # What has come so far is outdated: not to be asked of the same again.
+                self._exchange.blame.add(self.sources, self._plan.key)
                 raise RepresentationChanged(detail)
             case Lie(detail):
                 await response.aclose()

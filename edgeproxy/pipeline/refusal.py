@@ -9,8 +9,8 @@ MISSING = (404, 410)
 
 
 class WrongBytes(UpstreamError):
-    """A body that is not what it was known to be. Another try may bring the right one; `may_try_again`: surely
-    from somebody else."""
+    """A body that is not what it was known to be. `may_try_again`: whoever sent it is avoided from now on,
+    and somebody else may have the right one."""
 
     def __init__(self, message: str, *, may_try_again: bool) -> None:
         super().__init__(ProxyError.HTTP_PROTOCOL_ERROR, message)

@@ -66,7 +66,7 @@ class Node:
         self,
         directory: Path,
         sites: Sequence[Table],
-        sections: Mapping[str, Table] | None = None,
+        sections: Mapping[str, Table | Sequence[Table]] | None = None,
         arguments: Sequence[str] = (),
     ) -> None:
         self.directory = directory
@@ -83,7 +83,8 @@ class Node:
             "log": {"access": "json", "access_file": self.access_file},
         }
         for name, table in (sections or {}).items():
-            self.sections[name] = {**self.sections.get(name, {}), **table}
+            several = not isinstance(table, Mapping)  # an array of tables
+            self.sections[name] = table if several else {**self.sections.get(name, {}), **table}
         self.sections["site"] = list(sites)
         self.process: subprocess.Popen[bytes] | None = None
         self.http: Address = ("", 0)
