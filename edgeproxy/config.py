@@ -33,6 +33,7 @@ class Listen(Section, frozen=True, kw_only=True):
     http: Annotated[list[ListenAddress], _doc("addresses for HTTP/1.1 and HTTP/2")] = msgspec.field(
         default_factory=lambda: ["127.0.0.1:8080"]
     )
+    https: Annotated[list[ListenAddress], _doc("the same over TLS, with what [tls] says")] = []
     backlog: Annotated[Count, _doc("connections the kernel queues before accept")] = 4096
     reuse_port: Annotated[bool, _doc("SO_REUSEPORT: several processes on one address")] = False
     proxy_protocol: Annotated[
@@ -72,9 +73,48 @@ class Limits(Section, frozen=True, kw_only=True):
     body_timeout: Annotated[Seconds, _doc("between two pieces of a request body")] = 30.0
     idle_timeout: Annotated[Seconds, _doc("of a keep-alive connection between requests")] = 75.0
     write_timeout: Annotated[Seconds, _doc("without a reader taking a byte")] = 30.0
+    handshake_timeout: Annotated[
+        Seconds, _doc("from an accepted connection to the end of its TLS handshake; PROXY header included")
+    ] = 10.0
+    handshakes: Annotated[
+        Count, _doc("TLS handshakes at a time; one more ends the one that has taken longest")
+    ] = 1024
     drain_timeout: Annotated[Seconds, _doc("for running answers after SIGTERM")] = 30.0
     memo: Annotated[Count, _doc("request heads answered without parsing; 0 switches the memo off")] = 4096
     memo_head: Annotated[Bytes, _doc("longest request head remembered")] = 4 << 10
+
+
+class Sni(Section, frozen=True, kw_only=True):
+    """A further certificate, for clients that ask for one of its names."""
+
+    certificate: Annotated[FilePath, _doc("PEM: the certificate, then those between it and its root")]
+    key: Annotated[FilePath, _doc('PEM; "" where the key is in the same file')] = ""
+    names: Annotated[list[str], _doc('"host" or "*.host"; [] for those in the certificate')] = []
+
+
+class Tls(Section, frozen=True, kw_only=True):
+    """Certificates of the https listeners. Files are read again when they change."""
+
+    certificate: Annotated[FilePath, _doc("PEM: the certificate, then those between it and its root")] = ""
+    key: Annotated[FilePath, _doc('PEM, without a passphrase; "" where the key is in the same file')] = ""
+    self_signed: Annotated[
+        bool, _doc("for trying out: make a certificate and keep it in the cache directory")
+    ] = False
+    sni: Annotated[
+        list[Sni],
+        _doc("further certificates: [[tls.sni]] with certificate, key and names (unset: its own)"),
+    ] = []
+    client_certificates: Annotated[
+        Literal["off", "optional", "required"], _doc("whether clients are asked for a certificate")
+    ] = "off"
+    client_ca: Annotated[
+        FilePath, _doc("PEM: authorities of client certificates, or such certificates themselves")
+    ] = ""
+    minimum: Annotated[Literal["1.2", "1.3"], _doc("least TLS version")] = "1.2"
+    kernel: Annotated[
+        bool, _doc("let the kernel encrypt where it can: Linux module tls, Python 3.12 or later")
+    ] = True
+    reload: Annotated[Seconds, _doc("between two looks whether a file has changed; 0 for never")] = 5.0
 
 
 class Admin(Section, frozen=True, kw_only=True):
@@ -330,6 +370,7 @@ class Config(Section, frozen=True, kw_only=True):
     """A whole configuration."""
 
     listen: Listen = Listen()
+    tls: Tls = Tls()
     admin: Admin = Admin()
     cache: Cache = Cache()
     node: Node = Node()

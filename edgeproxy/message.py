@@ -161,6 +161,17 @@ class RequestBody(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """The verified certificate of a client. `names` are its alternative names (DNS, URI, address), or the
+    common name where it has none of these; `subject` is written as in RFC 4514; `fingerprint` is the
+    SHA-256 of the certificate, in hexadecimal."""
+
+    names: tuple[str, ...]
+    subject: str
+    fingerprint: str
+
+
 Interim: TypeAlias = Callable[[int, Headers], None]
 
 
@@ -171,9 +182,10 @@ class Request:
     `target` is the origin-form exactly as it arrived (for absolute-form: its path and query),
     `authority` is host[:port] in lower case from the absolute-form or Host, "" for HTTP/1.0 without
     Host. `client` is the address the request is attributed to (through trusted fields), `peer` the
-    other end of the socket. `received_at` is wall-clock seconds. `interim` sends an interim response
-    (102, 103) ahead of the answer; once that has begun it does nothing. `content` is the body once
-    somebody has read it as a whole."""
+    other end of the socket, `certified` what its verified certificate says (None if it has none).
+    `received_at` is wall-clock seconds. `interim` sends an interim response (102, 103) ahead of the
+    answer; once that has begun it does nothing. `content` is the body once somebody has read it as a
+    whole."""
 
     method: str
     target: str
@@ -183,6 +195,7 @@ class Request:
     version: str = "1.1"
     client: str = ""
     peer: str = ""
+    certified: Certified | None = None
     listener: str = ""
     body: RequestBody | None = None
     interim: Interim | None = None

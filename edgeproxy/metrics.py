@@ -28,6 +28,9 @@ COUNTERS: dict[str, Metric] = {
     "bad_requests_total": Metric("Requests refused for their form", ("status",)),
     "connections_total": Metric("Accepted connections"),
     "connections_refused_total": Metric("Connections closed at a limit", ("limit",)),
+    "tls_handshakes_total": Metric("Finished TLS handshakes", ("version",)),
+    "tls_handshake_failures_total": Metric("TLS handshakes that failed", ("reason",)),
+    "tls_reloads_total": Metric("Certificates read again", ("end",)),
     "timeouts_total": Metric("Connections ended for lack of progress", ("phase",)),
     "http2_faults_total": Metric("HTTP/2 connections ended with GOAWAY for what the client did", ("code",)),
     "http2_resets_total": Metric("HTTP/2 streams broken off", ("by",)),
@@ -63,6 +66,8 @@ HISTOGRAMS: dict[str, Metric] = {
 
 GAUGES: dict[str, Metric] = {
     "connections": Metric("Open client connections"),
+    "tls_handshakes_running": Metric("TLS handshakes under way"),
+    "certificate_seconds": Metric("Until the first certificate of the https listeners expires"),
     "fills": Metric("Running fills"),
     "tasks": Metric("Running background tasks"),
     "memory_bytes": Metric("Bytes held by the RAM tier"),

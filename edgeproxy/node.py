@@ -29,9 +29,12 @@ from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.serving.access_log import AccessLog
-from edgeproxy.serving.listener import Listeners
+from edgeproxy.serving.handshakes import Handshakes
+from edgeproxy.serving.listener import Bound, Listeners
+from edgeproxy.serving.negotiation import PROTOCOLS
 from edgeproxy.sites.registry import build_sites
 from edgeproxy.sites.site import SiteContext
+from edgeproxy.storage.directory import directory_path
 from edgeproxy.storage.ledger import Ledger, ledger_path
 from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
@@ -173,8 +176,27 @@ class Node:
         )
         self._build_servers(pipeline)
 
+    def _build_tls(self) -> Handshakes | None:
+        config = self._config
+        if not config.listen.https:
+            return None
+        # What reads certificates takes megabytes and tens of milliseconds: only nodes with TLS have it.
+        from edgeproxy.serving.certificates import describe
+        from edgeproxy.serving.self_signed import names_wanted
+        from edgeproxy.serving.tls import Sources
+        from edgeproxy.serving.tls_watch import TlsWatch
+
+        sources = Sources(
+            config.tls, directory_path(config.cache.directory), names_wanted(config.listen, config.site)
+        )
+        self._tls = TlsWatch(
+            sources, tuple(PROTOCOLS), clock=self._clock, metrics=self.metrics, report=self._warn
+        )
+        return Handshakes(lambda: self._tls.contexts, describe, config.limits, self.metrics)
+
     def _build_servers(self, pipeline: Pipeline) -> None:
         config, store = self._config, self._store
+        handshakes = self._build_tls()
         self._listeners = Listeners(
             pipeline,
             config.listen,
@@ -185,6 +207,7 @@ class Node:
             metrics=self.metrics,
             access_log=self._access_log,
             report=self._warn,
+            handshakes=handshakes,
         )
         views = LiveViews(
             config,
@@ -214,7 +237,7 @@ class Node:
 
     # -- life ----------------------------------------------------------------------------------
 
-    async def start(self) -> tuple[list[str], str]:
+    async def start(self) -> tuple[Bound, str]:
         """Accept connections. Gives the bound addresses: those for clients, that of the admin
         listener ("" if it is switched off)."""
         self._access_log.start()
@@ -222,10 +245,13 @@ class Node:
         if not self._config.node.offline:
             self._upstream.start()
             self._tasks.start(self._refresh.run(), "refresh")
-        addresses = await self._listeners.start()
+        if self._config.listen.https:
+            await self._tls.start()
+            self._tasks.start(self._tls.run(), "certificates")
+        bound = await self._listeners.start()
         admin = await self._admin.start() if self._config.admin.listen else ""
         self._life.is_ready = True
-        return addresses, admin
+        return bound, admin
 
     async def stop(self) -> None:
         """Stop accepting, finish what runs (at most limits.drain_timeout), close everything."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 
@@ -13,12 +14,21 @@ import uvloop
 
 from edgeproxy.config import Config
 from edgeproxy.node import Node
+from edgeproxy.serving.handshakes import quiet_handshakes
+from edgeproxy.serving.listener import Bound
+
+
+def ready_line(bound: Bound, admin: str) -> str:
+    """What is printed once connections are accepted; programs read it."""
+    places = {"http": ",".join(bound.http) or "-", "admin": admin, "https": ",".join(bound.https)}
+    return "edgeproxy: ready " + " ".join(f"{name}={place}" for name, place in places.items() if place)
 
 
 async def _serve(config: Config) -> int:
     node = Node(config)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(quiet_handshakes)
     signals = 0
 
     def on_signal() -> None:
@@ -31,9 +41,8 @@ async def _serve(config: Config) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        addresses, admin = await node.start()
-        listed = ",".join(addresses)
-        print(f"edgeproxy: ready http={listed}" + (f" admin={admin}" if admin else ""), flush=True)  # noqa: T201
+        bound, admin = await node.start()
+        print(ready_line(bound, admin), flush=True)  # noqa: T201
         await stopping.wait()
     finally:
         with contextlib.suppress(asyncio.CancelledError):
@@ -44,6 +53,8 @@ async def _serve(config: Config) -> int:
 def _configure_log(level: str) -> None:
     """The node's own log: lines on standard error, for people on a terminal, JSON elsewhere."""
     terminal = sys.stderr.isatty()
+    # It warns of what is normal here: writes to clients that left, connections without kernel TLS.
+    logging.getLogger("aiofastnet").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from edgeproxy.cli.options import configured, read
 from edgeproxy.cli.rendering import rows, show
 from edgeproxy.config import Config, Site
 from edgeproxy.configuration.sample import sample
+from edgeproxy.storage.directory import directory_path
 
 
 @click.command()
@@ -22,8 +24,18 @@ def check(config_file: Path | None, settings: tuple[str, ...], only_sample: bool
         click.echo(sample(), nl=False)
         return
     config = read(config_file, settings)
+    _check_certificates(config)
     click.echo(f"{config_file or 'defaults'}: ok")
     show(rows(site_rows(config)))
+
+
+def _check_certificates(config: Config) -> None:
+    """Raises ConfigurationError for files that could not be used now. None is made."""
+    if not config.tls.certificate:
+        return
+    from edgeproxy.serving.tls import Sources, load  # it loads what most nodes do not need
+
+    load(Sources(config.tls, directory_path(config.cache.directory)), (), time.time())
 
 
 def site_rows(config: Config) -> list[dict[str, Any]]:

@@ -15,13 +15,15 @@ from edgeproxy.errors import ConfigurationError
 @click.command()
 @configured
 @click.option("--shell", type=click.Choice(SHELLS), default="sh", show_default=True)
-@click.option("--url", metavar="URL", help="Where clients find the node, instead of listen.http.")
+@click.option(
+    "--url", metavar="URL", help="Where clients find the node, instead of listen.http or listen.https."
+)
 def env(config_file: Path | None, settings: tuple[str, ...], shell: str, url: str | None) -> None:
     """Print variables that point pip, uv and others at the node: eval "$(edgeproxy env)"."""
     config = read(config_file, settings)
-    place = url or node_url(config.listen.http)
+    place = url or node_url(config.listen)
     if place is None:
-        raise ConfigurationError("listen.http", "tells no port; say where clients find the node with --url")
+        raise ConfigurationError("listen", "tells no port; say where clients find the node with --url")
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.netloc or not place.isprintable() or " " in place:
         raise click.UsageError("--url is written http://host:port or https://host")

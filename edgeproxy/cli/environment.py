@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from edgeproxy.address import is_loopback, parse_address
-from edgeproxy.config import Config, Site
+from edgeproxy.config import Config, Listen, Site
+from edgeproxy.storage.directory import directory_path
 
 
-def node_url(addresses: Sequence[str]) -> str | None:
-    """Where clients of this machine find the node: the first TCP address with a known port."""
-    for text in addresses:
-        address = parse_address(text)
-        if address.path or address.port == 0:
-            continue
-        if address.is_wildcard:
-            return f"http://{'[::1]' if ':' in address.host else '127.0.0.1'}:{address.port}"
-        return f"http://{address}"
+def node_url(listen: Listen) -> str | None:
+    """Where clients of this machine find the node: the first TCP address with a known port, without TLS
+    if there is one."""
+    for scheme, addresses in (("http", listen.http), ("https", listen.https)):
+        for text in addresses:
+            address = parse_address(text)
+            if address.path or address.port == 0:
+                continue
+            if address.is_wildcard:
+                return f"{scheme}://{'[::1]' if ':' in address.host else '127.0.0.1'}:{address.port}"
+            return f"{scheme}://{address}"
     return None
+
+
+def certificate_to_trust(config: Config, url: str) -> str:
+    """The file of the node's own certificate, which no client trusts by itself; "" if it has none."""
+    if not config.tls.self_signed or not url.startswith("https:"):
+        return ""
+    from edgeproxy.serving.self_signed import files_in  # it loads what most nodes do not need
+
+    return files_in(directory_path(config.cache.directory)).certificate
 
 
 def site_url(url: str, site: Site) -> str:
@@ -41,6 +53,9 @@ def variables(config: Config, url: str) -> dict[str, str]:
             found["HF_ENDPOINT"] = place
     if "PIP_INDEX_URL" in found and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         found["PIP_TRUSTED_HOST"] = parts.netloc.rpartition("@")[2]
+    trusted = certificate_to_trust(config, url)
+    if "PIP_INDEX_URL" in found and trusted:
+        found["PIP_CERT"] = trusted
     return found
 
 

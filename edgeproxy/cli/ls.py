@@ -15,7 +15,7 @@ from rich.text import Text
 
 from edgeproxy.cli import inventory
 from edgeproxy.cli.admin_client import AdminClient, Unanswered
-from edgeproxy.cli.environment import node_url
+from edgeproxy.cli.environment import certificate_to_trust, node_url
 from edgeproxy.cli.options import admin_settings, administered, read
 from edgeproxy.cli.rendering import rows as table
 from edgeproxy.cli.rendering import show
@@ -48,7 +48,7 @@ class _Page(msgspec.Struct, frozen=True):
     is_flag=True,
     help="With hf:org/name@REVISION: also files that are not stored; the node is asked for the listing.",
 )
-@click.option("--url", metavar="URL", help="For --missing: where the node is, instead of listen.http.")
+@click.option("--url", metavar="URL", help="For --missing: where the node is, instead of [listen].")
 @click.option("--json", "as_json", is_flag=True, help="One row of the node's list a line, as JSON.")
 def ls(
     config_file: Path | None,
@@ -117,15 +117,15 @@ def _chosen(client: AdminClient, asked: _Asked, what: str) -> Sequence[inventory
 def _with_missing(
     config: Config, client: AdminClient, asked: _Asked, url: str | None
 ) -> Sequence[inventory.Row]:
-    target, node = asked.target, url or node_url(config.listen.http)
+    target, node = asked.target, url or node_url(config.listen)
     if target is None:
         raise click.UsageError("--missing needs hf:org/name")
     if node is None:
-        raise ConfigurationError("listen.http", "tells no port; say where the node is with --url")
+        raise ConfigurationError("listen", "tells no port; say where the node is with --url")
     place = hub_place(config, target.site, node)
 
     async def listed() -> tuple[str, tuple[Wanted, ...]]:
-        async with walking(1) as walk:
+        async with walking(1, certificate_to_trust(config, node)) as walk:
             return await walk.files(target, place, hub_token(None))
 
     commit, wanted = asyncio.run(listed())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeproxy.cli.environment import node_url, site_url, variables
+from edgeproxy.cli.environment import certificate_to_trust, node_url, site_url, variables
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
 
@@ -25,14 +25,15 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
 
 def hints(config: Config) -> str:
     """How to point clients at the node, a line each; ends with a newline unless empty."""
-    url = node_url(config.listen.http)
+    url = node_url(config.listen)
     if url is None:
         return "the port is chosen by the kernel: see the ready line, then `edgeproxy env --url URL`\n"
     lines = []
     index = variables(config, url).get("PIP_INDEX_URL")
     if index:
         trusted = variables(config, url).get("PIP_TRUSTED_HOST")
-        option = f" --trusted-host {trusted}" if trusted else ""
+        cert = variables(config, url).get("PIP_CERT")
+        option = f" --trusted-host {trusted}" if trusted else f" --cert {cert}" if cert else ""
         lines += [
             f"pip: pip install --index-url {index}{option} ...",
             f"uv:  uv pip install --default-index {index} ...",
@@ -40,6 +41,9 @@ def hints(config: Config) -> str:
     endpoint = variables(config, url).get("HF_ENDPOINT")
     if endpoint:
         lines.append(f"hf:  HF_ENDPOINT={endpoint} hf download ...")
+    trusted = certificate_to_trust(config, url)
+    if lines and trusted:
+        lines.append(f"tls: clients trust the node by SSL_CERT_FILE={trusted}, pip by PIP_CERT")
     if lines:
         lines.append('all: eval "$(edgeproxy env)"')
     lines += [f"{site.name}: {site_url(url, site)}/" for site in config.site if site.kind == "generic"]

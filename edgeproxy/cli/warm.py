@@ -23,7 +23,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from edgeproxy.cli.environment import node_url
+from edgeproxy.cli.environment import certificate_to_trust, node_url
 from edgeproxy.cli.options import configured, read
 from edgeproxy.cli.rendering import cell
 from edgeproxy.cli.warm_targets import RepositoryTarget, Target, hub_place, is_wanted, parse_target
@@ -59,7 +59,7 @@ class Order:
     help="File with the hub token to ask with, instead of $HF_TOKEN.",
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help="Files at a time.")
-@click.option("--url", metavar="URL", help="Where the node is, instead of listen.http.")
+@click.option("--url", metavar="URL", help="Where the node is, instead of listen.http or listen.https.")
 @click.option("--dry-run", is_flag=True, help="Only list what would be fetched.")
 def warm(
     config_file: Path | None,
@@ -78,9 +78,9 @@ def warm(
     site), or a URL or path at the node. What is there already is only read; a run that was broken off goes
     on where it stopped. Ends with 1 if anything could not be had."""
     config = read(config_file, settings)
-    node = url or node_url(config.listen.http)
+    node = url or node_url(config.listen)
     if node is None:
-        raise ConfigurationError("listen.http", "tells no port; say where the node is with --url")
+        raise ConfigurationError("listen", "tells no port; say where the node is with --url")
     try:
         parsed = tuple(parse_target(text) for text in targets)
     except ValueError as error:
@@ -108,7 +108,7 @@ def hub_token(token_file: Path | None) -> str:
 
 async def _warm(order: Order, config: Config, node: str) -> int:
     failed = 0
-    async with walking(order.jobs) as walk:
+    async with walking(order.jobs, certificate_to_trust(config, node)) as walk:
         for target in order.targets:
             try:
                 wanted = await _wanted(walk, target, order, config, node)

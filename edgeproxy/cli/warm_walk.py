@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -264,12 +265,21 @@ def _refused(answer: aiohttp.ClientResponse) -> NotWarmed:
 
 
 @asynccontextmanager
-async def walking(jobs: int, delay_seconds: float = DELAY_SECONDS) -> AsyncIterator[Walk]:
-    """A Walk with connections of its own, at most `jobs`; no proxy of the environment is used."""
+async def walking(
+    jobs: int, trusted_file: str = "", *, delay_seconds: float = DELAY_SECONDS
+) -> AsyncIterator[Walk]:
+    """A Walk with connections of its own, at most `jobs`; no proxy of the environment is used. What is
+    in `trusted_file` is trusted beside the system's roots. Raises NotWarmed if it cannot be read."""
+    context = ssl.create_default_context()
+    if trusted_file:
+        try:
+            context.load_verify_locations(trusted_file)
+        except OSError as error:
+            raise NotWarmed(f"{trusted_file}: {error.strerror or error}") from None
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
     session = aiohttp.ClientSession(
         timeout=timeout,
-        connector=aiohttp.TCPConnector(limit=jobs),
+        connector=aiohttp.TCPConnector(limit=jobs, ssl=context),
         headers={
             "Accept-Encoding": "identity",
             "User-Agent": f"edgeproxy-warm/{edgeproxy.__version__}",

@@ -8,7 +8,7 @@ import re
 from importlib.metadata import entry_points
 
 from edgeproxy.address import parse_address
-from edgeproxy.config import Admin, Config, Listen, Node, Site
+from edgeproxy.config import Admin, Config, Listen, Node, Site, Tls
 from edgeproxy.configuration.upstream_checks import check_upstreams
 from edgeproxy.errors import ConfigurationError
 
@@ -18,12 +18,14 @@ _KINDS = frozenset({"generic", "python-index", "huggingface"})
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOUNT = re.compile(r"/|(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_SERVER_NAME = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,250}[a-z0-9_])?")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
 def check(config: Config) -> None:
     """Raises ConfigurationError for the first thing that cannot work."""
     _check_listen(config.listen)
+    _check_tls(config.tls, bool(config.listen.https))
     _check_admin(config.admin)
     _check_node(config.node)
     for site in config.site:
@@ -34,11 +36,41 @@ def check(config: Config) -> None:
 
 
 def _check_listen(listen: Listen) -> None:
-    if not listen.http:
-        raise ConfigurationError("listen.http", "at least one address is needed")
-    fixed = [address for address in listen.http if not address.endswith(":0")]
-    if "" in fixed or len(set(fixed)) != len(fixed):
-        raise ConfigurationError("listen.http", "an address is empty or there twice")
+    if not listen.http and not listen.https:
+        raise ConfigurationError("listen.http", "at least one address is needed, here or in listen.https")
+    seen: set[str] = set()
+    for key, addresses in (("http", listen.http), ("https", listen.https)):
+        fixed = [address for address in addresses if not address.endswith(":0")]
+        if "" in fixed or len(set(fixed)) != len(fixed) or seen & set(fixed):
+            raise ConfigurationError(f"listen.{key}", "an address is empty or there twice")
+        seen.update(fixed)
+
+
+def _check_tls(tls: Tls, is_used: bool) -> None:
+    """What can be told without opening a file."""
+    if is_used and not tls.certificate and not tls.self_signed:
+        raise ConfigurationError(
+            "tls.certificate",
+            "is needed because listen.https is set; tls.self_signed = true makes one for trying out",
+        )
+    if tls.certificate and tls.self_signed:
+        raise ConfigurationError("tls.self_signed", "is for nodes without a tls.certificate")
+    if tls.key and not tls.certificate:
+        raise ConfigurationError("tls.certificate", "is needed: tls.key is set")
+    if tls.client_certificates != "off" and not tls.client_ca:
+        raise ConfigurationError("tls.client_ca", "is needed: it tells which client certificates are good")
+    if tls.client_certificates == "off" and tls.client_ca:
+        raise ConfigurationError(
+            "tls.client_certificates", 'is "off" although tls.client_ca is set; nobody would be checked'
+        )
+    for place, sni in enumerate(tls.sni, 1):
+        if not sni.certificate:
+            raise ConfigurationError(f"tls.sni.{place}.certificate", "is needed")
+        for name in sni.names:
+            if _SERVER_NAME.fullmatch(name) is None:
+                raise ConfigurationError(
+                    f"tls.sni.{place}.names", f'{name!r} is not a lower-case "host" or "*.host"'
+                )
 
 
 def _check_admin(admin: Admin) -> None:

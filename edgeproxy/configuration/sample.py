@@ -80,7 +80,7 @@ def _comment(text: str) -> list[str]:
 def _kind(option: Option) -> str:
     words = [_UNITS[option.unit]] if option.unit else []
     if option.type == "list":
-        words.append("list")
+        words.append("list of tables" if option.table else "list")
     if option.choices:
         words.append(("a number, or " if option.type == "integer" else "") + " | ".join(option.choices))
     if option.optional:

@@ -4,6 +4,7 @@ The schema's types carry a unit (`extra["unit"]`): size, duration, address, netw
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 import tomllib
@@ -26,7 +27,8 @@ _NO = frozenset({"false", "no", "off", "0"})
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One option of a section, as the schema tells it. `type` is the type without its metadata:
-    one of _ORDER, the most particular where several fit. `unit` is "" for a plain value."""
+    one of _ORDER, the most particular where several fit. `unit` is "" for a plain value. `table` is the
+    section (a class) that each item of a list of tables is, None for other options."""
 
     name: str
     annotation: Any
@@ -36,6 +38,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     required: bool
     choices: tuple[str, ...]
     description: str
+    table: Any = None
 
 
 def options(section: type[msgspec.Struct]) -> dict[str, Option]:
@@ -57,6 +60,7 @@ def _option(field: msgspec.structs.FieldInfo, annotation: Any) -> Option:
         required=field.required,
         choices=tuple(_choices(annotation)),
         description=next((m.description for m in metas if m.description), ""),
+        table=next(_tables(shape), None),
     )
 
 
@@ -88,6 +92,14 @@ def _flat(shape: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
             yield shape
 
 
+def _tables(shape: msgspec.inspect.Type) -> Iterator[type[msgspec.Struct]]:
+    for one in _flat(shape):
+        if isinstance(one, msgspec.inspect.ListType) and isinstance(
+            one.item_type, msgspec.inspect.StructType
+        ):
+            yield one.item_type.cls
+
+
 def _kinds(shape: msgspec.inspect.Type) -> Iterator[str]:
     names: dict[type, str] = {
         msgspec.inspect.StrType: "text",
@@ -107,6 +119,8 @@ def from_toml(option: Option, path: str, written: Any, directory: Path) -> Any:
     """The value of an option that stands in a TOML file. Relative file names start at `directory`.
 
     Raises ConfigurationError, naming `path`, for a wrong type, unit or form."""
+    if option.table is not None:
+        return _rows(option.table, path, written, directory)
     try:
         value = [_unit(option, item, directory) for item in written] if _is_list(written) else None
         value = _unit(option, written, directory) if value is None else value
@@ -115,6 +129,28 @@ def from_toml(option: Option, path: str, written: Any, directory: Path) -> Any:
         _refuse(option, path, error)
     except ValueError as error:
         raise ConfigurationError(path, str(error)) from None
+
+
+def _rows(table: type[msgspec.Struct], path: str, written: Any, directory: Path) -> list[Any]:
+    """A list of tables, each with the options of `table`; a fault is named with the place in the list."""
+    if not isinstance(written, list) or not all(isinstance(row, dict) for row in written):
+        raise ConfigurationError(path, f"is a list of tables: write [[{path}]] and its keys below")
+    known = options(table)
+    found = []
+    for place, row in enumerate(written, 1):
+        here = f"{path}.{place}"
+        for key in row:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+                raise ConfigurationError(
+                    f"{here}.{key}", f"unknown key{f'; did you mean {path}.{near[0]}?' if near else ''}"
+                )
+        missing = [key for key, option in known.items() if option.required and key not in row]
+        if missing:
+            raise ConfigurationError(f"{here}.{missing[0]}", "is needed")
+        values = {key: from_toml(known[key], f"{here}.{key}", value, directory) for key, value in row.items()}
+        found.append(table(**values))
+    return found
 
 
 def from_text(option: Option, path: str, text: str, directory: Path) -> Any:

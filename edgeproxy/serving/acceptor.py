@@ -15,6 +15,7 @@ import aiofastnet
 
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
+from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.http1 import Connection
 from edgeproxy.serving.service import Service
 
@@ -23,13 +24,22 @@ _REST_SECONDS = 0.1
 
 
 class Acceptor:
-    """Accepts from one listening socket, which it owns, and serves `service`."""
+    """Accepts from one listening socket, which it owns, and serves `service`; over TLS if there are
+    `handshakes`."""
 
-    def __init__(self, listening: socket.socket, service: Service, door: Door, proxied: Networks) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        service: Service,
+        door: Door,
+        proxied: Networks,
+        handshakes: Handshakes | None = None,
+    ) -> None:
         self._socket = listening
         self._service = service
         self._door = door
         self._proxied = proxied
+        self._handshakes = handshakes
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._complained = False
@@ -85,11 +95,16 @@ class Acceptor:
         return True
 
     async def _connect(self, connected: socket.socket, client: str) -> None:
-        made: Callable[[], Connection] = lambda: Connection(  # noqa: E731
-            self._service, client, client in self._proxied
-        )
+        proxied, entered = client in self._proxied, False
+        made: Callable[[], Connection] = lambda: Connection(self._service, client, proxied)  # noqa: E731
         try:
-            await aiofastnet.connect_accepted_socket(self._loop, made, connected)
+            if self._handshakes is not None:
+                entered = await self._handshakes.run(connected, self._service, client, proxied)
+            else:
+                await aiofastnet.connect_accepted_socket(self._loop, made, connected)
+                entered = True
         except OSError:
             connected.close()
-            self._door.gave_up(client)
+        finally:
+            if not entered:
+                self._door.gave_up(client)

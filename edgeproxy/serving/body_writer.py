@@ -152,15 +152,19 @@ class BodyWriter:
 
     async def _copy_file(self, part: FileSlice, offset: int, size: int) -> None:
         end = offset + size
+        descriptor = part.file.fileno()
+        buffer = memoryview(bytearray(min(_COPY_BYTES, size)))  # the transport copies what it cannot send
         while offset < end:
             await self._ready()
-            wanted = min(_COPY_BYTES, end - offset)
-            descriptor = part.file.fileno()
-            data = await self._loop.run_in_executor(None, os.pread, descriptor, wanted, offset)
-            if not data:
+            wanted = buffer[: end - offset]
+            count = page_cache.read(descriptor, offset, wanted)
+            if count is None:
+                count = await self._loop.run_in_executor(None, os.preadv, descriptor, [wanted], offset)
+                await self._ready()
+            if not count:
                 raise BodyAborted("a file is shorter than its body")
-            self._transport.write(data)
-            offset += len(data)
+            self._transport.write(wanted[:count])
+            offset += count
 
 
 async def close_parts(parts: AsyncIterator[Part]) -> None:

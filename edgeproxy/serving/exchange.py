@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from edgeproxy.errors import RequestError
-from edgeproxy.message import Interim, Outcome, Request, Response
+from edgeproxy.message import Certified, Interim, Outcome, Request, Response
 from edgeproxy.serving.client_address import attribute
 from edgeproxy.serving.head import Head
 from edgeproxy.serving.log_line import LogEntry
@@ -23,9 +23,11 @@ def make_request(
     told: str,
     body: IncomingBody | None,
     interim: Interim | None,
+    certified: Certified | None = None,
 ) -> Request:
     """The request of a head that came from `peer`; `told` is the client address a PROXY header gave,
-    or the peer's. `interim` is None where the client cannot take interim responses."""
+    or the peer's. `interim` is None where the client cannot take interim responses, `certified` where it
+    has no certificate."""
     headers = head.headers
     client, scheme = told, service.scheme
     if service.trusted:
@@ -40,6 +42,7 @@ def make_request(
         version=head.version,
         client=client,
         peer=peer,
+        certified=certified,
         listener=service.listener,
         body=body,
         interim=interim,

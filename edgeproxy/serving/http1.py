@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from edgeproxy.errors import BodyAborted, RequestError
-from edgeproxy.serving import http2
+from edgeproxy.serving import ending, http2
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import ChunkDecoder, LengthDecoder
 from edgeproxy.serving.head import parse_head
@@ -38,6 +38,7 @@ class Connection(Answering):
         self._writer = BodyWriter(
             transport, asyncio.get_running_loop(), max(bound // 2, 4096), self._service.sending
         )
+        self._secured = ending.is_secured(transport)
         self._transport.set_write_buffer_limits(high=bound // 2, low=bound // 8)
         self._service.opened(self)
         self._settle()
@@ -58,8 +59,11 @@ class Connection(Answering):
         self._reading = False
         if self._decoder is not None:
             self._break_content(BodyAborted("the client left within its request"))
+        if self._secured and self._task is not None:
+            self.abort()  # after the closing alert of one side the transport sends nothing more
         # A client that only ended its side still gets its answers, as long as it takes bytes.
-        return not self._lingering and (self._task is not None or self._writer.full)
+        waiting = self._task is not None or self._writer.full
+        return waiting and not self._lingering and not self._secured
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._quick = False
@@ -93,16 +97,18 @@ class Connection(Answering):
             and self._decoder is None
             and not len(self._reader)
             and not self._lingering
-            and not self._transport.get_write_buffer_size()
+            and not ending.unsent(self._transport)
         )
 
     def pulse(self) -> tuple[str, float, object, object]:
         limits = self._service.limits
-        if self._lingering:
+        waiting = ending.unsent(self._transport)
+        if self._lingering and not (self._secured and waiting):
             return ("linger", LINGER_SECONDS, None, None)
-        waiting = self._transport.get_write_buffer_size()
         if waiting:
             return ("write", limits.write_timeout, waiting, (self._writer.sent, self.served))
+        if self._transport.is_closing():  # TLS waits for the closing alert of the other side
+            return ("linger", LINGER_SECONDS, None, None)
         if self._decoder is not None and self._reading:
             return ("body", limits.body_timeout, self._content, self.served)
         if self._task is not None:
@@ -117,7 +123,7 @@ class Connection(Answering):
             self._refuse(RequestError(408, "the request head took too long"))
         elif phase == "body":
             self._content_failed(RequestError(408, "the request content took too long"))
-        elif phase in ("write", "gone"):
+        elif phase in ("write", "gone") or self._transport.is_closing():
             self.abort()
         else:
             self.close()

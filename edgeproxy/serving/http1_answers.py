@@ -1,6 +1,7 @@
 """Response to bytes on one connection of HTTP/1.1 or HTTP/1.0: the answering half of http1.
 
-A connection ends with a FIN only after a whole answer; where content is owed it ends with a reset."""
+A connection ends with a FIN (over TLS, with a closing alert) only after a whole answer; where content is
+owed it ends with a reset."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import time
 from typing import Any
 
 from edgeproxy.errors import BodyAborted, RequestError
-from edgeproxy.message import Body, BytesBody, Headers, Request, Response
+from edgeproxy.message import Body, BytesBody, Certified, Headers, Request, Response
+from edgeproxy.serving import ending
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import Decoder
 from edgeproxy.serving.exchange import Progress, account, account_refusal, ask, make_request
@@ -32,11 +34,13 @@ DROP_BYTES = 64 << 10  # unwanted request content read to keep a connection
 
 class Answering(asyncio.Protocol):
     """The answering half of a client connection, with the state of both halves. `peer` is the other
-    end's address, "" for a unix socket; `proxied` tells that a PROXY header comes first."""
+    end's address, "" for a unix socket; `proxied` tells that a PROXY header comes first, `client` what one
+    told that is gone already. `certified` is the client's verified certificate."""
 
     __slots__ = (
         "_awaited",
         "_body",
+        "_certified",
         "_client",
         "_content",
         "_decoder",
@@ -55,6 +59,7 @@ class Answering(asyncio.Protocol):
         "_quick",
         "_reader",
         "_reading",
+        "_secured",
         "_service",
         "_task",
         "_transport",
@@ -65,12 +70,23 @@ class Answering(asyncio.Protocol):
         "served_max",
     )
 
-    def __init__(self, service: Service, peer: str, proxied: bool) -> None:
+    def __init__(
+        self,
+        service: Service,
+        peer: str,
+        proxied: bool,
+        *,
+        client: str = "",
+        certified: Certified | None = None,
+    ) -> None:
         self._service = service
-        self._peer = self._client = peer
+        self._peer, self._client = peer, client or peer
         self._proxied = proxied
+        self._certified = certified
+        self._secured = False
         self._memo = service.memo
-        self._memorable = not proxied and peer not in service.trusted
+        # Only what does not depend on who asks is answered from the memo.
+        self._memorable = not (proxied or client or certified) and peer not in service.trusted
         self._transport: Any = None
         self._writer: BodyWriter = None  # type: ignore[assignment]  # until connection_made
         self._reader = HeadReader(service.limits)
@@ -99,11 +115,14 @@ class Answering(asyncio.Protocol):
         raise NotImplementedError
 
     def close(self) -> None:
-        self._transport.close()
+        ending.close(self._transport)
 
     def abort(self) -> None:
         self._writer.reset_on_close(True)
-        self._transport.abort()
+        if self._task is not None and ending.sends_files(self._transport):
+            # A TLS transport cannot be broken off while somebody waits for it to send a file.
+            self._task.cancel()
+        ending.break_off(self._transport)
 
     def _send_recalled(self, entry: Remembered, now: float) -> None:
         answer = entry.answer
@@ -128,7 +147,7 @@ class Answering(asyncio.Protocol):
 
         # RFC 9110 section 15.2: never to a client of HTTP/1.0.
         tell = interim if head.version == "1.1" else None
-        request = make_request(self._service, head, self._peer, self._client, body, tell)
+        request = make_request(self._service, head, self._peer, self._client, body, tell, self._certified)
         self._quick = False
         self._task = self._service.tasks.start(self._exchange(request, head), "exchange")
 
@@ -274,8 +293,10 @@ class Answering(asyncio.Protocol):
         self._decoder = None
         self._dropped = 0
         self._reader.rest()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
         if not self._reading:
             self._reading = True
             self._transport.resume_reading()
+        if self._secured:
+            ending.close_when_answered(self._transport)
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()

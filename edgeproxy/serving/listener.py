@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgeproxy.address import Address, parse_address
 from edgeproxy.config import Limits, Listen
@@ -19,19 +19,28 @@ from edgeproxy.serving.acceptor import Acceptor
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
+from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.request_memo import RequestMemo
 from edgeproxy.serving.service import OpenConnection, Service
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
 
 _ABORT_SECONDS = 2.0  # for aborted connections to leave
+_ENTER_SECONDS = 2.0  # for TLS handshakes under way when the node is told to end
+
+
+class Bound(NamedTuple):
+    """Addresses that accept, in the order of the configuration, with the ports the kernel chose."""
+
+    http: list[str]
+    https: list[str]
 
 
 class Listeners:
     """Serves `handler` at every address of `listen`.
 
     `report` takes one line for the node's own log. The clock gives wall-clock seconds, `sequence`
-    the current number that a Reuse must have to be used."""
+    the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`."""
 
     def __init__(
         self,
@@ -45,6 +54,7 @@ class Listeners:
         metrics: Metrics,
         access_log: AccessLog,
         report: Callable[[str], None],
+        handshakes: Handshakes | None = None,
     ) -> None:
         self._handler = handler
         self._listen = listen
@@ -55,6 +65,7 @@ class Listeners:
         self._metrics = metrics
         self._log = access_log
         self._report = report
+        self._handshakes = handshakes
         self._proxied = Networks(listen.proxy_protocol, "listen.proxy_protocol")
         self._trusted = Networks(listen.trusted_clients, "listen.trusted_clients")
         exempt = Networks([*listen.proxy_protocol, *listen.trusted_clients])
@@ -72,17 +83,14 @@ class Listeners:
         """Open client connections."""
         return len(self._door.connections)
 
-    async def start(self) -> list[str]:
-        """Bind every address and accept. Returns what was bound, in the order of the configuration,
-        with the ports the kernel chose. Raises StartError naming the address that cannot be had."""
-        bound: list[str] = []
+    async def start(self) -> Bound:
+        """Bind every address and accept. Raises StartError naming the address that cannot be had."""
+        bound = Bound([], [])
         try:
             for text in self._listen.http:
-                sockets, name = await self._bind(text)
-                service = self._service(name)
-                for listening in sockets:
-                    self._acceptors.append(Acceptor(listening, service, self._door, self._proxied))
-                bound.append(name)
+                bound.http.append(await self._open(text, None))
+            for text in self._listen.https:
+                bound.https.append(await self._open(text, self._handshakes))
         except StartError:
             for acceptor in self._acceptors:
                 acceptor.stop()
@@ -92,7 +100,14 @@ class Listeners:
         self._sweep.start()
         return bound
 
-    def _service(self, name: str) -> Service:
+    async def _open(self, text: str, handshakes: Handshakes | None) -> str:
+        sockets, name = await self._bind(text)
+        service = self._service(name, "http" if handshakes is None else "https")
+        for listening in sockets:
+            self._acceptors.append(Acceptor(listening, service, self._door, self._proxied, handshakes))
+        return name
+
+    def _service(self, name: str, scheme: str) -> Service:
         service = Service(
             self._handler,
             name,
@@ -107,6 +122,7 @@ class Listeners:
             opened=self._door.opened,
             lost=self._lost,
             turned=self._door.turned,
+            scheme=scheme,
         )
         self._services.append(service)
         return service
@@ -180,6 +196,9 @@ class Listeners:
             service.draining = True
         for _ in range(3):  # connections just accepted are opened in the next turns of the loop
             await asyncio.sleep(0)
+        if self._handshakes is not None:
+            # Clients within their handshake have come in time.
+            await self._handshakes.settle(min(_ENTER_SECONDS, self._limits.drain_timeout))
         for connection in tuple(self._door.connections):
             connection.drain()
         if not await self._emptied(self._limits.drain_timeout):

@@ -26,6 +26,18 @@ def holds(descriptor: int, offset: int, size: int) -> bool:
     return True
 
 
+def read(descriptor: int, offset: int, buffer: memoryview) -> int | None:
+    """Read into `buffer` what the page cache holds, without waiting; None where it would have to. Fewer
+    bytes than asked for are the beginning of what is there; 0 is the end of the file."""
+    flag = getattr(os, "RWF_NOWAIT", 0)
+    if not flag:
+        return None
+    try:
+        return os.preadv(descriptor, [buffer], offset, flag)
+    except OSError:
+        return None
+
+
 def load(descriptor: int, offset: int, size: int) -> None:
     """Read the range once, so that it is in the page cache. Blocks: call it in a thread."""
     buffer = [bytearray(_LOAD_BYTES)]

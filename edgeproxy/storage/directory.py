@@ -8,6 +8,7 @@
     tmp/<id>             bodies being written
     partial/<id>         bodies that are there in part
     bodies/aa/bb/<id>    bodies
+    tls/                 the certificate of a node that signs its own, with its key
     quarantine/<id>      wrong bytes set aside, with what is known about them in <id>.json
     owners/<site>        which index a project belongs to (ledger.py); made when it is first needed
 
@@ -45,11 +46,16 @@ def default_directory() -> str:
     return os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "edgeproxy")
 
 
+def directory_path(configured: str) -> Path:
+    """The cache directory; `configured` is "" for that of the user."""
+    return Path(configured or default_directory()).absolute()
+
+
 class Directory:
     """A locked directory. Everything blocks. Raises StartError from `__init__` only."""
 
     def __init__(self, path: str) -> None:
-        self.path = Path(path or default_directory()).absolute()
+        self.path = directory_path(path)
         self._fds: list[int] = []
         try:
             self._open()

@@ -1,11 +1,12 @@
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeproxy.cli.environment import node_url, rendered, variables
-from edgeproxy.config import Config, Site, default_sites
+from edgeproxy.config import Cache, Config, Listen, Site, Tls, default_sites
 
 FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
 
@@ -22,7 +23,24 @@ FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
     ],
 )
 def test_the_first_usable_address_is_the_nodes_url(addresses: list[str], url: str | None) -> None:
-    assert node_url(addresses) == url
+    assert node_url(Listen(http=addresses)) == url
+
+
+def test_tls_is_used_where_there_is_nothing_else() -> None:
+    both = Listen(http=["127.0.0.1:8080"], https=["127.0.0.1:8443"])
+    assert node_url(both) == "http://127.0.0.1:8080"
+    assert node_url(Listen(http=[], https=["0.0.0.0:8443"])) == "https://127.0.0.1:8443"
+    assert node_url(Listen(http=["127.0.0.1:0"], https=["[::1]:8443"])) == "https://[::1]:8443"
+
+
+def test_pip_is_told_to_trust_a_certificate_of_the_nodes_own(tmp_path: Path) -> None:
+    config = Config(
+        site=[default_sites()[0]], tls=Tls(self_signed=True), cache=Cache(directory=str(tmp_path))
+    )
+    trusted = str(tmp_path / "tls" / "self-signed.pem")
+    assert variables(config, "https://127.0.0.1:8443")["PIP_CERT"] == trusted
+    assert "PIP_CERT" not in variables(config, "http://127.0.0.1:8080")
+    assert "PIP_CERT" not in variables(Config(site=[default_sites()[0]]), "https://127.0.0.1:8443")
 
 
 def test_only_kinds_that_are_configured_get_variables() -> None:

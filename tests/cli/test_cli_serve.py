@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edgeproxy.cli.serve import hints
-from edgeproxy.config import Config, Listen, Site, default_sites
+from edgeproxy.config import Config, Listen, Site, Tls, default_sites
 from edgeproxy.errors import StartError
 
 
@@ -59,4 +59,9 @@ def test_the_hints_say_how_to_point_clients_at_the_node() -> None:
     assert "pip install --index-url http://127.0.0.1:8080/pypi/simple/ ..." in told
     assert "uv pip install --default-index http://127.0.0.1:8080/pypi/simple/" in told
     assert "files: http://127.0.0.1:8080/f/" in told
+    secured = Config(
+        site=[default_sites()[0]], listen=Listen(http=[], https=["127.0.0.1:8443"]), tls=Tls(self_signed=True)
+    )
+    assert "--index-url https://127.0.0.1:8443/pypi/simple/ --cert /" in hints(secured)
+    assert "SSL_CERT_FILE=/" in hints(secured)
     assert "env --url" in hints(Config(listen=Listen(http=["127.0.0.1:0"])))

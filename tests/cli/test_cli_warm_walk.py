@@ -30,7 +30,7 @@ class Notes:
 
 async def listed(node: Any, text: str = "hf:org/name", token: str = "") -> Any:
     target: Any = parse_target(text)
-    async with walking(2, 0.0) as walk:
+    async with walking(2, delay_seconds=0.0) as walk:
         return await walk.files(target, Place(f"{node.url}/hf"), token)
 
 
@@ -38,7 +38,7 @@ async def fetched(node: Any, *, jobs: int = 1, notes: Notes | None = None, **siz
     """Fetch files by name ("_" for ".") with the size the listing said."""
     names = {name.replace("_", "."): size for name, size in sizes.items()}
     files = [Wanted(n, f"{node.url}/hf/org/name/resolve/{COMMIT}/{n}", size) for n, size in names.items()]
-    async with walking(jobs, 0.0) as walk:
+    async with walking(jobs, delay_seconds=0.0) as walk:
         return await walk.fetch(files, jobs, notes or Notes())
 
 
@@ -155,6 +155,6 @@ async def test_a_file_of_another_size_than_listed_is_a_failure(hub_node: Any) ->
 
 
 async def test_nobody_there_is_told_with_the_address(hub_node: Any) -> None:
-    async with walking(1, 0.0) as walk:
+    async with walking(1, delay_seconds=0.0) as walk:
         (result,) = await walk.fetch([Wanted("a", "http://127.0.0.1:1/a")], 1, Notes())
     assert result.error.startswith("no node answers at http://127.0.0.1:1: ")

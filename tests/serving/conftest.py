@@ -52,7 +52,8 @@ async def serve() -> AsyncIterator[Serve]:
             access_log=access_log,
             report=reports.append,
         )
-        served = Served(listeners, await listeners.start(), metrics, tasks, reports, log=access_log)
+        bound = await listeners.start()
+        served = Served(listeners, bound.http, metrics, tasks, reports, log=access_log)
         started.append(served)
         return served
 

@@ -1,0 +1,218 @@
+"""From an accepted socket to a connection over TLS.
+
+First comes a PROXY header where one is due, then the ClientHello, which chooses the certificate and is
+refused here where no handshake could succeed, then the handshake itself. Their number and their time are
+bounded: one too many ends that which has taken longest, so clients that do nothing cannot keep out those
+that go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import aiofastnet
+
+from edgeproxy.config import Limits
+from edgeproxy.errors import RequestError
+from edgeproxy.message import Certified
+from edgeproxy.metrics import Metrics
+from edgeproxy.serving.client_hello import ClientHello, NotTls
+from edgeproxy.serving.exchange import account_refusal
+from edgeproxy.serving.first_bytes import look_at_hello, look_now, take_proxy_header
+from edgeproxy.serving.negotiation import Negotiation
+from edgeproxy.serving.proxy_protocol import ProxyHeaderError
+from edgeproxy.serving.service import Service
+from edgeproxy.serving.tls import Contexts
+
+# Requests are small; answers leave in pieces of this size. Both are held by every open connection.
+INCOMING_BYTES = 32 << 10
+OUTGOING_BYTES = 64 << 10
+_CLOSING_SECONDS = 120.0  # to send what is left; the sweep ends those that make no progress earlier
+
+_PLAIN = re.compile(rb"[A-Z]{3,16} ")  # a request line that comes without TLS
+_PLAIN_BYTES = 64 << 10
+_FAILED = "SSL handshake failed"
+
+# Alerts (RFC 8446 section 6.2) that tell a client why there will be no handshake, as plain records.
+_ALERT_VERSION, _ALERT_PROTOCOL = 70, 120
+
+_REASONS = (
+    (re.compile("NO_CERTIFICATE|DID_NOT_RETURN_A_CERT|CERTIFICATE_VERIFY_FAILED|EE_KEY"), "certificate"),
+    (re.compile("ALERT"), "alert"),
+    (re.compile("VERSION|UNSUPPORTED_PROTOCOL|NO_PROTOCOLS"), "version"),
+    (re.compile("CIPHER|GROUP|CURVE|SIGNATURE_ALG"), "cipher"),
+)
+
+
+class HandshakeFailed(Exception):
+    """`reason` is one of a closed set: a label of a metric."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Handshakes:
+    """Runs handshakes with the contexts in force when they begin. `describe` reads a client's certificate."""
+
+    def __init__(
+        self,
+        contexts: Callable[[], Contexts],
+        describe: Callable[[bytes], Certified],
+        limits: Limits,
+        metrics: Metrics,
+    ) -> None:
+        self._contexts = contexts
+        self._describe = describe
+        self._limits = limits
+        self._metrics = metrics
+        self._running: dict[socket.socket, None] = {}
+        self._crowded: set[socket.socket] = set()
+        self._none: asyncio.Event | None = None
+        metrics.gauge("tls_handshakes_running", lambda: len(self._running))
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    async def run(self, connected: socket.socket, service: Service, peer: str, proxied: bool) -> bool:
+        """Bring a connection of `service` about; False if there is none, and the socket is closed."""
+        if len(self._running) >= max(1, self._limits.handshakes):
+            self._end(next(iter(self._running)))
+        self._running[connected] = None
+        try:
+            await self._shake(connected, service, peer, proxied)
+        except HandshakeFailed as failure:
+            reason = "crowded" if connected in self._crowded else failure.reason
+            self._metrics.count("tls_handshake_failures_total", reason)
+            connected.close()
+            return False
+        except asyncio.CancelledError:
+            connected.close()
+            raise
+        finally:
+            self._running.pop(connected, None)
+            if not self._running and self._none is not None:
+                self._none.set()
+            self._crowded.discard(connected)
+        return True
+
+    def _end(self, connected: socket.socket) -> None:
+        """Let a handshake see the end of its connection; it closes the socket by itself."""
+        del self._running[connected]
+        self._crowded.add(connected)
+        with contextlib.suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until none is under way, and end those that still are after `seconds`."""
+        self._none = asyncio.Event()
+        if self._running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._none.wait()
+        for connected in tuple(self._running):
+            self._end(connected)
+
+    async def _shake(self, connected: socket.socket, service: Service, peer: str, proxied: bool) -> None:
+        connected.setblocking(False)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (self._limits.handshake_timeout or 1e9)
+        client, contexts = "", self._contexts()
+        try:
+            async with asyncio.timeout_at(end):
+                if proxied:
+                    client = await take_proxy_header(connected)
+                hello = await look_at_hello(connected)
+        except TimeoutError:
+            raise HandshakeFailed("timeout") from None
+        except ProxyHeaderError:
+            raise HandshakeFailed("proxy") from None
+        except NotTls:
+            raise HandshakeFailed(_answer_plainly(connected, service, client or peer)) from None
+        except OSError:
+            raise HandshakeFailed("left") from None
+        _refuse(connected, hello, contexts)
+        await self._secure(
+            connected,
+            contexts.choose(hello.server_name),
+            lambda: Negotiation(service, peer, client, self._describe),
+            max(0.001, end - loop.time()),
+        )
+
+    async def _secure(
+        self,
+        connected: socket.socket,
+        context: ssl.SSLContext,
+        make: Callable[[], Negotiation],
+        seconds: float,
+    ) -> None:
+        try:
+            await aiofastnet.connect_accepted_socket(
+                asyncio.get_running_loop(),
+                make,
+                connected,
+                ssl=context,
+                ssl_handshake_timeout=seconds,
+                ssl_shutdown_timeout=_CLOSING_SECONDS,
+                ssl_incoming_bio_size=INCOMING_BYTES,
+                ssl_outgoing_bio_size=OUTGOING_BYTES,
+            )
+        except ssl.SSLError as error:
+            raise HandshakeFailed(reason_of(error)) from None
+        except ConnectionAbortedError:
+            raise HandshakeFailed("timeout") from None
+        except OSError:
+            raise HandshakeFailed("left") from None
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """Why a handshake failed, in a word of a closed set."""
+    text = str(getattr(error, "reason", None) or "")
+    return next((reason for pattern, reason in _REASONS if pattern.search(text)), "malformed")
+
+
+def _refuse(connected: socket.socket, hello: ClientHello, contexts: Contexts) -> None:
+    """Raise HandshakeFailed for what cannot succeed, having said why."""
+    if hello.version < contexts.minimum:
+        _alert(connected, _ALERT_VERSION)
+        raise HandshakeFailed("version")
+    # RFC 7301 section 3.2; a client that took our bytes for another protocol's could be made to act on them.
+    if hello.protocols is not None and not set(hello.protocols) & set(contexts.protocols):
+        _alert(connected, _ALERT_PROTOCOL)
+        raise HandshakeFailed("protocol")
+
+
+def _alert(connected: socket.socket, description: int) -> None:
+    with contextlib.suppress(OSError):
+        connected.recv(_PLAIN_BYTES)  # what is left unread would turn the close into a reset
+        connected.send(bytes((21, 3, 3, 0, 2, 2, description)))
+
+
+def _answer_plainly(connected: socket.socket, service: Service, client: str) -> str:
+    """The answer to bytes that are no TLS: a line for those that are HTTP, nothing for others."""
+    if not _PLAIN.match(look_now(connected, 32)):
+        return "malformed"
+    error = RequestError(400, "this port speaks HTTPS")
+    account_refusal(service, client, error)
+    text = f"{error}\n"
+    answer = (
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}"
+    )
+    with contextlib.suppress(OSError):
+        connected.recv(_PLAIN_BYTES)
+        connected.send(answer.encode("ascii"))
+        connected.shutdown(socket.SHUT_WR)
+    return "plain"
+
+
+def quiet_handshakes(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An exception handler for the loop. The TLS transport tells it of clients that leave within their
+    handshake; these are counted here and are nobody's fault."""
+    if context.get("message") != _FAILED:
+        loop.default_exception_handler(context)
