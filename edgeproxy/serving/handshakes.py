@@ -108,15 +108,18 @@ class Handshakes:
         with contextlib.suppress(OSError):
             connected.shutdown(socket.SHUT_RDWR)
 
-    async def settle(self, seconds: float) -> None:
-        """Wait until none is under way, and end those that still are after `seconds`."""
+    async def settle(self, seconds: float) -> bool:
+        """Wait until none is under way, and end those that still are after `seconds`. Tells whether there
+        were any."""
+        any_running = bool(self._running)
         self._none = asyncio.Event()
-        if self._running:
+        if any_running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await self._none.wait()
         for connected in tuple(self._running):
             self._end(connected)
+        return any_running
 
     async def _shake(self, connected: socket.socket, service: Service, peer: str, proxied: bool) -> None:
         connected.setblocking(False)

@@ -26,7 +26,7 @@ from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
 
 _ABORT_SECONDS = 2.0  # for aborted connections to leave
-_ENTER_SECONDS = 2.0  # for TLS handshakes under way when the node is told to end
+_ENTER_SECONDS = 1.0  # for TLS handshakes under way, and then for the requests of their clients
 
 
 class Bound(NamedTuple):
@@ -196,16 +196,20 @@ class Listeners:
             service.draining = True
         for _ in range(3):  # connections just accepted are opened in the next turns of the loop
             await asyncio.sleep(0)
-        if self._handshakes is not None:
-            # Clients within their handshake have come in time.
-            await self._handshakes.settle(min(_ENTER_SECONDS, self._limits.drain_timeout))
-        for connection in tuple(self._door.connections):
-            connection.drain()
-        if not await self._emptied(self._limits.drain_timeout):
+        end = asyncio.get_running_loop().time() + self._limits.drain_timeout
+        self._drain_all()
+        if self._handshakes is not None and await self._handshakes.settle(_ENTER_SECONDS):
+            await self._emptied(min(_ENTER_SECONDS, self._limits.drain_timeout))  # for their requests
+            self._drain_all()
+        if not await self._emptied(max(0.0, end - asyncio.get_running_loop().time())):
             for connection in tuple(self._door.connections):
                 connection.abort()
             await self._emptied(_ABORT_SECONDS)
         self._sweep.stop()
+
+    def _drain_all(self) -> None:
+        for connection in tuple(self._door.connections):
+            connection.drain()
 
     async def _emptied(self, seconds: float) -> bool:
         self._empty = asyncio.Event()

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from edgeproxy.config import Admin, Config, Listen, Node, Section, Site, default_sites
+from edgeproxy.config import Admin, Config, Listen, Node, Section, Site, Sni, Tls, default_sites
 from edgeproxy.configuration.checks import check
 from edgeproxy.errors import ConfigurationError
 
@@ -29,6 +29,10 @@ GOOD = [
     config(generic(mount="/"), default_sites()[0]),
     config(Listen(http=["127.0.0.1:0", "127.0.0.1:0"])),
     config(generic(rewrite=[["/a", "/b"]])),
+    config(Listen(https=["127.0.0.1:8443"]), Tls(self_signed=True)),
+    config(Listen(http=[], https=["127.0.0.1:0", "127.0.0.1:0"]), Tls(certificate="c")),
+    config(Tls(certificate="c", key="k", client_ca="a", client_certificates="required")),
+    config(Tls(certificate="c", sni=[Sni(certificate="d", names=["a.example", "*.b.example", "localhost"])])),
 ]
 
 
@@ -41,6 +45,16 @@ BAD = [
     ("listen.http", config(Listen(http=[]))),
     ("listen.http", config(Listen(http=["127.0.0.1:1", "127.0.0.1:1"]))),
     ("listen.http", config(Listen(http=[""]))),
+    ("listen.https", config(Listen(https=["127.0.0.1:8080"]), Tls(self_signed=True))),
+    ("listen.https", config(Listen(https=[""]), Tls(self_signed=True))),
+    ("tls.certificate", config(Listen(https=["127.0.0.1:8443"]))),
+    ("tls.certificate", config(Tls(key="k"))),
+    ("tls.self_signed", config(Tls(certificate="c", self_signed=True))),
+    ("tls.client_ca", config(Tls(certificate="c", client_certificates="optional"))),
+    ("tls.client_certificates", config(Tls(certificate="c", client_ca="a"))),
+    ("tls.sni.1.certificate", config(Tls(certificate="c", sni=[Sni(certificate="")]))),
+    ("tls.sni.1.names", config(Tls(certificate="c", sni=[Sni(certificate="d", names=["A.example"])]))),
+    ("tls.sni.1.names", config(Tls(certificate="c", sni=[Sni(certificate="d", names=["a.*.example"])]))),
     ("admin.token", config(Admin(listen="0.0.0.0:8081"))),
     ("admin.token", config(Admin(listen="[::]:8081"))),
     ("admin.token", config(Admin(listen="edge.example:8081"))),

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from edgeproxy.config import Admin, Cache, Fill, Listen, Node, Site
+from edgeproxy.config import Admin, Cache, Fill, Listen, Node, Site, Sni, Tls
 from edgeproxy.configuration.values import from_text, from_toml, options
 from edgeproxy.errors import ConfigurationError
 
@@ -28,6 +28,15 @@ HERE = Path("/etc/edge")
         (Site, "rewrite", [["/a", "/b"]], [["/a", "/b"]]),
         (Site, "options", {"a": 1}, {"a": 1}),
         (Fill, "finish_share", 0.5, 0.5),
+        (
+            Tls,
+            "sni",
+            [{"certificate": "a.pem"}, {"certificate": "/b", "key": "b.key", "names": ["b.example"]}],
+            [
+                Sni(certificate="/etc/edge/a.pem"),
+                Sni(certificate="/b", key="/etc/edge/b.key", names=["b.example"]),
+            ],
+        ),
     ],
 )
 def test_a_value_of_the_file_becomes_the_options_type(
@@ -56,6 +65,7 @@ def test_a_value_of_the_file_becomes_the_options_type(
         (Site, "rewrite", '[["/a", "/b"]]', [["/a", "/b"]]),
         (Site, "options", "{a = 1}", {"a": 1}),
         (Fill, "finish_share", "0.5", 0.5),
+        (Tls, "sni", '[{certificate = "a"}]', [Sni(certificate="/etc/edge/a")]),
         (Admin, "token", "a=b,c", "a=b,c"),
         (Admin, "token", "1234", "1234"),
     ],
@@ -119,3 +129,25 @@ def test_the_schema_tells_type_unit_and_choices_of_an_option() -> None:
     assert options(Listen)["http"].type == "list"
     assert options(Listen)["http"].unit == "address"
     assert options(Site)["name"].required
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "said"),
+    [
+        ("a.pem", "tls.sni", "list of tables"),
+        (["a.pem"], "tls.sni", "list of tables"),
+        (
+            [{"certificate": "a"}, {"certificat": "b"}],
+            "tls.sni.2.certificat",
+            "did you mean tls.sni.certificate",
+        ),
+        ([{"certificate": "a", "x": 1}], "tls.sni.1.x", "unknown key"),
+        ([{"key": "a"}], "tls.sni.1.certificate", "is needed"),
+        ([{"certificate": 7}], "tls.sni.1.certificate", "expected"),
+        ([{"certificate": "a", "names": "b"}], "tls.sni.1.names", "expected"),
+    ],
+)
+def test_a_fault_in_a_list_of_tables_is_named_with_its_place(written: Any, path: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        from_toml(options(Tls)["sni"], "tls.sni", written, HERE)
+    assert caught.value.path == path

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
-from serving_stand import Serve, Served, echo
+from serving_stand import Serve, Served, echo, force_engine
+from stands.authority import Authority
 
-from edgeproxy.config import Limits, Listen, Log
+from edgeproxy.config import Limits, Listen, Log, Tls
 from edgeproxy.message import Handler
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
+from edgeproxy.serving.certificates import describe
+from edgeproxy.serving.handshakes import Handshakes, quiet_handshakes
 from edgeproxy.serving.listener import Listeners
+from edgeproxy.serving.negotiation import PROTOCOLS
+from edgeproxy.serving.tls import Sources
+from edgeproxy.serving.tls_watch import TlsWatch
 from edgeproxy.tasks import Tasks
 
 
@@ -24,7 +31,7 @@ def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.Abstrac
 
 
 @pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
+async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
     started: list[Served] = []
 
     async def start(
@@ -34,6 +41,8 @@ async def serve() -> AsyncIterator[Serve]:
         clock: Callable[[], float] = time.time,
         sequence: Callable[[], int] = lambda: 0,
         log: Log | None = None,
+        tls: Tls | None = None,
+        engine: str = "",
         **listen: Any,
     ) -> Served:
         reports: list[str] = []
@@ -41,6 +50,20 @@ async def serve() -> AsyncIterator[Serve]:
         tasks = Tasks(lambda name, error: reports.append(f"{name}: {error!r}"))
         access_log = AccessLog(log or Log(access="off"), metrics)
         access_log.start()
+        watch, handshakes = None, None
+        if tls is not None:
+            watch = TlsWatch(
+                Sources(tls, tmp_path),
+                tuple(PROTOCOLS),
+                clock=clock,
+                metrics=metrics,
+                report=reports.append,
+            )
+            await watch.start()
+            force_engine(watch.contexts, engine)
+            held = watch
+            handshakes = Handshakes(lambda: held.contexts, describe, limits or Limits(), metrics)
+            asyncio.get_running_loop().set_exception_handler(quiet_handshakes)
         listeners = Listeners(
             handler,
             Listen(**{"http": ["127.0.0.1:0"], **listen}),
@@ -51,9 +74,12 @@ async def serve() -> AsyncIterator[Serve]:
             metrics=metrics,
             access_log=access_log,
             report=reports.append,
+            handshakes=handshakes,
         )
         bound = await listeners.start()
-        served = Served(listeners, bound.http, metrics, tasks, reports, log=access_log)
+        served = Served(
+            listeners, bound.http, metrics, tasks, reports, log=access_log, secured=bound.https, watch=watch
+        )
         started.append(served)
         return served
 
@@ -65,3 +91,15 @@ async def serve() -> AsyncIterator[Serve]:
         await served.tasks.aclose()
         assert served.log is not None
         served.log.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+@pytest.fixture
+def tls(authority: Authority) -> Tls:
+    """A certificate for localhost."""
+    issued = authority.issue("node")
+    return Tls(certificate=str(issued.certificate), key=str(issued.key))

@@ -17,6 +17,8 @@ from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.serving.log_line import LogEntry
 from edgeproxy.serving.service import Service
+from edgeproxy.serving.tls import Contexts
+from edgeproxy.serving.tls_watch import TlsWatch
 from edgeproxy.tasks import Tasks
 
 
@@ -41,6 +43,17 @@ class Served:
     reports: list[str]
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     log: AccessLog | None = None
+    secured: list[str] = field(default_factory=list)
+    watch: TlsWatch | None = None
+
+    @property
+    def secure_address(self) -> tuple[str, int]:
+        host, _, port = self.secured[0].rpartition(":")
+        return host, int(port)
+
+    def failures(self, reason: str) -> int:
+        """TLS handshakes that failed for `reason`."""
+        return self.metrics.value("tls_handshake_failures_total", reason)
 
     async def connect(self, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host, _, port = self.bound[0].rpartition(":")
@@ -62,6 +75,16 @@ class Served:
             if gap:
                 await asyncio.sleep(gap)
         return await asyncio.wait_for(reader.read(), 10)
+
+
+def force_engine(contexts: Contexts, engine: str) -> None:
+    """Have the TLS transport do what it does elsewhere: "fallback" where Python brings its own OpenSSL,
+    "socket" where the kernel encrypts."""
+    for context in {contexts.default, *contexts.by_name.values()}:
+        if engine == "fallback":
+            setattr(context, "_aiofastnet_force_fallback_ssl", True)  # noqa: B010 - no attribute it knows
+        elif engine == "socket":
+            setattr(context, "_aiofastnet_force_socket_bio", True)  # noqa: B010
 
 
 Serve = Callable[..., Awaitable[Served]]

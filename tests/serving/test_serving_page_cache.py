@@ -41,3 +41,22 @@ def test_a_closed_file_is_left_to_who_sends_it(descriptor: int) -> None:
     os.close(descriptor)
     assert page_cache.holds(descriptor, 0, 10)
     page_cache.load(descriptor, 0, 10)
+
+
+def test_reading_gives_what_is_there_and_stops_at_the_end(descriptor: int) -> None:
+    buffer = memoryview(bytearray(1 << 20))
+    count = page_cache.read(descriptor, 100, buffer)
+    if count is None:
+        pytest.skip("this file system cannot tell")
+    assert count
+    assert bytes(buffer[:count]) == os.pread(descriptor, count, 100)
+    assert page_cache.read(descriptor, SIZE, buffer) == 0
+
+
+def test_reading_does_not_wait_for_the_disk(descriptor: int) -> None:
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, SIZE, os.POSIX_FADV_DONTNEED)
+    if page_cache.holds(descriptor, 0, 1 << 20):
+        pytest.skip("this file system keeps its pages, or cannot tell")
+    count = page_cache.read(descriptor, 0, memoryview(bytearray(1 << 20)))
+    assert count is None or 0 < count < 1 << 20

@@ -18,6 +18,8 @@ SECONDS = 100
 def _run(command: Sequence[str], home: Path, **extra: str) -> subprocess.CompletedProcess[str]:
     clean = environment()
     clean.pop("PYTHONPATH")
+    for trusted in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        clean.pop(trusted, None)
     home.mkdir(parents=True, exist_ok=True)
     clean.update(HOME=str(home), XDG_CONFIG_HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **extra)
     return subprocess.run(

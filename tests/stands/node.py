@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any
 from stands.raw_client import Address, RawAnswer, fetch
 
 CHECKOUT = Path(__file__).parents[2]
-READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)", re.MULTILINE)
+READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?$", re.MULTILINE)
 READY_SECONDS = 20.0
 PROGRAM = "from edgeproxy.cli.main import main; main()"  # what the console script does
 Table = Mapping[str, Any]
@@ -26,6 +27,10 @@ Table = Mapping[str, Any]
 def _toml_value(value: Any) -> str:
     if isinstance(value, Path):
         return json.dumps(str(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_toml_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
     return json.dumps(value)  # JSON's strings, numbers, truth values and arrays are TOML's as well
 
 
@@ -88,6 +93,7 @@ class Node:
         self.sections["site"] = list(sites)
         self.process: subprocess.Popen[bytes] | None = None
         self.http: Address = ("", 0)
+        self.https: Address = ("", 0)
         self.admin: Address = ("", 0)
         self._reported = 0
 
@@ -119,7 +125,9 @@ class Node:
                 process.kill()
                 raise NodeFailed(f"not ready after {READY_SECONDS} s:\n{self.stderr[-4000:]}")
             time.sleep(0.01)
-        self.http, self.admin = _address(found[1]), _address(found[2])
+        self.http = _address(found[1]) if found[1] != "-" else ("", 0)
+        self.admin = _address(found[2])
+        self.https = _address(found[3]) if found[3] else ("", 0)
         return time.monotonic() - began
 
     def stop(self, within: float = 40.0) -> None:
@@ -185,6 +193,9 @@ class Node:
         self, target: str, fields: Sequence[tuple[str, str]] = (), method: str = "GET", **options: Any
     ) -> RawAnswer:
         return fetch(self.http, target, fields, method, **options)
+
+    def get_secured(self, target: str, context: ssl.SSLContext, **options: Any) -> RawAnswer:
+        return fetch(self.https, target, context=context, **options)
 
     def ask_admin(self, path: str, method: str = "GET", document: Any = None) -> bytes:
         body = None if document is None else json.dumps(document).encode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import re
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Sequence
@@ -39,15 +40,27 @@ class _Ended(Exception):
 
 
 class RawClient:
-    """One connection. Timeouts in seconds, for each wait."""
+    """One connection, over TLS if there is a `context`. Timeouts in seconds, for each wait. The end of a
+    connection over TLS is "eof" only after a closing alert."""
 
-    def __init__(self, address: Address, timeout: float = 10.0, receive_buffer: int = 0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        timeout: float = 10.0,
+        receive_buffer: int = 0,
+        context: ssl.SSLContext | None = None,
+        server_name: str = "localhost",
+    ) -> None:
         self._socket = socket.socket()
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.settimeout(timeout)
         self._socket.connect(address)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if context is not None:
+            self._socket = context.wrap_socket(
+                self._socket, server_hostname=server_name, suppress_ragged_eofs=False
+            )
         self._buffer = b""
         self.ended = ""
 
@@ -122,14 +135,13 @@ class RawClient:
     def _read_sized(self, answer: RawAnswer, size: int) -> None:
         pieces = [self._take(size)]
         have = len(pieces[0])
-        while have < size:
-            try:
+        try:
+            while have < size:
                 self._more()
-            finally:
-                answer.body = b"".join(pieces)
-            pieces.append(self._take(size - have))
-            have += len(pieces[-1])
-        answer.body = b"".join(pieces)
+                pieces.append(self._take(size - have))
+                have += len(pieces[-1])
+        finally:
+            answer.body = b"".join(pieces)
 
     def _read_chunked(self, answer: RawAnswer) -> None:
         while True:
@@ -207,6 +219,11 @@ class RawClient:
                     return self.ended
 
     @property
+    def secured(self) -> ssl.SSLSocket:
+        assert isinstance(self._socket, ssl.SSLSocket)
+        return self._socket
+
+    @property
     def left(self) -> bytes:
         """What came and was not read."""
         return self._buffer
@@ -230,8 +247,10 @@ def fetch(
     method: str = "GET",
     body: bytes = b"",
     timeout: float = 20.0,
+    context: ssl.SSLContext | None = None,
+    server_name: str = "localhost",
 ) -> RawAnswer:
     """One request on a connection of its own."""
-    with RawClient(address, timeout) as client:
+    with RawClient(address, timeout, context=context, server_name=server_name) as client:
         client.send(request(target, fields, method, body))
         return client.read(method)

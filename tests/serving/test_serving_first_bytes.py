@@ -1,0 +1,99 @@
+"""What comes first on a socket, and what of it is left there."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+from test_serving_client_hello import hello, in_records
+
+from edgeproxy.serving.client_hello import NotTls
+from edgeproxy.serving.first_bytes import look_at_hello, look_now, take_proxy_header
+from edgeproxy.serving.proxy_protocol import ProxyHeaderError
+from edgeproxy.tasks import Tasks
+
+HEADER = b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n"
+HEADER_2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes([192, 0, 2, 7, 192, 0, 2, 1, 1, 1, 1, 1])
+HELLO = hello()
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[tuple[socket.socket, socket.socket]]:
+    """A socket as it is accepted, and its client."""
+    accepted, client = socket.socketpair()
+    accepted.setblocking(False)
+    yield accepted, client
+    accepted.close()
+    client.close()
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[Tasks]:
+    tasks = Tasks(lambda name, error: None)
+    yield tasks
+    await tasks.aclose()
+
+
+Ends = tuple[socket.socket, socket.socket]
+
+
+@pytest.mark.parametrize("header", [HEADER, HEADER_2], ids=["1", "2"])
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+async def test_a_proxy_header_is_taken_to_the_byte(
+    ends: Ends, tasks: Tasks, header: bytes, piece: int
+) -> None:
+    accepted, client = ends
+    taking = tasks.start(take_proxy_header(accepted), "taking")
+    first = header + HELLO[:1]
+    for at in range(0, len(first), piece):
+        client.send(first[at : at + piece])
+        await asyncio.sleep(0)
+    client.send(HELLO[1:])
+    assert await asyncio.wait_for(taking, 5) == "192.0.2.7"
+    assert look_now(accepted, 5000) == HELLO
+
+
+async def test_a_hello_stays_where_it_is(ends: Ends) -> None:
+    accepted, client = ends
+    client.send(HELLO)
+    assert (await look_at_hello(accepted)).server_name == "node.example"
+    assert accepted.recv(5000) == HELLO
+
+
+async def test_a_hello_in_pieces_is_waited_for(ends: Ends, tasks: Tasks) -> None:
+    accepted, client = ends
+    looking = tasks.start(look_at_hello(accepted), "looking")
+    data = in_records(HELLO, 40)
+    for at in range(0, len(data), 100):
+        client.send(data[at : at + 100])
+        await asyncio.sleep(0.002)
+    assert (await asyncio.wait_for(looking, 5)).server_name == "node.example"
+    assert accepted.recv(5000) == data
+
+
+async def test_what_is_neither_is_told(ends: Ends) -> None:
+    accepted, client = ends
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    with pytest.raises(NotTls):
+        await look_at_hello(accepted)
+    with pytest.raises(ProxyHeaderError):
+        await take_proxy_header(accepted)
+    assert look_now(accepted, 3) == b"GET"
+
+
+async def test_who_leaves_is_not_waited_for(ends: Ends) -> None:
+    accepted, client = ends
+    client.close()
+    with pytest.raises(ConnectionError):
+        await look_at_hello(accepted)
+    with pytest.raises(ConnectionError):
+        await take_proxy_header(accepted)
+
+
+async def test_nothing_watches_the_socket_afterwards(ends: Ends, tasks: Tasks) -> None:
+    accepted, _ = ends
+    looking = tasks.start(look_at_hello(accepted), "looking")
+    await asyncio.sleep(0.01)
+    looking.cancel()
+    await asyncio.wait([looking])
+    assert not asyncio.get_running_loop().remove_reader(accepted.fileno())
