@@ -37,4 +37,4 @@ def test_what_does_not_fit_into_columns_is_listed(capsys: pytest.CaptureFixture[
 def test_flat_rows_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     show(sections({"sites": [{"name": "a", "kind": "b"}, {"name": "c", "kind": "d"}]}))
     lines = [line.split() for line in capsys.readouterr().out.split("\n")]
-    assert [["name", "kind"], ["a", "b"], ["c", "d"]] == lines[2:5]
+    assert lines[2:5] == [["name", "kind"], ["a", "b"], ["c", "d"]]
