@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ def check(config_file: Path | None, settings: tuple[str, ...], only_sample: bool
         return
     config = read(config_file, settings)
     _check_certificates(config)
+    _build_sites(config)
     click.echo(f"{config_file or 'defaults'}: ok")
     show(rows(site_rows(config)))
 
@@ -36,6 +38,19 @@ def _check_certificates(config: Config) -> None:
     from edgeproxy.serving.tls import Sources, load  # it loads what most nodes do not need
 
     load(Sources(config.tls, directory_path(config.cache.directory)), (), time.time())
+
+
+def _build_sites(config: Config) -> None:
+    """As a node does, without asking anybody: reads what the sites' options name. Raises
+    ConfigurationError."""
+    from edgeproxy.sites.registry import build_sites  # their libraries are needed by this command only
+    from edgeproxy.sites.site import SiteContext
+    from edgeproxy.upstream.upstream import Reach
+
+    def nothing(keys: Sequence[str]) -> frozenset[str]:
+        return frozenset()
+
+    build_sites(config.site, SiteContext(config.node.name, True, Reach(), time.time, nothing))
 
 
 def site_rows(config: Config) -> list[dict[str, Any]]:

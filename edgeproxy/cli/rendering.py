@@ -16,7 +16,7 @@ def show(content: RenderableType) -> None:
 
 
 def sections(content: Mapping[str, Any]) -> RenderableType:
-    """Every entry under its name: a dictionary as two columns, a list of dictionaries as a table."""
+    """Every entry under its name: a dictionary as two columns, a list of flat dictionaries as a table."""
     plain = {name: value for name, value in content.items() if not _is_nested(value)}
     parts: list[RenderableType] = [pairs(plain)] if plain else []
     for name, value in content.items():
@@ -76,7 +76,13 @@ def _is_nested(value: Any) -> bool:
 def _nested(value: Any) -> RenderableType:
     if isinstance(value, dict):
         return sections(value)
-    return rows(item for item in value if isinstance(item, dict))
+    items = [item for item in value if isinstance(item, dict)]
+    if not any(isinstance(part, list | dict) for item in items for part in item.values()):
+        return rows(items)
+    parts: list[RenderableType] = []
+    for item in items:  # too much for a column
+        parts += [pairs(item), Text("")]
+    return Group(*parts[:-1])
 
 
 def _words(name: str) -> str:

@@ -67,7 +67,10 @@ class Directory:
             raise
 
     def _open(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except FileExistsError:
+            raise StartError(f"cache directory {self.path}: is a file, not a directory") from None
         self._lock()
         self._check_layout()
         for name in ("bodies", "tmp", "partial", "quarantine"):

@@ -2,13 +2,16 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from edgeproxy.configuration.sample import sample
 
 
 def test_check_prints_each_site_and_what_it_maps_to(run: Any, tmp_path: Path) -> None:
     file = tmp_path / "edge.toml"
     file.write_text(
-        '[[site]]\nname = "files"\nmount = "/f"\norigin = "http://me:secret@127.0.0.1:9000/top"\n'
+        '[[site]]\nname = "files"\nmount = "/f"\nkind = "python-index"\n'
+        'index = "http://me:secret@127.0.0.1:9000/top"\n'
     )
     ended = run("check", "--config", str(file))
     assert ended.code == 0
@@ -34,3 +37,22 @@ def test_a_missing_file_is_one_line_and_2(run: Any, tmp_path: Path) -> None:
     ended = run("check", "--config", str(tmp_path / "absent"))
     assert ended.code == 2
     assert "cannot be read" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ('credentials = "static"\ncredentials_file = "/absent/secret"', "site.pypi.credentials_file"),
+        ('index = "https://one.example/"\nupstreams = ["https://one.example/"]', "site.pypi.upstreams"),
+        ('index = "ftp://one.example/"', "site.pypi.index"),
+    ],
+)
+def test_what_a_site_cannot_be_built_of_is_found_as_a_node_would(
+    run: Any, tmp_path: Path, options: str, complaint: str
+) -> None:
+    file = tmp_path / "edge.toml"
+    file.write_text(f'[[site]]\nname = "pypi"\nkind = "python-index"\nmount = "/pypi"\n{options}\n')
+    ended = run("check", "--config", str(file))
+    assert ended.code == 2
+    assert complaint in ended.err
+    assert ended.out == ""

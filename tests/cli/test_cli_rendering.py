@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from edgeproxy.cli.rendering import cell
+from edgeproxy.cli.rendering import cell, sections, show
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,17 @@ from edgeproxy.cli.rendering import cell
 )
 def test_a_value_is_shown_in_the_unit_its_name_tells(name: str, value: Any, text: str) -> None:
     assert cell(name, value) == text
+
+
+def test_what_does_not_fit_into_columns_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    digest = "ab" * 32
+    show(sections({"stored": [{"digest": digest, "tags": ["a", "b"]}, {"digest": "c", "tags": []}]}))
+    lines = [line.rstrip() for line in capsys.readouterr().out.split("\n")]
+    assert f"digest  {digest}" in lines
+    assert lines.count("tags    a, b") == 1
+
+
+def test_flat_rows_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show(sections({"sites": [{"name": "a", "kind": "b"}, {"name": "c", "kind": "d"}]}))
+    lines = [line.split() for line in capsys.readouterr().out.split("\n")]
+    assert lines[2:5] == [["name", "kind"], ["a", "b"], ["c", "d"]]

@@ -33,3 +33,10 @@ def test_a_link_in_place_of_a_small_file_is_not_followed(tmp_path):
     (tmp_path / "c" / "purges.log").symlink_to(tmp_path / "secret")
     assert directory.read("purges.log", 100) == b""
     directory.close()
+
+
+def test_a_file_in_place_of_the_directory_is_called_one(tmp_path):
+    (tmp_path / "c").write_bytes(b"kept")
+    with pytest.raises(StartError, match="is a file, not a directory"):
+        Directory(str(tmp_path / "c"))
+    assert (tmp_path / "c").read_bytes() == b"kept"
