@@ -39,8 +39,9 @@ class Prober:
         """Until a probe is due, or something went wrong with who is not ejected yet."""
         suspected = self._tracker.suspected
         while (left := self._tracker.next_probe() - self._timer()) > 0:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(suspected.wait(), left)
+            with suppress(TimeoutError):  # wait_for may take a cancellation for the event (CPython 3.11)
+                async with asyncio.timeout(left):
+                    await suspected.wait()
             if suspected.is_set():
                 suspected.clear()
                 if self._tracker.state in (State.HEALTHY, State.RETURNING):
