@@ -82,7 +82,12 @@ class Exchange:
             response = await self._fetch(request, site)
             if plan.notice is not None and request.origin == plan.origin:
                 plan.notice(response.status, response.headers)
-            following = _redirect(request, response, plan) if plan.redirects else None
+            try:
+                following = _redirect(request, response, plan) if plan.redirects else None
+            except UpstreamError as error:
+                self._metrics.count("upstream_errors_total", site, error.error.value)
+                await response.aclose()
+                raise
             if following is None:
                 seconds = time.monotonic() - started
                 self._metrics.observe("upstream_head_seconds", seconds, site)

@@ -148,7 +148,11 @@ class Receiving:
             loop = asyncio.get_running_loop()
             data = b"".join(whole)
             examine = self.examiner.examine
-            self.examined = await loop.run_in_executor(self.parts.hashing, examine, self.stored, data)
+            try:
+                self.examined = await loop.run_in_executor(self.parts.hashing, examine, self.stored, data)
+            except UpstreamError:
+                self.parts.metrics.count("unacceptable_total", self.site)
+                raise
         if body.store_failed:
             self.end = FillEnd.GIVEN_UP
         else:

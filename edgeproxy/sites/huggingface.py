@@ -49,7 +49,7 @@ PATHS_BYTES_MAX = 4 << 20
 _READING = ("GET", "HEAD")
 _WRITING = ("POST", "PUT", "PATCH", "DELETE")
 # JSON of the hub that can name Xet hashes.
-_TELLS_XET = ("/api/models", "/api/datasets", "/api/spaces")
+_TELLS_XET = ("/api/models", "/api/datasets", "/api/spaces", "/api/kernels")
 
 
 def build(settings: config.Site, context: SiteContext) -> Site:

@@ -369,3 +369,26 @@ def test_a_limit_with_nothing_known_is_told_and_passes(
     done = user.snapshot("acme/tiny")
     assert done.files in ({}, head.digests), done
     assert eventually(lambda: user.snapshot("acme/tiny").files == head.digests, 20)
+
+
+def test_a_limit_on_files_is_shared_and_nothing_unproven_follows_it(
+    serve_hub: ServeHub, visit: Visit, big_hub: Hub
+) -> None:
+    node = serve_hub(big_hub)
+    repository = big_hub.repositories["model", "acme/large"]
+    paths = [f"/hf/acme/large/resolve/{repository.head.sha}/{path}" for path in ("big.bin", "config.json")]
+    assert [node.get(path, method="HEAD").status for path in paths] == [200, 200]
+    big_hub.faults.limited.update(resolvers=1)
+    big_hub.faults.limited_seconds = 2
+    big_hub.forget()
+    for path in [*paths, *paths]:
+        answer = node.get(path)
+        assert (answer.status, "resolvers" in answer.get("ratelimit")) == (429, True), answer
+    assert len(big_hub.asked("hub")) == 1, "the limit was asked against"
+    big_hub.faults.html.update(("config.json", "big.bin"))
+    assert eventually(lambda: node.get(paths[1]).status != 429, 20)
+    for path in paths:
+        assert node.get(path).status >= 500
+    big_hub.faults.html.clear()
+    digests = {"config.json": repository.head.digests["config.json"]}
+    assert eventually(lambda: visit("2", node).file("acme/large", "config.json").files == digests, 20)

@@ -109,3 +109,12 @@ async def test_every_head_of_the_plans_own_origin_is_told_and_no_others() -> Non
     notice = lambda status, headers: told.append((status, headers.get("RateLimit")))  # noqa: E731
     await ask(upstream, replace(plan("cdn.test"), notice=notice))
     assert told == [(302, "")]
+
+
+async def test_a_redirect_that_is_refused_is_counted_and_its_answer_let_go() -> None:
+    upstream, metrics = ScriptedUpstream(), Metrics()
+    upstream.answers("/a", to("http://10.0.0.1/x"))
+    with pytest.raises(UpstreamError, match="not allowed"):
+        await Exchange(upstream, metrics, Blame(lambda: 0.0)).ask(plan("cdn.test"), "one", "GET", Headers())
+    assert upstream.given[0].closed
+    assert metrics.value("upstream_errors_total", "one", "http_protocol_error") == 1

@@ -89,6 +89,7 @@ async def test_what_is_unacceptable_is_a_failure_of_the_upstream(house: House) -
     assert (await house.get("/a"))[0] == 502
     assert house.store.kept == {}
     assert house.site.learned == ["bad was seen"]
+    assert house.metrics.value("unacceptable_total", "one") >= 1
 
 
 async def test_an_unacceptable_page_never_replaces_a_good_one(house: House) -> None:

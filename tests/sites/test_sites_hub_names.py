@@ -49,6 +49,8 @@ KINDS = get_args(Named)
             "/acme/tiny/resolve/main/sub%20dir/%C3%BCn%C3%AF%20code%20%231%3F.txt",
             File(MODEL, "resolve", "main", "sub dir/ünï code #1?.txt"),
         ),
+        ("/kernels/acme/k/resolve/main/x", File(Repo("kernels", "acme/k"), "resolve", "main", "x")),
+        ("/api/kernels/acme/k", Info(Repo("kernels", "acme/k"))),
         ("/acme/resolve/resolve/main/x", File(Repo("models", "acme/resolve"), "resolve", "main", "x")),
         (f"/api/resolve-cache/models/gpt2/{COMMIT}/x/y", File(GPT2, "resolve", COMMIT, "x/y")),
         ("/api/models/gpt2", Info(GPT2)),
