@@ -10,6 +10,7 @@ from stands.raw_client import RawAnswer, fetch
 
 from edgeproxy.config import Tls
 from edgeproxy.message import BytesBody, Request, Response
+from edgeproxy.serving import http2
 from edgeproxy.serving.http1 import Connection
 from edgeproxy.serving.negotiation import PROTOCOLS
 
@@ -47,6 +48,8 @@ async def test_every_offer_we_know_is_served(
 
 def test_http_1_1_is_what_is_spoken_without_negotiation() -> None:
     assert PROTOCOLS["http/1.1"] is Connection
+    assert next(iter(PROTOCOLS)) == "h2"
+    assert PROTOCOLS["h2"] is http2.Connection
 
 
 @pytest.mark.parametrize("engine", ["", "fallback", "socket"])
