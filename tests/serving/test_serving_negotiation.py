@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from serving_stand import Serve, Served
 from stands.authority import Authority, Issued
-from stands.raw_client import RawAnswer, fetch
+from stands.raw_client import RawAnswer, RawClient, fetch
 
 from edgeproxy.config import Tls
 from edgeproxy.message import BytesBody, Request, Response
@@ -127,3 +127,17 @@ async def test_answers_to_known_clients_are_not_remembered_for_others(
         await ask(served, authority)
         await ask(served, authority, authority.issue("edge-1"))
     assert [connection._memorable for connection in made] == [True, False]
+
+
+async def test_http_2_is_not_taken_from_a_client_that_did_not_negotiate_it(
+    serve: Serve, tls: Tls, authority: Authority
+) -> None:
+    """The connection would no longer know who its client is; RFC 9113 section 3.2 asks for ALPN."""
+    served = await serve(tls=tls, **LISTEN)
+
+    def talk() -> RawAnswer:
+        with RawClient(served.secure_address, context=authority.client()) as client:
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+            return client.read()
+
+    assert (await asyncio.to_thread(talk)).status in (400, 505)
