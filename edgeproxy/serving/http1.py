@@ -197,9 +197,9 @@ class Connection(Answering):
 
     def _is_http1(self) -> bool:
         """Whether the first bytes are HTTP/1. Those of HTTP/2 by prior knowledge are not (RFC 9113
-        section 3.3): the connection goes on as one of HTTP/2."""
+        section 3.3): the connection goes on as one of HTTP/2. Over TLS that is for ALPN to say."""
         data = self._reader.rest()
-        if not data.startswith(PREFACE[: len(data)]):
+        if self._secured or not data.startswith(PREFACE[: len(data)]):
             self._fresh = False
         elif len(data) >= len(PREFACE):
             other = http2.Connection(self._service, self._peer, False)

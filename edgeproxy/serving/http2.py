@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from edgeproxy.serving import ending
 from edgeproxy.serving.http2_control import WARNING, Controlling
 from edgeproxy.serving.http2_frames import (
     CONTINUATION,
@@ -96,7 +97,7 @@ class Connection(Controlling):
         if self._lingering:
             self._dropped += len(data)
             if self._dropped > DROP_BYTES:
-                self._transport.abort()
+                self.abort()
             return
         if self._kept:
             data, self._kept = self._kept + data, b""
@@ -125,11 +126,14 @@ class Connection(Controlling):
 
     def eof_received(self) -> bool:
         self._eof = True
+        # After the closing alert of one side a TLS transport sends nothing more.
+        secured = ending.is_secured(self._transport)
         for stream in tuple(self._streams.values()):
-            if not stream.remote_ended:
+            if secured or not stream.remote_ended:
                 self._end_abruptly(stream)
         # A client that only ended its side still gets its answers, as long as it takes bytes.
-        return not self._lingering and (bool(self._streams) or self._output.full)
+        waiting = bool(self._streams) or self._output.full
+        return waiting and not self._lingering and not secured
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lingering = True
@@ -262,14 +266,14 @@ class Connection(Controlling):
             not self._streams
             and not self._kept
             and not self._lingering
-            and not self._transport.get_write_buffer_size()
+            and not ending.unsent(self._transport)
         )
 
     def pulse(self) -> tuple[str, float, object, object]:
         limits, output = self._service.limits, self._output
-        if self._lingering:
+        waiting = ending.unsent(self._transport)
+        if self._lingering and not (waiting and self._transport.is_closing()):
             return ("linger", LINGER_SECONDS, None, None)
-        waiting = self._transport.get_write_buffer_size()
         if waiting:
             return ("write", limits.write_timeout, waiting, (output.sent, self.served))
         if not self._begun or self._block is not None or self._kept:
@@ -284,7 +288,7 @@ class Connection(Controlling):
 
     def expire(self, phase: str) -> None:
         """End for lack of progress."""
-        if phase in ("write", "gone"):
+        if phase in ("write", "gone") or self._transport.is_closing():
             self.abort()
         elif phase in ("head", "body") and self._begun:
             self._fail(ConnectionFault(Code.ENHANCE_YOUR_CALM, "a frame took too long"))
@@ -329,11 +333,11 @@ class Connection(Controlling):
             self._output.flush()
         self._stop_timer()
         self._warned = self._lingering = True
-        self._transport.close()
+        ending.close(self._transport)
 
     def abort(self) -> None:
         self._lingering = True
-        self._transport.abort()
+        ending.break_off(self._transport)
 
     def _broken(self, error: Exception) -> None:
         self._service.metrics.count("task_errors_total")
@@ -354,7 +358,9 @@ class Connection(Controlling):
             self.abort()
             return
         self._output.flush()
-        if self._transport.can_write_eof():
+        if ending.is_secured(self._transport):
+            ending.close_when_answered(self._transport)
+        elif self._transport.can_write_eof():
             self._transport.write_eof()
 
 

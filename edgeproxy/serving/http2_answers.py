@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from edgeproxy.errors import BodyAborted, RequestError
-from edgeproxy.message import Body, BytesBody, FileSlice, Headers, Request, Response
+from edgeproxy.message import Body, BytesBody, Certified, FileSlice, Headers, Request, Response
 from edgeproxy.serving.body_writer import close_parts
 from edgeproxy.serving.exchange import Progress, account, account_refusal, ask, make_request
 from edgeproxy.serving.head import Head
@@ -45,11 +45,13 @@ _RESET_KEPT = 1024  # streams we reset, remembered because frames for them may s
 
 class Answering(asyncio.Protocol):
     """The answering half of a connection, with the state of all of it. `peer` is the other end's
-    address, "" for a unix socket; `proxied` tells that a PROXY header comes first."""
+    address, "" for a unix socket; `proxied` tells that a PROXY header comes first, `client` what one told
+    that is gone already. `certified` is the client's verified certificate."""
 
     __slots__ = (
         "_begun",
         "_block",
+        "_certified",
         "_client",
         "_dropped",
         "_eof",
@@ -85,13 +87,23 @@ class Answering(asyncio.Protocol):
         "served_max",
     )
 
-    def __init__(self, service: Service, peer: str, proxied: bool) -> None:
+    def __init__(
+        self,
+        service: Service,
+        peer: str,
+        proxied: bool,
+        *,
+        client: str = "",
+        certified: Certified | None = None,
+    ) -> None:
         limits = service.limits
         self._service = service
-        self._peer = self._client = peer
+        self._peer, self._client = peer, client or peer
         self._proxied = proxied
+        self._certified = certified
         self._memo = service.memo_of_frames
-        self._memorable = not proxied and peer not in service.trusted
+        # Only what does not depend on who asks is answered from the memo.
+        self._memorable = not (proxied or client or certified) and peer not in service.trusted
         self._transport: Any = None
         self._output: Output = None  # type: ignore[assignment]  # until connection_made
         self._reader = FieldReader(2 * limits.head + 64 * limits.fields)
@@ -244,6 +256,7 @@ class Answering(asyncio.Protocol):
             self._client,
             stream.body,
             lambda status, headers: self._interim(stream, status, headers),
+            self._certified,
         )
         stream.task = self._service.tasks.start(self._exchange(stream, request), "exchange")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from edgeproxy.message import Certified
-from edgeproxy.serving.http1 import Connection
+from edgeproxy.serving import http1, http2
 from edgeproxy.serving.service import Service
 
 
@@ -22,8 +22,9 @@ class MakeConnection(Protocol):
 
 # In the order of our preference; a line here is all that another protocol needs.
 PROTOCOLS: Mapping[str, MakeConnection] = {
-    "http/1.1": Connection,
-    "http/1.0": Connection,
+    "h2": http2.Connection,
+    "http/1.1": http1.Connection,
+    "http/1.0": http1.Connection,
 }
 _WITHOUT_ALPN = "http/1.1"
 

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from serving_stand import Serve, Served
 from stands.authority import Authority, Issued
-from stands.raw_client import RawAnswer, fetch
+from stands.raw_client import RawAnswer, RawClient, fetch
 
 from edgeproxy.config import Tls
 from edgeproxy.message import BytesBody, Request, Response
+from edgeproxy.serving import http2
 from edgeproxy.serving.http1 import Connection
 from edgeproxy.serving.negotiation import PROTOCOLS
 
@@ -47,6 +48,8 @@ async def test_every_offer_we_know_is_served(
 
 def test_http_1_1_is_what_is_spoken_without_negotiation() -> None:
     assert PROTOCOLS["http/1.1"] is Connection
+    assert next(iter(PROTOCOLS)) == "h2"
+    assert PROTOCOLS["h2"] is http2.Connection
 
 
 @pytest.mark.parametrize("engine", ["", "fallback", "socket"])
@@ -124,3 +127,17 @@ async def test_answers_to_known_clients_are_not_remembered_for_others(
         await ask(served, authority)
         await ask(served, authority, authority.issue("edge-1"))
     assert [connection._memorable for connection in made] == [True, False]
+
+
+async def test_http_2_is_not_taken_from_a_client_that_did_not_negotiate_it(
+    serve: Serve, tls: Tls, authority: Authority
+) -> None:
+    """The connection would no longer know who its client is; RFC 9113 section 3.2 asks for ALPN."""
+    served = await serve(tls=tls, **LISTEN)
+
+    def talk() -> RawAnswer:
+        with RawClient(served.secure_address, context=authority.client()) as client:
+            client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+            return client.read()
+
+    assert (await asyncio.to_thread(talk)).status in (400, 505)
