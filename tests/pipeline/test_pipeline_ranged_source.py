@@ -338,3 +338,79 @@ async def test_a_wish_to_be_left_alone_is_told_at_once_and_waited_for_only_in_th
     assert house.metrics.value("upstream_lies_total", "one") == 0
     origin.faults = {1: cut_after(1), 2: limited}
     assert await read(source_of(house), 0, SIZE) == BODY
+
+
+# -- candidates ------------------------------------------------------------------------------------
+
+
+def by(source: str, fault: Any = lambda answer: answer) -> Any:
+    """An answer of `source`, with a fault."""
+    return lambda answer: replace(fault(answer), source=source)
+
+
+def avoided(house: House) -> list[list[str]]:
+    return [sorted(request.avoid) for request in house.upstream.requests]
+
+
+async def test_bulk_is_asked_for_as_bulk(house: House, origin: RangeOrigin) -> None:
+    await read(source_of(house), 0, 100)
+    assert [(one.bulk, one.site, one.key) for one in house.upstream.requests] == [
+        (True, "one", "http://origin.test/big")
+    ]
+
+
+async def test_a_parent_that_breaks_off_is_left_at_once_for_the_next(
+    house: House, origin: RangeOrigin, pauses: list[float]
+) -> None:
+    origin.faults = {0: by("up", cut_after(1)), 1: by("far", cut_after(1)), 2: by("origin", cut_after(1))}
+    source = source_of(house)
+    assert await read(source, 0, SIZE) == BODY
+    assert avoided(house) == [[], ["up"], ["far", "up"], ["far", "up"]]
+    assert [start for start, _ in origin.asked] == [0, PIECE, 2 * PIECE, 3 * PIECE]
+    assert pauses == [0], "only the origin is given time"
+    assert source.sources == {"up", "far", "origin", ""}
+
+
+async def test_whoever_broke_off_is_asked_again_after_a_while(
+    house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(ranged_source, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    origin.faults = {0: by("up", cut_after(1))}
+    source = source_of(house)
+    assert await read(source, 0, SIZE) == BODY
+    now[0] += ranged_source.AVOID_SECONDS
+    await read(source, 0, 100)
+    assert avoided(house) == [[], ["up"], []]
+
+
+async def test_a_parent_that_lies_or_has_something_else_is_left_too(
+    house: House, origin: RangeOrigin, pauses: list[float]
+) -> None:
+    lie = by("up", lambda answer: replace(answer, status=206, fields=(("Content-Range", "bytes 7-8/9"),)))
+    other = by("far", lambda answer: replace(answer, fields=(("ETag", '"v2"'), *answer.fields[2:])))
+    origin.faults = {0: lie, 1: other}
+    assert await read(source_of(house), 100, 300) == BODY[100:300]
+    assert avoided(house) == [[], ["up"], ["far", "up"]]
+    assert pauses == []
+
+
+async def test_what_the_origin_says_of_its_resource_is_final_and_outdates_the_parent(
+    house: House, origin: RangeOrigin
+) -> None:
+    origin.faults = {0: by("up", cut_after(1))}
+    source = source_of(house)
+    chunks = source.chunks(0, lambda: SIZE)
+    assert await anext(chunks) == BODY[:PIECE]
+    origin.tag = '"v2"'
+    with pytest.raises(RepresentationChanged):
+        await anext(chunks)
+    assert house.blame.of("http://origin.test/big") == {"up"}
+
+
+async def test_when_nobody_can_be_asked_who_waits_is_told_at_once(house: House, pauses: list[float]) -> None:
+    nobody = UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, "all ejected", sent=False)
+    house.upstream.answers("/big", nobody)
+    with pytest.raises(UpstreamError, match="all ejected"):
+        await read(source_of(house), 0, 100)
+    assert (len(house.upstream.requests), pauses) == (1, [])

@@ -85,3 +85,33 @@ async def test_an_origin_that_is_gone_fails_the_body(house: House) -> None:
     house.upstream.answers("/a", cut(), REFUSED)
     with pytest.raises(BodyAborted):
         await content(await house.ask("/a"))
+
+
+async def test_a_parent_that_breaks_off_is_left_for_the_next_candidate(house: House) -> None:
+    house.upstream.answers(
+        "/a",
+        replace(cut(), source="up"),
+        replace(rest(tag='"v2"'), source="stale"),
+        replace(rest(), source="origin"),
+    )
+    assert (await house.get("/a"))[:2] == (200, b"hello world")
+    assert [sorted(one.avoid) for one in house.upstream.requests] == [[], ["up"], ["stale", "up"]]
+
+
+async def test_garbage_from_a_parent_and_a_head_without_a_byte_are_survived(house: House) -> None:
+    garbage = UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "garbage")
+    for number, first in enumerate(
+        (
+            Scripted(fields=TAGGED, pieces=(b"hello ", garbage), length=11, source="up"),
+            Scripted(fields=TAGGED, pieces=(CUT,), length=11, source="up"),
+        )
+    ):
+        house.upstream.answers(f"/{number}", first, rest(6 if number == 0 else 0))
+        assert (await house.get(f"/{number}"))[:2] == (200, b"hello world")
+
+
+async def test_garbage_from_an_origin_ends_it(house: House) -> None:
+    garbage = UpstreamError(ProxyError.HTTP_PROTOCOL_ERROR, "garbage")
+    house.upstream.answers("/a", Scripted(fields=TAGGED, pieces=(b"hello ", garbage), length=11), rest())
+    with pytest.raises(BodyAborted):
+        await content(await house.ask("/a"))
