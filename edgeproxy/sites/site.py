@@ -136,6 +136,7 @@ class Plan:
     view: View | None = None
     present: Presentation | None = None
     prerequisite: Plan | None = None
+    prerequisite_always: bool = False  # also if this one is stored; then of any age
     otherwise: Plan | None = None
     missing: Any = None
     tags: tuple[str, ...] = ()
