@@ -235,7 +235,7 @@ def _forgetful(name: str) -> Ledger:
 class SiteContext:
     """What a site may know of the node. `stored_keys` tells which cache keys are stored; it blocks
     and may be called only from View.derive, which runs in a thread. `clock` is wall-clock seconds.
-    `ledger` gives the ledger of a name."""
+    `ledger` gives the ledger of a name, `listens` are the addresses at which the node serves clients."""
 
     node: str
     offline: bool
@@ -243,6 +243,7 @@ class SiteContext:
     clock: Clock
     stored_keys: Callable[[Sequence[str]], frozenset[str]]
     ledger: Callable[[str], Ledger] = _forgetful
+    listens: tuple[str, ...] = ()
 
 
 class Site(Protocol):
