@@ -137,7 +137,7 @@ _WHOLE = {
 
 async def _send_body(data: bytes, fault: str, writer: asyncio.StreamWriter) -> bool:
     if fault == "short-chunk":
-        writer.write(b"ffff\r\nshort")
+        writer.write(b"ffff\r\n" + data[:5])
         return False
     if fault == "open-end":
         writer.write(b"%x\r\n%s\r\n" % (len(data), data))

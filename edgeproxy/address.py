@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _TCP = re.compile(r"(?:\[([0-9A-Za-z:.%]{2,64})\]|([A-Za-z0-9_.-]{1,253})):([0-9]{1,5})")
@@ -52,6 +53,18 @@ def parse_address(text: str) -> Address:
     if v6 is not None and not isinstance(_ip(v6), ipaddress.IPv6Address):
         raise ValueError(f"[{v6}] is not an IPv6 address")
     return Address(host=v6 or name, port=port)
+
+
+def answers_at(listened: Iterable[str], host: str, port: int) -> bool:
+    """Whether whoever connects to `host` (a name, or an address without brackets) and `port` on this machine
+    reaches one of the addresses that are `listened` at, as far as that can be told without a resolver."""
+    for text in listened:
+        address = parse_address(text)
+        if address.path or address.port != port:
+            continue
+        if address.host == host or (is_loopback(host) and (address.is_wildcard or address.is_local)):
+            return True
+    return False
 
 
 def is_loopback(host: str) -> bool:

@@ -93,6 +93,7 @@ class Node:
             clock=self._clock,
             stored_keys=self._store.stored_keys,
             ledger=self._ledger,
+            listens=tuple(self._config.listen.http),
         )
 
     def _ledger(self, name: str) -> Ledger:

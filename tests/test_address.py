@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.address import Address, is_ip, is_loopback, parse_address
+from edgeproxy.address import Address, answers_at, is_ip, is_loopback, parse_address
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,21 @@ def test_names_are_not_literal_addresses() -> None:
     assert is_ip("::1")
     assert not is_ip("edge")
     assert not is_loopback("localhost.example")
+
+
+@pytest.mark.parametrize(
+    ("listened", "host", "port", "expected"),
+    [
+        (["127.0.0.1:8080"], "127.0.0.1", 8080, True),
+        (["127.0.0.1:8080"], "localhost", 8080, True),
+        (["127.0.0.1:8080"], "127.0.0.1", 8081, False),
+        (["0.0.0.0:8080"], "127.0.0.1", 8080, True),
+        (["unix:/run/x", "[::]:80"], "::1", 80, True),
+        (["10.0.0.5:8080"], "10.0.0.5", 8080, True),
+        (["10.0.0.5:8080"], "127.0.0.1", 8080, False),
+        (["0.0.0.0:8080"], "cache.example", 8080, False),
+        ([], "127.0.0.1", 8080, False),
+    ],
+)
+def test_a_node_knows_its_own_addresses(listened: list[str], host: str, port: int, expected: bool) -> None:
+    assert answers_at(listened, host, port) is expected

@@ -92,6 +92,8 @@ class Pipeline:
 
     async def _cached(self, request: Request, plan: Plan, site: Site, path: str | None) -> Response:
         """Answer GET or HEAD. `path` is given while the plan's prerequisite may still be looked at."""
+        if plan.prerequisite is not None and plan.prerequisite_always and path is not None:
+            return await self._after_prerequisite(request, plan.prerequisite, site, path, any_age=True)
         variants = self._store.lookup_memory(plan.key)
         if variants is None:
             variants = await self._store.lookup(plan.key)
@@ -149,10 +151,13 @@ class Pipeline:
         return await self._from_upstream.answer(Question(request, plan, site, miss))
 
     async def _after_prerequisite(
-        self, request: Request, prerequisite: Plan, site: Site, path: str
+        self, request: Request, prerequisite: Plan, site: Site, path: str, *, any_age: bool = False
     ) -> Response:
         """See another resource of the site first, for what it teaches; then plan again."""
-        ask = replace(request, method="GET", headers=forwarding.for_fill(request.headers), body=None)
+        headers = forwarding.for_fill(request.headers)
+        if any_age:
+            headers = headers.replacing({"Cache-Control": "max-stale"})
+        ask = replace(request, method="GET", headers=headers, body=None)
         seen = await self._cached(ask, prerequisite, site, None)
         await seen.body.aclose()
         if seen.status == 200 and seen.outcome.cache is not CacheOutcome.MISS:

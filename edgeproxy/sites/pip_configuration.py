@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -34,11 +34,15 @@ class PipConfiguration:
     ca_file: str = ""
 
 
-def read(environment: Mapping[str, str] | None = None) -> PipConfiguration:
-    """Raises ConfigurationError when pip's index cannot be found out."""
+def read(
+    environment: Mapping[str, str] | None = None, is_own: Callable[[str], bool] = lambda url: False
+) -> PipConfiguration:
+    """A URL that `is_own` leads back to this node and is passed over: whoever starts it may have pointed
+    pip at it already. Raises ConfigurationError when pip's index cannot be found out."""
     environment = os.environ if environment is None else environment
     settings = file_settings(environment)
-    index_url = environment.get("PIP_INDEX_URL") or settings.get("index-url") or default_index()
+    named = (environment.get("PIP_INDEX_URL"), settings.get("index-url"))
+    index_url = next((url for url in named if url and not is_own(url)), "") or default_index()
     if not index_url:
         raise ConfigurationError(
             "site.index", "no pip was found that could tell which package index to serve: set it"

@@ -157,8 +157,6 @@ class PythonIndex:
         return redirect(f"{up}{name}/", query)
 
     def _page(self, request: Request, name: str, kind: PageType, gzip: bool) -> Plan:
-        # With `pass`, a 404 may mean "not for you", and says nothing about other clients.
-        believes = not self._settings.keep_deleted and self._settings.credentials != "pass"
         facts = self._facts
         unmarked = facts.without_sidecar(name)
         return self._plans.of_index(
@@ -168,10 +166,15 @@ class PythonIndex:
             fields={"Accept": ASKED, "Accept-Encoding": "gzip"},
             view=PageView(name, kind, gzip, self._policy(), unmarked, facts.serial(name), self.index_url),
             present=page_fields,
-            missing=Removed(name, self.index_url) if believes else None,
+            missing=Removed(name, self.index_url) if self._believes_missing else None,
             tags=(f"project:{name}",),
             name=name,
         )
+
+    @property
+    def _believes_missing(self) -> bool:
+        """With `pass`, a 404 may mean "not for you", and says nothing about other clients."""
+        return not self._settings.keep_deleted and self._settings.credentials != "pass"
 
     def _policy(self) -> PagePolicy:
         settings = self._settings
@@ -311,6 +314,11 @@ class PythonIndex:
             name=file.name,
             prefetch_bytes_max=self._settings.prefetch,
             prerequisite=page,
+            # A stored file of a project that has been removed is not served, after a restart either.
+            prerequisite_always=self._believes_missing
+            and project is not None
+            and self._facts.page(project) is None
+            and python_names.is_exact(file.name),
         )
         if may_ask:
             return plan

@@ -68,3 +68,8 @@ def project_of_file(name: str) -> str | None:
     if at != last and re.match(r"v?[0-9]+\.", stem[last + 1 :]):
         at = last
     return project(stem[:at]) if at > 0 else None
+
+
+def is_exact(name: str) -> bool:
+    """Whether `project_of_file` cannot be wrong about a file of this name."""
+    return name.endswith((".whl", ".egg")) or name.count("-") == 1

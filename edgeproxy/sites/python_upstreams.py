@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from edgeproxy import config
+from edgeproxy.address import answers_at
 from edgeproxy.errors import ConfigurationError, StorageError
 from edgeproxy.message import Request, Response
 from edgeproxy.sites import pip_configuration, python_names
@@ -24,13 +25,13 @@ from edgeproxy.sites.python_owners import Answered, Ask, Owner, Owners, ReadAnsw
 from edgeproxy.sites.python_rules import RETRY_AFTER_SECONDS
 from edgeproxy.sites.python_settings import authorization_field, link_hosts
 from edgeproxy.sites.site import Inquiry, Plan, Planned, Site, SiteContext
-from edgeproxy.sites.urls import configured_url, looks_private
+from edgeproxy.sites.urls import configured_url, looks_private, parse_url
 
 
 def build_one(settings: config.Site, context: SiteContext, *, listed_only: bool = False) -> PythonIndex:
     """A site of one index; reads pip's configuration and the credentials file. Raises ConfigurationError."""
     where = f"site.{settings.name}"
-    pip = None if settings.index else pip_configuration.read()
+    pip = None if settings.index else pip_configuration.read(is_own=lambda url: _leads_back(url, context))
     index_url = settings.index or (pip.index_url if pip else "")
     origin, path, userinfo = configured_url(index_url, f"{where}.index")
     private = settings.private_addresses
@@ -49,6 +50,11 @@ def build_one(settings: config.Site, context: SiteContext, *, listed_only: bool 
         ca_file=settings.ca_file or (pip.ca_file if pip else "") or context.reach.ca_file or "",
         listed_only=listed_only,
     )
+
+
+def _leads_back(url: str, context: SiteContext) -> bool:
+    parsed = parse_url(url)
+    return parsed is not None and answers_at(context.listens, parsed[0].host, parsed[0].port)
 
 
 def build(settings: config.Site, context: SiteContext) -> Site:

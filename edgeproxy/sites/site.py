@@ -136,6 +136,7 @@ class Plan:
     view: View | None = None
     present: Presentation | None = None
     prerequisite: Plan | None = None
+    prerequisite_always: bool = False  # also if this one is stored; then of any age
     otherwise: Plan | None = None
     missing: Any = None
     tags: tuple[str, ...] = ()
@@ -234,7 +235,7 @@ def _forgetful(name: str) -> Ledger:
 class SiteContext:
     """What a site may know of the node. `stored_keys` tells which cache keys are stored; it blocks
     and may be called only from View.derive, which runs in a thread. `clock` is wall-clock seconds.
-    `ledger` gives the ledger of a name."""
+    `ledger` gives the ledger of a name, `listens` are the addresses at which the node serves clients."""
 
     node: str
     offline: bool
@@ -242,6 +243,7 @@ class SiteContext:
     clock: Clock
     stored_keys: Callable[[Sequence[str]], frozenset[str]]
     ledger: Callable[[str], Ledger] = _forgetful
+    listens: tuple[str, ...] = ()
 
 
 class Site(Protocol):

@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 import pytest
 from stands.clients import curl
 from stands.index import HTML_TYPE, JSON_TYPE, Index
-from stands.node import Node
+from stands.node import Node, eventually
 from stands.raw_client import RawAnswer
 
 ServeIndex = Callable[..., Node]
@@ -207,6 +207,22 @@ def test_wrong_bytes_are_never_completed_to_any_client(serve_index: ServeIndex, 
 
 
 def test_a_file_with_wrong_bytes_in_a_range_is_not_glued_to_good_ones(
+    serve_index: ServeIndex, big_index: Index
+) -> None:
+    node = serve_index(big_index)
+    big = big_index.file("big-1.0-py3-none-any.whl")
+    target = file_target(node, "big", big.filename)
+    big_index.faults.wrong_files.add(big.filename)
+    bad = node.get(target, timeout=60)
+    assert (bad.status, bad.complete) == (200, False)
+    big_index.faults.wrong_files.clear()
+    fields = [("Range", f"bytes={len(bad.body)}-"), ("If-Range", bad.get("etag") or '"none"')]
+    rest = node.get(target, fields, timeout=60)
+    glued = bad.body + rest.body if rest.status == 206 else rest.body
+    assert glued == big.content
+
+
+def test_a_small_file_with_wrong_bytes_is_fetched_once_more_before_anybody_is_told(
     serve_index: ServeIndex, index: Index
 ) -> None:
     node = serve_index(index)
@@ -214,11 +230,12 @@ def test_a_file_with_wrong_bytes_in_a_range_is_not_glued_to_good_ones(
     target = file_target(node, "alpha", alpha.filename)
     index.faults.wrong_files.add(alpha.filename)
     bad = node.get(target)
+    assert bad.status == 503
+    assert "SHA-256" in bad.get("x-edge-error")
+    assert index.files_server.journal.count(alpha.path) == 2
+    assert len([path for path in (node.cache / "quarantine").iterdir() if path.suffix == ".json"]) == 2
     index.faults.wrong_files.clear()
-    fields = [("Range", f"bytes={len(bad.body)}-"), ("If-Range", bad.get("etag") or '"none"')]
-    rest = node.get(target, fields)
-    glued = bad.body + rest.body if rest.status == 206 else rest.body
-    assert glued == alpha.content
+    assert eventually(lambda: node.get(target).body == alpha.content, 10)
 
 
 def test_the_legacy_json_points_at_the_node(serve_index: ServeIndex, index: Index) -> None:
@@ -251,3 +268,25 @@ def test_offline_an_unknown_project_is_404_and_a_file_not_stored_503(
     node.start()
     assert page(node, target="/pypi/simple/beta/").status == 404
     assert node.get(target).status == 503
+
+
+def test_after_a_restart_a_file_of_a_removed_project_is_not_served(
+    serve_index: ServeIndex, index: Index
+) -> None:
+    node = serve_index(index)
+    targets = {name: file_target(node, "alpha", f"alpha-{name}-py3-none-any.whl") for name in ("1.0", "1.1")}
+    for target in targets.values():
+        assert node.get(target).status == 200
+    node.restart()
+    asked = len(index.requests())
+    assert node.get(targets["1.0"]).status == 200
+    assert len(index.requests()) == asked, "the stored page says enough"
+    node.purge("url", "/pypi/simple/alpha/")
+    node.restart()
+    index.down()
+    assert node.get(targets["1.0"]).status == 200, "an index that is silent removes nothing"
+    index.up()
+    del index.files["alpha"]
+    node.restart()
+    assert node.get(targets["1.1"]).status == 404
+    assert node.get(targets["1.1"]).status == 404

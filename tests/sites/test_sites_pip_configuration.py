@@ -27,6 +27,15 @@ def test_the_environment_wins_over_files(environment: dict[str, str], tmp_path: 
     assert found == pip_configuration.PipConfiguration("https://env.example/simple", "/roots.pem")
 
 
+def test_what_leads_back_to_the_node_is_passed_over(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / ".config/pip/pip.conf").write_text("[global]\nindex-url = https://file.example/simple\n")
+    environment["PIP_INDEX_URL"] = "http://127.0.0.1:8080/pypi/simple/"
+    found = pip_configuration.read(environment, lambda url: "127.0.0.1:8080" in url)
+    assert found.index_url == "https://file.example/simple"
+    nothing_left = pip_configuration.read(environment, lambda url: True)
+    assert nothing_left.index_url == pip_configuration.default_index()
+
+
 def test_files_override_each_other_in_the_order_of_pip(environment: dict[str, str], tmp_path: Path) -> None:
     order = ["xdg/pip/pip.conf", ".pip/pip.conf", ".config/pip/pip.conf", "venv/pip.conf", "named.conf"]
     environment["PIP_CONFIG_FILE"] = str(tmp_path / "named.conf")

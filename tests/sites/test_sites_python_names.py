@@ -59,3 +59,16 @@ def test_the_project_is_guessed_from_the_file_name(file: str, project: str | Non
 )
 def test_a_file_has_one_canonical_path_or_none(path: str, canonical: str | None) -> None:
     assert python_names.canonical_path(path) == canonical
+
+
+@pytest.mark.parametrize(
+    ("name", "exact"),
+    [
+        ("a_b-1.0-py3-none-any.whl", True),
+        ("a_b-1.0.tar.gz", True),
+        ("a-b-1.0.tar.gz", False),
+        ("a-2b-1.0.zip", False),
+    ],
+)
+def test_the_project_of_some_files_can_only_be_guessed(name: str, exact: bool) -> None:
+    assert python_names.is_exact(name) is exact
