@@ -159,15 +159,15 @@ def main() -> None:
         "http2",
         "How do cache hits over HTTP/2 compare with nginx proxy_cache and HAProxy cache, one core each?",
         [
-            "All servers run at once on loopback, each with one worker or thread, pinned to one core; only one "
-            "has load at a time. h2load (one thread) and origin are on another core. HTTP/2 by prior knowledge, "
-            "without TLS; access logs are off everywhere.",
-            f"{options.rounds} interleaved rounds (A B C A B C) after a tenth of one for warming; figures are "
-            "medians (least-greatest), ratios the median of the ratios of each round.",
-            "Before measuring, every server gave every byte right and was asked twice without the origin being "
-            "asked; afterwards the origin is asked how many requests it saw.",
-            "Busy is processor time by wall time; per busy core is the rate divided by the share of the core the "
-            "server had. Limits are judged by it where a server had less than "
+            "All servers run at once on loopback, each with one worker or thread, pinned to one core; only "
+            "one has load at a time. h2load (one thread) and origin are on another core. HTTP/2 by prior "
+            "knowledge, without TLS; access logs are off everywhere.",
+            f"{options.rounds} interleaved rounds (A B C A B C) after a tenth of one for warming; figures "
+            "are medians (least-greatest), ratios the median of the ratios of each round.",
+            "Before measuring, every server gave every byte right and was asked twice without the origin "
+            "being asked; afterwards the origin is asked how many requests it saw.",
+            "Busy is processor time by wall time; per busy core is the rate divided by the share of the core "
+            "the server had. Limits are judged by it where a server had less than "
             f"{FULLY_BUSY:.0%} of its core, because then something other than the server was the limit.",
             *(peer.method for peer in peers),
         ],

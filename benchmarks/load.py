@@ -70,9 +70,9 @@ def wrk(url: str, *, connections: int, seconds: int) -> Run:
 
 
 _H2LOAD = re.compile(
-    r"finished in ([0-9.]+)(us|ms|s),.*?requests: [0-9]+ total, [0-9]+ started, [0-9]+ done, ([0-9]+) succeeded, "
-    r"([0-9]+) failed, ([0-9]+) errored, ([0-9]+) timeout.*?traffic: \S+ \(([0-9]+)\) total.*?"
-    r"time for request: +\S+ +([0-9.]+)(us|ms|s) +([0-9.]+)(us|ms|s)",
+    r"finished in ([0-9.]+)(us|ms|s),.*?requests: [0-9]+ total, [0-9]+ started, [0-9]+ done, "
+    r"([0-9]+) succeeded, ([0-9]+) failed, ([0-9]+) errored, ([0-9]+) timeout"
+    r".*?traffic: \S+ \(([0-9]+)\) total.*?time for request: +\S+ +([0-9.]+)(us|ms|s) +([0-9.]+)(us|ms|s)",
     re.DOTALL,
 )
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}

@@ -59,7 +59,8 @@ def versions() -> dict[str, str]:
     found |= {name: version for name in _PACKAGES if (version := _package(name))}
     for name, command in _PROGRAMS.items():
         if match := re.search(
-            r"(?:nginx/|varnish-|Traffic Server |version |debian/)([0-9][^ \n)]*)|(?:wrk |nghttp2/)([0-9][^ ]*)",
+            r"(?:nginx/|varnish-|Traffic Server |version |debian/)([0-9][^ \n)]*)"
+            r"|(?:wrk |nghttp2/)([0-9][^ \n]*)",
             _output(command),
         ):
             found[name] = match[1] or match[2]

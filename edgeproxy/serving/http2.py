@@ -112,6 +112,9 @@ class Connection(Controlling):
         except ConnectionFault as fault:
             self._fail(fault)
             return
+        except Exception as error:  # noqa: BLE001 - the outermost step: one connection fails, not the node
+            self._broken(error)
+            return
         if at < len(data):
             self._kept = data[at:]
         output = self._output
@@ -226,7 +229,7 @@ class Connection(Controlling):
             self._block is not None
             or self._owes_table_update
             or self._output.full
-            or len(self._streams) + self._leaving >= self._service.limits.streams
+            or self._is_crowded
             or self._is_going
         ):
             return _NOTHING

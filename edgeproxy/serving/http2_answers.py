@@ -35,7 +35,7 @@ from edgeproxy.serving.http2_memo import RememberedFrames
 from edgeproxy.serving.http2_order import Priority, parse_priority
 from edgeproxy.serving.http2_output import Output
 from edgeproxy.serving.http2_stream import Stream
-from edgeproxy.serving.http2_window import CONNECTION_BYTES_MIN, Window
+from edgeproxy.serving.http2_window import CONNECTION_BYTES_MIN, STREAM_BYTES_MIN, Window
 from edgeproxy.serving.request_memo import is_reusable
 from edgeproxy.serving.response_head import Framing, breakdown, framing_of, refusal
 from edgeproxy.serving.service import Service
@@ -143,6 +143,9 @@ class Answering(asyncio.Protocol):
     def _open(self, stream_id: int, head: Head | None, *, ended: bool) -> Stream:
         stream = Stream(stream_id, head, self._output.initial_window, self._service.limits, self._expired)
         stream.remote_ended = ended
+        if not ended:
+            limit = self._service.limits.stream_window
+            stream.incoming = Window(min(STREAM_BYTES_MIN, limit), limit)
         foretold = self._foretold.pop(stream_id, None) if self._foretold else None
         if foretold is not None:
             stream.priority = foretold

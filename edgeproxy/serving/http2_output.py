@@ -22,7 +22,8 @@ FRAMES_WAITING_MAX = 2048  # frames without content for a client that does not r
 
 class Output:
     """Writes to one transport, never more than `piece` bytes of content at a time. `finished` is told of
-    each stream whose end has been sent, `broken` of an error of our own; `window` is what the client takes on all streams together."""
+    each stream whose end has been sent, `broken` of an error of our own; `window` is what the client
+    takes on all streams together."""
 
     __slots__ = (
         "_broken",

@@ -25,7 +25,6 @@ from edgeproxy.serving.http2_head import Malformed, check_trailers, parse_fields
 from edgeproxy.serving.http2_hpack import RawPairs
 from edgeproxy.serving.http2_memo import memo_key
 from edgeproxy.serving.http2_stream import Stream
-from edgeproxy.serving.http2_window import STREAM_BYTES_MIN, Window
 from edgeproxy.serving.request_body import IncomingBody
 
 DROP_BYTES = 64 << 10  # unwanted content read before an answer
@@ -108,10 +107,17 @@ class Requesting(Answering):
         self._last_id = stream_id
         if block.self_dependent:
             raise StreamFault(stream_id, Code.PROTOCOL_ERROR, "a stream depends on itself")
-        if len(self._streams) + self._leaving >= self._service.limits.streams:
+        if self._is_crowded:
             self._spend_idle()
             raise StreamFault(stream_id, Code.REFUSED_STREAM, "too many streams")
         self._begin(stream_id, pairs, ended=block.ended, known=None if changed else data)
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether there are too many streams. Work that ends as fast as it can after a reset is in
+        nobody's way, but counts: else resets would multiply it."""
+        most, streams = self._service.limits.streams, len(self._streams)
+        return streams >= most or streams + self._leaving >= 2 * most
 
     def _take_late(self, stream_id: int, what: str) -> None:
         """A frame for a stream that is no longer open (section 5.1). One that we have reset may have
@@ -170,7 +176,6 @@ class Requesting(Answering):
         if ended:
             self._start(stream)
             return
-        stream.incoming = Window(min(STREAM_BYTES_MIN, limits.stream_window), limits.stream_window)
         stream.expected = head.length
         stream.content_max = most
         stream.owes_continue = head.expects_continue

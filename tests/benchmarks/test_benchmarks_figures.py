@@ -54,6 +54,27 @@ def test_the_origin_gives_one_satisfiable_range_or_the_whole(
     assert _asked(field, 100) == asked
 
 
+H2LOAD = """progress: 100% done
+
+finished in 981.20ms, 5000.00 req/s, 103.71MB/s
+requests: 5001 total, 5001 started, 5001 done, 4996 succeeded, 5 failed, 2 errored, 1 timeout
+status codes: 4996 2xx, 0 3xx, 3 4xx, 0 5xx
+traffic: 109.67MB (115000392) total, 10.30MB (10800000) headers (space savings 39.66%), 97.66MB (1) data
+                     min         max         mean         sd        +/- sd
+time for request:       27us     44.38ms      1.29ms       419us    85.07%
+time for connect:      137us       493us       291us       113us    75.00%
+"""
+
+
+def test_the_summary_of_h2load_is_found_in_its_output() -> None:
+    run = load.parse_h2load(H2LOAD)
+    assert (run.seconds, run.requests, run.bytes) == (pytest.approx(0.9812), 4996, 115000392)
+    assert (run.errors, run.bad_status, run.timeouts) == (2, 3, 1)
+    assert (run.p50_us, run.max_us) == (pytest.approx(1290), pytest.approx(44380))
+    with pytest.raises(ValueError):
+        load.parse_h2load("no such host")
+
+
 def test_the_summary_of_wrk_is_found_in_its_output() -> None:
     run = load.parse_wrk(
         'Running 1s test\n\nwrk-json {"seconds":2.0,"requests":10,"bytes":4000,"errors":1,"bad_status":2,'

@@ -82,3 +82,14 @@ def test_descriptors_near_the_limit_of_the_process_are_refused_and_counted() -> 
     assert door.admit("192.0.2.1", soft - 1) == "descriptors"
     assert metrics.value("connections_refused_total", "descriptors") == 1
     assert door.entering == 0
+
+
+def test_a_connection_that_speaks_another_protocol_is_the_same_client() -> None:
+    door = Door(Limits(connections_per_client=1), Metrics(), Networks([]))
+    one = entered(door, "192.0.2.1")
+    other = entered(Door(Limits(), Metrics(), Networks([])), "192.0.2.1")
+    door.turned(one, other)
+    assert door.connections == {other}
+    assert door.admit("192.0.2.1", 5) == "client"
+    door.lost(other, "192.0.2.1")
+    assert door.admit("192.0.2.1", 5) is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgeproxy.config import Limits
 from edgeproxy.errors import RequestError
-from edgeproxy.serving.head_syntax import WHOLE_HEAD, HeadReader, fault
+from edgeproxy.serving.head_syntax import WHOLE_HEAD, HeadReader, fault, is_foreign
 
 HEADS = [b"GET / HTTP/1.1\r\nA: b\r\n\r\n", b"\r\nPUT /x HTTP/1.0\r\n\r\n", b"A * HTTP/1.1\r\n\r\n"]
 SMALL = Limits(head=200, uri=50, fields=3)
@@ -67,3 +67,20 @@ def test_the_quick_pattern_takes_nothing_that_the_lines_refuse(middle: bytes) ->
         for byte in head[:-1]:
             reader.push(bytes([byte]))
             assert reader.pop() is None
+
+
+@pytest.mark.parametrize(
+    ("data", "foreign"),
+    [
+        (b"INVALID CONNECTION PREFACE\r\n\r\n", True),
+        (b"EHLO a b\r\n", True),
+        (b"GET / HTTP/1.1\r\n", False),
+        (b"GET / HTTP/9.9\r\n", False),
+        (b"GET /\r\n", False),
+        (b"\r\n", False),
+        (b"GET  / HTTP\r\n", False),
+        (b"a b c d\r\n", False),
+    ],
+)
+def test_what_is_no_http_in_any_version_is_told_apart(data: bytes, foreign: bool) -> None:
+    assert is_foreign(data) is foreign

@@ -20,6 +20,7 @@ class Waiting:
         self.pulse_since = 0.0
         self.looks = 0
         self.expired: list[str] = []
+        self.streams: list[Waiting] = []
         self._phase, self._allowed, self._moves = phase, allowed, moves
 
     def pulse(self) -> tuple[str, float, object, object]:
@@ -72,3 +73,12 @@ async def test_it_runs_what_goes_with_it_and_stops_when_told() -> None:
     sweep.stop()
     assert sweep._timer is None
     sweep.stop()
+
+
+async def test_streams_wait_each_for_itself() -> None:
+    connection, stuck, moving = Waiting("busy", 0), Waiting("write", 0.03), Waiting("body", 0.03, moves=True)
+    connection.streams = [stuck, moving]
+    metrics = await looked(connection)
+    assert set(stuck.expired) == {"write"}
+    assert (moving.expired, connection.expired) == ([], [])
+    assert metrics.value("timeouts_total", "write") == len(stuck.expired)

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from jh2.hpack import Decoder
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
-    range(10)
-)
-PRIORITY_UPDATE = 16
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY = range(8)
+WINDOW_UPDATE, CONTINUATION, PRIORITY_UPDATE = 8, 9, 16
 END_STREAM = ACK = 1
 END_HEADERS, PADDED, WITH_PRIORITY = 4, 8, 32
 NO_ERROR, PROTOCOL, INTERNAL, FLOW_CONTROL, SETTINGS_TIMEOUT, CLOSED, FRAME_SIZE, REFUSED, CANCEL = range(9)
@@ -114,6 +112,7 @@ class Http2Client:
         self._generous = generous
         self._decoder = Decoder()
         self._rest = b""
+        self._shut = False
         self._heads: dict[int, bytes] = {}
         self.frames: list[Frame] = []
         self.answers: dict[int, Http2Answer] = {}
@@ -139,13 +138,14 @@ class Http2Client:
         return client
 
     def send(self, *pieces: bytes) -> None:
-        if not self.writer.is_closing():
+        if not self._shut and not self.writer.is_closing():
             self.writer.write(b"".join(pieces))
 
     async def drain(self) -> None:
         await self.writer.drain()
 
     def shut(self) -> None:
+        self._shut = True
         self.writer.write_eof()
 
     def close(self) -> None:
@@ -174,6 +174,7 @@ class Http2Client:
         async with asyncio.timeout(seconds):
             while not self.closed:
                 await self._read()
+        self.writer.close()
         return self.goaways[-1][1] if self.goaways else None
 
     async def ponged(self, mark: bytes = b"ping-pon") -> None:
