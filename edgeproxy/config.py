@@ -42,6 +42,9 @@ class Listen(Section, frozen=True, kw_only=True):
     trusted_clients: Annotated[
         list[Network], _doc("networks whose X-Forwarded-* and Forwarded fields are believed")
     ] = []
+    node_tokens: Annotated[
+        list[str], _doc("of nodes below; if there are any, asking under an upstream's name takes one")
+    ] = []
 
 
 class Limits(Section, frozen=True, kw_only=True):

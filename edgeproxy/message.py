@@ -185,7 +185,8 @@ class Request:
     other end of the socket, `certified` what its verified certificate says (None if it has none).
     `received_at` is wall-clock seconds. `interim` sends an interim response (102, 103) ahead of the
     answer; once that has begun it does nothing. `content` is the body once somebody has read it as a
-    whole."""
+    whole. `target_scheme` is that of an absolute-form target, "" for any other. `node` is the name of the
+    node that asks, if it has proven to be one, "" for any other client."""
 
     method: str
     target: str
@@ -203,6 +204,8 @@ class Request:
     traceparent: str = ""
     received_at: float = 0.0
     content: bytes | None = None
+    target_scheme: str = ""
+    node: str = ""
 
     @property
     def path(self) -> str:

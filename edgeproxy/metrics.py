@@ -56,6 +56,7 @@ COUNTERS: dict[str, Metric] = {
     "quarantined_total": Metric("Wrong bodies set aside"),
     "evictions_total": Metric("Stored responses evicted", ("tier",)),
     "purges_total": Metric("Purges", ("scope",)),
+    "followed_total": Metric("Purges of parents that were followed", ("parent", "end")),
     "task_errors_total": Metric("Background tasks that failed"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
@@ -14,6 +15,7 @@ from edgeproxy.metrics import Metrics
 from edgeproxy.node_views import Life, LiveViews
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
+from edgeproxy.pipeline.children import Children
 from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange
 from edgeproxy.pipeline.fill_parts import FillParts
@@ -24,8 +26,11 @@ from edgeproxy.pipeline.handler import Pipeline
 from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.large_bodies import LargeBodies
 from edgeproxy.pipeline.large_fills import LargeFills
+from edgeproxy.pipeline.parent_links import Introduced, links_of
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.prefetch import Prefetch
+from edgeproxy.pipeline.purge_follower import PurgeFollower
+from edgeproxy.pipeline.purges import Purges
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.serving.access_log import AccessLog
@@ -40,8 +45,9 @@ from edgeproxy.storage.tiered import open_store
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.assembly import build_chain
 from edgeproxy.upstream.chain import Chain
+from edgeproxy.upstream.remote import Remote
 from edgeproxy.upstream.resolver import Resolver
-from edgeproxy.upstream.upstream import Reach
+from edgeproxy.upstream.upstream import Reach, Upstream
 
 THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
 
@@ -68,15 +74,44 @@ class Node:
             metrics=self.metrics,
             report=self._warn,
         )
+        self._introduced: Introduced | None = None
         self._upstream = self._build_upstream()
         self._sites = build_sites(config.site, self._site_context())
+        self._purges = Purges(self._store, origins=self._sites.origins_of, tasks=self._tasks)
+        self._follower = self._build_follower()
         self._build_pipeline()
 
     def _build_upstream(self) -> Chain:
         self._resolver = Resolver(self._config.upstream)
         return build_chain(
-            self._config, self._resolver, metrics=self.metrics, tasks=self._tasks, report=self._warn
+            self._config,
+            self._resolver,
+            metrics=self.metrics,
+            tasks=self._tasks,
+            report=self._warn,
+            around=self._introduce,
         )
+
+    def _introduce(self, upstream: Upstream, remotes: Sequence[Remote]) -> Upstream:
+        """The way to parents and siblings, on which they are told who asks."""
+        self._introduced = Introduced(upstream, links_of(remotes, self._config.site), self._via)
+        return self._introduced
+
+    def _build_follower(self) -> PurgeFollower | None:
+        introduced = self._introduced
+        if introduced is None:
+            return None
+        follower = PurgeFollower(
+            introduced.parents,
+            node=self._via,
+            upstream=introduced,
+            purges=self._purges,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            report=self._warn,
+        )
+        introduced.heard = follower.heard
+        return follower
 
     def _site_context(self) -> SiteContext:
         settings = self._config.upstream
@@ -172,6 +207,7 @@ class Node:
             refresh=self._refresh,
             inquiries=self._inquiries,
             prefetch=self._prefetch,
+            children=Children(config.listen.node_tokens, self._purges),
             answers=answers,
             clock=clock,
         )
@@ -214,6 +250,7 @@ class Node:
             config,
             self._life,
             store=store,
+            purges=self._purges,
             sites=self._sites,
             inquiries=self._inquiries,
             upstream=self._upstream,
@@ -243,9 +280,13 @@ class Node:
         listener ("" if it is switched off)."""
         self._access_log.start()
         await self._store.start()
+        files = self._store.disk.directory if self._store.disk is not None else None
+        await self._purges.open(files)
         if not self._config.node.offline:
             self._upstream.start()
             self._tasks.start(self._refresh.run(), "refresh")
+            if self._follower is not None:
+                await self._follower.start(files)
         if self._config.listen.https:
             await self._tls.start()
             self._tasks.start(self._tls.run(), "certificates")
@@ -260,6 +301,7 @@ class Node:
         await self._listeners.drain()
         await self._admin.aclose()
         await self._tasks.aclose()
+        await self._purges.aclose()
         await self._upstream.aclose()
         await self._resolver.aclose()
         await self._store.aclose()

@@ -20,8 +20,9 @@ from edgeproxy.message import Clock, Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.exchange import parse_url
 from edgeproxy.pipeline.inquiries import Inquiries
+from edgeproxy.pipeline.purges import Purges
 from edgeproxy.policy.decision import before
-from edgeproxy.sites.registry import SiteTable
+from edgeproxy.sites.registry import NOT_SERVED, SiteTable
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import Listed, Purge, PurgeScope, Store
 from edgeproxy.upstream.tracker import UpstreamStatus
@@ -50,6 +51,7 @@ class LiveViews:
         life: Life,
         *,
         store: Store,
+        purges: Purges,
         sites: SiteTable,
         inquiries: Inquiries,
         upstream: States,
@@ -63,6 +65,7 @@ class LiveViews:
         self._config = config
         self._life = life
         self._store = store
+        self._purges = purges
         self._sites = sites
         self._inquiries = inquiries
         self._upstream = upstream
@@ -101,7 +104,7 @@ class LiveViews:
         if purge.scope in (PurgeScope.URL, PurgeScope.PREFIX):
             purge = replace(purge, value=await self._key_of(purge.value))
         self._log.info("purge", scope=purge.scope.value, value=purge.value, soft=purge.soft)
-        await self._store.purge(purge)
+        await self._purges.purge(purge)
 
     async def _key_of(self, url: str) -> str:
         """The cache key behind a path of ours; a whole URL is a key already."""
@@ -110,8 +113,8 @@ class LiveViews:
         routed = self._sites.route(_as_request(url, "GET", Headers()))
         if routed is None:
             raise RequestError(404, f"no site is mounted at {url}")
-        site, path = routed
-        _, planned = await self._inquiries.plan(_as_request(url, "GET", Headers()), site, path)
+        request = _as_request(url, "GET", Headers())
+        _, planned = await self._inquiries.plan(request, routed.site, routed.path)
         return planned.key if isinstance(planned, Plan) else url
 
     async def listing(self, prefix: str, after: str, limit: int) -> list[dict[str, Any]]:
@@ -131,11 +134,13 @@ class LiveViews:
 
     async def explain(self, url: str, method: str, headers: Headers) -> dict[str, Any]:
         request, now = _as_request(url, method, headers), self._clock()
-        routed = self._sites.route(request)
-        if routed is None:
+        for routed in self._sites.routes(request):
+            site = routed.site
+            request, plan = await self._inquiries.plan(request, site, routed.path)
+            if plan is not NOT_SERVED:
+                break
+        else:
             return explanation(site="", method=method, url=url, plan=None, now=now)
-        site, path = routed
-        request, plan = await self._inquiries.plan(request, site, path)
         if isinstance(plan, Response):
             return explanation(site=site.name, method=method, url=url, plan=plan, now=now)
         variants = await self._store.lookup(plan.key)

@@ -19,6 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOUNT = re.compile(r"/|(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_.-]{0,252})|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _SERVER_NAME = re.compile(r"(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,250}[a-z0-9_])?")
+_BEARER = re.compile(r"[A-Za-z0-9._~+/=-]{1,256}")  # RFC 6750 section 2.1
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 
 
@@ -44,6 +45,9 @@ def _check_listen(listen: Listen) -> None:
         if "" in fixed or len(set(fixed)) != len(fixed) or seen & set(fixed):
             raise ConfigurationError(f"listen.{key}", "an address is empty or there twice")
         seen.update(fixed)
+    for token in listen.node_tokens:
+        if _BEARER.fullmatch(token) is None:  # which is not repeated here
+            raise ConfigurationError("listen.node_tokens", "a token is 1 to 256 of A-Z a-z 0-9 - . _ ~ + / =")
 
 
 def _check_tls(tls: Tls, is_used: bool) -> None:

@@ -8,6 +8,7 @@ from typing import assert_never
 from edgeproxy.errors import RequestError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers, stale_outcome
+from edgeproxy.pipeline.children import PURGES_PATH, Children
 from edgeproxy.pipeline.from_store import FromStore
 from edgeproxy.pipeline.from_upstream import FromUpstream, Question
 from edgeproxy.pipeline.inquiries import Inquiries
@@ -18,7 +19,7 @@ from edgeproxy.pipeline.views import Views, learn_from
 from edgeproxy.policy import forwarding
 from edgeproxy.policy.decision import Bypass, Hit, Miss, Refuse, Revalidate, Stale, before
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.registry import SiteTable
+from edgeproxy.sites.registry import NOT_SERVED, SiteTable
 from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
 
@@ -41,9 +42,11 @@ class Pipeline:
         refresh: Refresh,
         inquiries: Inquiries,
         prefetch: Prefetch,
+        children: Children,
         answers: Answers,
         clock: Clock,
     ) -> None:
+        self._children = children
         self._inquiries = inquiries
         self._prefetch = prefetch
         inquiries.fetch = self.fetch
@@ -62,11 +65,27 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response:
         if forwarding.loops(request, self._via):
             raise RequestError(508, f"this request has passed through {self._via} before", close=False)
-        routed = self._sites.route(request)
-        if routed is None:
-            return self._answers.not_mounted(self._sites.mounts)
-        site, path = routed
-        request, planned = await self._inquiries.plan(request, site, path)
+        asker = self._children.asker(request)
+        request = asker.request
+        if request.path == PURGES_PATH:
+            return self._children.purges(asker)
+        for routed in self._sites.routes(request, is_node=asker.is_node):
+            site, is_named = routed.site, routed.is_named
+            if is_named and not asker.is_admitted:
+                return self._children.refused(asker, site.name)
+            if not is_named and request.target_scheme not in ("", request.scheme):
+                break
+            request, planned = await self._inquiries.plan(request, site, routed.path)
+            if planned is NOT_SERVED:
+                continue
+            response = await self._answer(request, planned, site, routed.path)
+            plan = planned if isinstance(planned, Plan) else None
+            return self._children.told(asker, response, plan, is_named=is_named)
+        if asker.is_node or request.target_scheme not in ("", request.scheme):
+            return self._answers.local(NOT_SERVED, "")
+        return self._answers.not_mounted(self._sites.mounts)
+
+    async def _answer(self, request: Request, planned: Plan | Response, site: Site, path: str) -> Response:
         if isinstance(planned, Response):
             return self._answers.local(planned, site.name)
         response = await self._planned(request, planned, site, path)

@@ -29,10 +29,12 @@ def make_request(
     or the peer's. `interim` is None where the client cannot take interim responses, `certified` where it
     has no certificate."""
     headers = head.headers
-    client, scheme = told, service.scheme
+    client, scheme, target_scheme = told, service.scheme, head.target_scheme
     if service.trusted:
         attribution = attribute(told, headers, service.trusted)
         client, scheme = attribution.client, attribution.scheme or scheme
+        if target_scheme == service.scheme:  # said of the way from the peer to us, as the listener is
+            target_scheme = ""
     return Request(
         method=head.method,
         target=head.target,
@@ -49,6 +51,7 @@ def make_request(
         id=service.ids.accepted(headers.get("x-request-id")),
         traceparent=traceparent(headers.get("traceparent")),
         received_at=service.clock(),
+        target_scheme=target_scheme,
     )
 
 

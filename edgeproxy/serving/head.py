@@ -68,9 +68,10 @@ class Head:
     keep_alive: bool
     expects_continue: bool
     memorable: bool  # byte-equal heads may share one answer
+    target_scheme: str = ""  # of an absolute-form target
 
 
-def parse_head(head: bytes, limits: Limits, scheme: str = "http") -> Head:
+def parse_head(head: bytes, limits: Limits) -> Head:
     """Understand a whole head, empty line included. Raises RequestError with the status to send;
     every one of them ends the connection, since framing can no longer be trusted."""
     found = WHOLE_HEAD.fullmatch(head)
@@ -92,7 +93,7 @@ def parse_head(head: bytes, limits: Limits, scheme: str = "http") -> Head:
         if lower in _NOTED:
             noted.setdefault(lower, []).append(value)
     version = "1.0" if found[3] == b"0" else "1.1"
-    return _understood(found[1].decode("ascii"), found[2].decode("ascii"), version, pairs, noted, scheme)
+    return _understood(found[1].decode("ascii"), found[2].decode("ascii"), version, pairs, noted)
 
 
 def _understood(
@@ -101,7 +102,6 @@ def _understood(
     version: str,
     pairs: list[tuple[str, str]],
     noted: dict[str, list[str]],
-    scheme: str,
 ) -> Head:
     options = _connection_options(noted.get("connection"))
     host = _host(noted.get("host"), version)
@@ -110,8 +110,9 @@ def _understood(
     if method == "CONNECT":
         raise RequestError(405, "CONNECT is not answered here")
     headers = Headers(pairs)
+    target_scheme = ""
     if target[0] != "/":
-        target, absolute = _reduced(target, method, scheme)
+        target, absolute, target_scheme = _reduced(target, method)
         if absolute:
             host = absolute
             headers = Headers((("Host", absolute), *(pair for pair in pairs if pair[0].lower() != "host")))
@@ -122,7 +123,18 @@ def _understood(
         and keep_alive
         and (len(noted) == 1 or (len(noted) == 2 and noted.get("connection") == ["keep-alive"]))
     )
-    return Head(method, target, host, version, headers, length, keep_alive, expects_continue, memorable)
+    return Head(
+        method,
+        target,
+        host,
+        version,
+        headers,
+        length,
+        keep_alive,
+        expects_continue,
+        memorable,
+        target_scheme,
+    )
 
 
 def _connection_options(lines: list[str] | None) -> frozenset[str]:
@@ -166,22 +178,21 @@ def valid_authority(text: str) -> str:
 class _Reduced(NamedTuple):
     target: str
     authority: str
+    scheme: str
 
 
-def _reduced(target: str, method: str, scheme: str) -> _Reduced:
+def _reduced(target: str, method: str) -> _Reduced:
     """A target that is not origin-form, as origin-form or asterisk-form (RFC 9112 section 3.2)."""
     if target == "*" and method == "OPTIONS":
-        return _Reduced(target, "")
+        return _Reduced(target, "", "")
     found = _ABSOLUTE.fullmatch(target)
     if found is None or found[1].lower() not in ("http", "https"):
         raise RequestError(400, "invalid request target")
-    authority = valid_authority(found[2])
-    if found[1].lower() != scheme:
-        raise RequestError(421, "this listener does not answer for that scheme")
+    authority, scheme = valid_authority(found[2]), found[1].lower()
     path = found[3]
     if not path:
-        return _Reduced("*" if method == "OPTIONS" else "/", authority)
-    return _Reduced(path if path[0] == "/" else "/" + path, authority)
+        return _Reduced("*" if method == "OPTIONS" else "/", authority, scheme)
+    return _Reduced(path if path[0] == "/" else "/" + path, authority, scheme)
 
 
 def _content_length(noted: dict[str, list[str]], version: str) -> int | None:

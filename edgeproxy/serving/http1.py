@@ -232,7 +232,7 @@ class Connection(Answering):
     def _begin(self, head_bytes: bytes) -> None:
         limits = self._service.limits
         try:
-            head = parse_head(head_bytes, limits, self._service.scheme)
+            head = parse_head(head_bytes, limits)
             unwanted = head.method in ("GET", "HEAD")
             most = min(DROP_BYTES, limits.body) if unwanted else limits.body
             if head.length is not None and head.length > most:

@@ -14,7 +14,7 @@ from edgeproxy import config
 from edgeproxy.errors import ConfigurationError, RequestError
 from edgeproxy.message import Request, Response
 from edgeproxy.policy.rules import Rules
-from edgeproxy.sites.site import Plan, Site, SiteContext
+from edgeproxy.sites.site import Plan, Realm, Site, SiteContext
 from edgeproxy.sites.urls import configured_url
 from edgeproxy.upstream.upstream import Origin, Reach
 
@@ -90,13 +90,33 @@ class Generic:
     prefetch_bytes_max: int = 0
 
     def plan(self, request: Request, path: str) -> Plan | Response:
+        return self._plan(path, self.rewrite, request.authority)
+
+    @property
+    def realms(self) -> tuple[Realm, ...]:
+        return (Realm(self.origin, self.prefix),)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return (self.origin,)
+
+    def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
+        return None
+
+    def plan_named(self, request: Request, origin: Origin, target: str) -> Plan | Response | None:
+        """Rewriting is for mounts; whoever names the origin names its resources."""
+        below = self.realms[0].below(target) if origin == self.origin else None
+        return None if below is None else self._plan(below, (), "")
+
+    def _plan(self, path: str, rewrite: tuple[tuple[str, str], ...], host: str) -> Plan:
+        """`host` is the name under which a client knows us, "" where it does not."""
         if _UNSENDABLE.search(path) or not path.startswith("/"):
             raise RequestError(400, "the request target holds bytes that cannot be sent")
         path, mark, query = path.partition("?")
-        if (self.prefix or self.rewrite) and _climbs(path):
+        if (self.prefix or rewrite) and _climbs(path):
             # The origin would resolve the dot segments after our prefix, and leave the place it fences.
             raise RequestError(400, "the path climbs out of what is served here", close=False)
-        for prefix, replacement in self.rewrite:
+        for prefix, replacement in rewrite:
             if path.startswith(prefix):
                 path = replacement + path[len(prefix) :]
                 break
@@ -106,7 +126,7 @@ class Generic:
         fields: dict[str, str | None] = {}
         key_suffix = ""
         if self.host_header:
-            host = request.authority if self.host_header == "client" else self.host_header
+            host = host if self.host_header == "client" else self.host_header
             if host and host != self.origin.authority:
                 # An origin may answer another Host differently; a space cannot be in a URL.
                 fields["Host"], key_suffix = host, f" host={host}"

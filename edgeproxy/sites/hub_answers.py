@@ -155,6 +155,11 @@ class Rewriting:
     def base(self) -> str:
         return self._base
 
+    @property
+    def is_hubs_own(self) -> bool:
+        """Whether the client asks under the hub's own name, so that nothing leads elsewhere."""
+        return self._base == self._hub
+
     def here(self, target: str) -> str:
         """A target of this site without a host, as old clients need it in Location."""
         return self._place + target
@@ -212,9 +217,12 @@ def relay(rewriting: Rewriting, *, on_repo: bool) -> Relay:
 
 
 def presentation(rewriting: Rewriting) -> Presentation:
-    """For answers that come from the store: no limits of others, no links past this node."""
+    """For answers that come from the store: no limits of others, no links past this node. Clients ask again
+    each time; who asks under the hub's name is told what the hub said, and how long ago."""
 
     def present(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+        if rewriting.is_hubs_own:
+            return rewriting.fields(headers.without(("RateLimit", "RateLimit-Policy")))
         kept = headers.without(("RateLimit", "RateLimit-Policy", "Vary"))
         return rewriting.fields(kept.replacing({"Cache-Control": "no-cache"}))
 

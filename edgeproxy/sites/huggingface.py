@@ -43,7 +43,8 @@ from edgeproxy.sites.hub_rules import hub_rules
 from edgeproxy.sites.hub_settings import Hub, hub
 from edgeproxy.sites.hub_transfers import Transfers
 from edgeproxy.sites.hub_tree import Entry, Listing
-from edgeproxy.sites.site import ContentWanted, Inquiry, Plan, Planned, Site, SiteContext
+from edgeproxy.sites.site import ContentWanted, Inquiry, Plan, Planned, Realm, Site, SiteContext
+from edgeproxy.upstream.upstream import Origin
 
 PATHS_BYTES_MAX = 4 << 20
 _READING = ("GET", "HEAD")
@@ -84,18 +85,46 @@ class HuggingFace:
         raw, _, query = path.partition("?")
         if not path.isascii() or not path.isprintable():
             raise RequestError(400, "the request target is not ASCII", close=False)
-        asked = self._request(request, path, raw, query)
-        planned = self._answer(asked, hub_names.read(raw))
+        place = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
+        place = place.rstrip("/")
+        base = f"{request.scheme}://{request.authority}{place}" if request.authority else place
+        return self._planned(self._request(request, raw, query, base, place))
+
+    # -- under its own name --------------------------------------------------------------------
+
+    @property
+    def realms(self) -> tuple[Realm, ...]:
+        return (Realm(self._hub.origin, self._hub.prefix),)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return (self._hub.origin,)
+
+    def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
+        """Never that of a host which keeps the bytes: a signed URL permits, and cannot be checked here."""
+        return None
+
+    def plan_named(self, request: Request, origin: Origin, target: str) -> Planned | None:
+        """As for a mount at the hub's own place: who asks for the hub gets its names and its URLs."""
+        below = self.realms[0].below(target) if origin == self._hub.origin else None
+        if below is None:
+            return None
+        if not below.isascii() or not below.isprintable():
+            raise RequestError(400, "the request target is not ASCII", close=False)
+        raw, _, query = below.partition("?")
+        return self._planned(self._request(request, raw, query, self._hub.url, self._hub.prefix))
+
+    # -- both ----------------------------------------------------------------------------------
+
+    def _planned(self, asked: HubRequest) -> Planned:
+        planned = self._answer(asked, hub_names.read(asked.raw))
         return _for_method(asked, planned) if isinstance(planned, Response) else planned
 
     def learn(self, learned: Any) -> None:
         self._facts.learn(learned, self._context.clock())
 
-    def _request(self, request: Request, path: str, raw: str, query: str) -> HubRequest:
+    def _request(self, request: Request, raw: str, query: str, base: str, place: str) -> HubRequest:
         own = self._caller(request.headers.get("Authorization"))
-        place = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
-        place = place.rstrip("/")
-        base = f"{request.scheme}://{request.authority}{place}" if request.authority else place
         caller = own if own.id else self._service
         return HubRequest(
             ask=Ask(request, caller, self._context.clock(), is_api=raw.startswith("/api/")),

@@ -30,6 +30,11 @@ def page_fields(headers: Headers, stored: StoredResponse, now: float, stale: boo
     return headers.replacing(changes)
 
 
+def own_page_fields(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+    """For who asks the index by its own name: its fields, but for what selects a form here."""
+    return headers.replacing({"Vary": "Accept, Accept-Encoding"})
+
+
 def file_fields(*, immutable: bool) -> Presentation:
     """Files are bytes, whatever upstream takes them for: a client that undid a coding would compute
     another hash. While the bytes are not proven they bear a tag of their own, so that a client which

@@ -117,6 +117,10 @@ class Facts:
                 return page.project, page.files[key]
         return None
 
+    @property
+    def hosts(self) -> tuple[Origin, ...]:
+        return tuple(self._hosts)
+
     def knows_host(self, origin: Origin) -> bool:
         return origin in self._hosts
 

@@ -5,42 +5,30 @@ is none of them is answered here, so that the index is asked only for what can e
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeproxy import config
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Request, Response
 from edgeproxy.sites import python_names
-from edgeproxy.sites.python_answers import file_fields, page_fields, redirect, text, too_many_names
+from edgeproxy.sites.python_answers import own_page_fields, page_fields, redirect, text, too_many_names
 from edgeproxy.sites.python_ask_rate import AskRate
-from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, Removed, file_key
-from edgeproxy.sites.python_legacy import LegacyView
+from edgeproxy.sites.python_facts import Facts, Removed
+from edgeproxy.sites.python_files import Files
+from edgeproxy.sites.python_legacy import LegacyView, OwnLegacyView
 from edgeproxy.sites.python_links import LinkRules, origin_of_id
-from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, page_type
-from edgeproxy.sites.python_pages import PagePolicy, PageView
+from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, page_type, page_types
+from edgeproxy.sites.python_page_files import PagePolicy
+from edgeproxy.sites.python_pages import PageView
 from edgeproxy.sites.python_plans import IndexPlans
 from edgeproxy.sites.python_rules import IndexRules, index_rules
-from edgeproxy.sites.python_sidecars import SidecarView
-from edgeproxy.sites.site import Expected, Plan, SiteContext
+from edgeproxy.sites.python_settings import believes_missing
+from edgeproxy.sites.site import Plan, Realm, SiteContext, View
 from edgeproxy.upstream.upstream import Origin
 
-WHEEL_BYTES_MAX = 64 << 20  # the pipeline shows no larger body to a view
 AGE_STEP_SECONDS = 3600.0  # views of pages filtered by age are made anew this often
+ALL_FORMS = (PageType.JSON, PageType.HTML, PageType.TEXT)
 _PROVENANCE = "application/vnd.pypi.integrity.v1+json"
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """A file as a request names it."""
-
-    origin: Origin
-    path: str
-    canonical: str
-
-    @property
-    def name(self) -> str:
-        return python_names.file_name(self.canonical)
 
 
 class PythonIndex:
@@ -60,7 +48,6 @@ class PythonIndex:
         listed_only: bool = False,
     ) -> None:
         self.name = settings.name
-        self._listed_only = listed_only
         self._settings = settings
         self._context = context
         self._origin = origin
@@ -78,6 +65,19 @@ class PythonIndex:
         )
         self._facts = Facts()
         self._ask_rate = AskRate(settings.names_per_client)
+        self._files = Files(
+            settings=settings,
+            clock=context.clock,
+            links=links,
+            rules=self._rules,
+            plans=self._plans,
+            facts=self._facts,
+            blocked=self._blocked,
+            page=self._page_of_file,
+            refused=self._too_many,
+            source=self.index_url,
+            listed_only=listed_only,
+        )
 
     @property
     def index_url(self) -> str:
@@ -103,15 +103,70 @@ class PythonIndex:
             case ["simple", name, ""]:
                 return self._project_page(request, name, query)
             case ["f", identity, *rest] if rest:
-                return self._file_request(request, identity, "/" + "/".join(rest))
+                return self._files.request(request, origin_of_id(identity), "/" + "/".join(rest))
             case ["pypi", name, "json"] | ["pypi", name, "json", ""]:
-                return self._legacy(request, path, name, "")
+                return self._legacy(request, name, "", self._legacy_view(request, path))
             case ["pypi", name, version, "json"] | ["pypi", name, version, "json", ""]:
-                return self._legacy(request, path, name, version)
+                return self._legacy(request, name, version, self._legacy_view(request, path))
             case ["integrity", name, version, file, "provenance"]:
                 return self._provenance(request, name, version, file)
             case _:
                 return text(404, "an index has nothing here")
+
+    # -- under its own name --------------------------------------------------------------------
+
+    @property
+    def realms(self) -> tuple[Realm, ...]:
+        return (Realm(self._origin), *(Realm(origin) for origin in self._links.configured))
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return tuple(dict.fromkeys((*(realm.origin for realm in self.realms), *self._facts.hosts)))
+
+    def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
+        return self._files.realm_of(origin, target, is_node=is_node)
+
+    def plan_named(self, request: Request, origin: Origin, target: str) -> Plan | Response | None:
+        path, _, query = target.partition("?")
+        planned: Plan | Response | None = None
+        if not path.isascii() or "\0" in path:
+            raise RequestError(400, "the request target is not ASCII", close=False)
+        if origin == self._origin:
+            planned = self._plan_named_page(request, path, query)
+        if planned is None:
+            planned = self._files.named(request, origin, path)
+        if planned is not None and request.method not in ("GET", "HEAD"):
+            return text(405, "an index is only read here", {"Allow": "GET, HEAD"})
+        return planned
+
+    def has_named_page(self, origin: Origin, path: str) -> bool:
+        """Whether a raw path is one of this index beside its files: for a site of several indexes."""
+        beside = self._beside_simple() or self._path
+        return origin == self._origin and path.startswith(
+            (self._path, f"{beside}pypi/", f"{beside}integrity/")
+        )
+
+    def _plan_named_page(self, request: Request, path: str, query: str) -> Plan | Response | None:
+        """What the index has beside files; None for what is nothing of that."""
+        below, beside = self._path, self._beside_simple()
+        if path.startswith(below):
+            match path[len(below) :].split("/"):
+                case [""]:
+                    return self._root_list(request, query, own=True)
+                case [name]:
+                    return self._page_redirect(name, "", query)
+                case [name, ""]:
+                    return self._project_page(request, name, query, own=True)
+        elif beside is not None and path.startswith(beside):
+            view = OwnLegacyView(accepts_gzip(request.headers))
+            match path[len(beside) :].split("/"):
+                case ["pypi", name, "json"] | ["pypi", name, "json", ""]:
+                    return self._legacy(request, name, "", view, own=True)
+                case ["pypi", name, version, "json"] | ["pypi", name, version, "json", ""]:
+                    return self._legacy(request, name, version, view, own=True)
+                case ["integrity", name, version, file, "provenance"]:
+                    return self._provenance(request, name, version, file)
+        return None
 
     def learn(self, learned: Any) -> None:
         self._facts.learn(learned)
@@ -129,7 +184,7 @@ class PythonIndex:
 
     # -- pages ---------------------------------------------------------------------------------
 
-    def _project_page(self, request: Request, raw: str, query: str) -> Plan | Response:
+    def _project_page(self, request: Request, raw: str, query: str, *, own: bool = False) -> Plan | Response:
         name = python_names.project(raw)
         if name is None:
             return text(404, "no project can have this name")
@@ -140,12 +195,16 @@ class PythonIndex:
         refused = self._too_many(request, name)
         if refused is not None:
             return refused
-        kind = page_type(request.headers.get("Accept"), query)
-        return self._page(request, name, kind, accepts_gzip(request.headers))
+        forms = page_types(request.headers.get("Accept"), query)
+        return self._page(request, name, forms, accepts_gzip(request.headers), own=own)
+
+    def _page_of_file(self, request: Request, project: str, *, own: bool) -> Plan:
+        return self._page(request, project, ALL_FORMS, True, own=own)
 
     def _too_many(self, request: Request, name: str) -> Response | None:
-        """Only names of which nothing is known count: what was seen costs the index little."""
-        if self._facts.page(name) is not None:
+        """Only names of which nothing is known count: what was seen costs the index little. A node that
+        has proven to be one counts its own clients."""
+        if request.node or self._facts.page(name) is not None:
             return None
         wait = self._ask_rate.wait(request.client, self._context.clock())
         return too_many_names(wait) if wait > 0 else None
@@ -156,7 +215,9 @@ class PythonIndex:
             return text(404, "no project can have this name")
         return redirect(f"{up}{name}/", query)
 
-    def _page(self, request: Request, name: str, kind: PageType, gzip: bool) -> Plan:
+    def _page(
+        self, request: Request, name: str, forms: tuple[PageType, ...], gzip: bool, *, own: bool
+    ) -> Plan:
         facts = self._facts
         unmarked = facts.without_sidecar(name)
         return self._plans.of_index(
@@ -164,17 +225,21 @@ class PythonIndex:
             f"{self._path}{name}/",
             self._rules.page,
             fields={"Accept": ASKED, "Accept-Encoding": "gzip"},
-            view=PageView(name, kind, gzip, self._policy(), unmarked, facts.serial(name), self.index_url),
-            present=page_fields,
-            missing=Removed(name, self.index_url) if self._believes_missing else None,
+            view=PageView(
+                name,
+                forms[0],
+                gzip,
+                self._policy(),
+                unmarked,
+                facts.serial(name),
+                self.index_url,
+                own_forms=forms if own else (),
+            ),
+            present=own_page_fields if own else page_fields,
+            missing=Removed(name, self.index_url) if believes_missing(self._settings) else None,
             tags=(f"project:{name}",),
             name=name,
         )
-
-    @property
-    def _believes_missing(self) -> bool:
-        """With `pass`, a 404 may mean "not for you", and says nothing about other clients."""
-        return not self._settings.keep_deleted and self._settings.credentials != "pass"
 
     def _policy(self) -> PagePolicy:
         settings = self._settings
@@ -193,7 +258,7 @@ class PythonIndex:
             stored_only=self._context.stored_keys if filters else None,
         )
 
-    def _root_list(self, request: Request, query: str) -> Plan | Response:
+    def _root_list(self, request: Request, query: str, *, own: bool = False) -> Plan | Response:
         if not self._settings.root_list:
             return text(404, "the list of all projects is not served here")
         kind = page_type(request.headers.get("Accept"), query)
@@ -203,140 +268,19 @@ class PythonIndex:
             self._rules.root_list,
             fields={"Accept": kind.value, "Accept-Encoding": "identity"},
             variant=f" as {kind.name}",
-            present=page_fields,
-        )
-
-    # -- files ---------------------------------------------------------------------------------
-
-    def _file_request(self, request: Request, identity: str, path: str) -> Plan | Response:
-        origin = origin_of_id(identity)
-        sidecar = path.endswith(".metadata")
-        path = path.removesuffix(".metadata")
-        canonical = python_names.canonical_path(path)
-        if origin is None or canonical is None:
-            return text(404, "no file can have this name")
-        file = _File(origin, path, canonical)
-        found = self._facts.find(origin, canonical)
-        project = found[0] if found else python_names.project_of_file(file.name)
-        if project is not None and python_names.matches(project, self._blocked):
-            return text(403, "this project is blocked here")
-        if project is not None and self._facts.is_removed(project):
-            return self._of_removed(request, file, project)
-        if found is None:
-            return self._unlisted(request, file, project, sidecar)
-        if self._is_young(found[1]):
-            return text(403, "this file is younger than this node allows")
-        if self._settings.require_hash and not found[1].sha256:
-            return text(403, "this file has no hash, and this node asks for one")
-        if sidecar:
-            return self._sidecar(request, file, found[0], found[1])
-        return self._file(request, file, found[0], found[1])
-
-    def _is_young(self, facts: FileFacts) -> bool:
-        age = self._settings.min_release_age
-        return age > 0 and (facts.uploaded is None or facts.uploaded > self._context.clock() - age)
-
-    def _file(self, request: Request, file: _File, project: str, facts: FileFacts) -> Plan:
-        known = bool(facts.sha256)
-        return self._plans.of_file(
-            request,
-            file.origin,
-            facts.path or file.canonical,
-            self._rules.file if known else self._rules.unhashed,
-            expected=Expected(facts.sha256.hex(), facts.size),
-            present=file_fields(immutable=known),
-            tags=(f"project:{project}",),
-            name=file.name,
-            prefetch_bytes_max=self._settings.prefetch,
-            finish_without_readers=True,
-        )
-
-    def _sidecar(self, request: Request, file: _File, project: str, facts: FileFacts) -> Plan:
-        wheel = self._file(request, file, project, facts)
-        identity = file_key(file.origin, file.canonical)
-        advertised = facts.sidecar is not None and identity not in self._facts.without_sidecar(project)
-        digest = (facts.sidecar or b"").hex()
-        view = SidecarView(project, identity, digest, self.index_url)
-        instead = replace(wheel, view=view, present=file_fields(immutable=True), prefetch_bytes_max=0)
-        is_openable = file.name.endswith(".whl") and (facts.size or 0) <= WHEEL_BYTES_MAX
-        rules = self._rules.sidecar if advertised else self._rules.unadvertised
-        if advertised and not is_openable:  # a 404 of what a page promised ends an install, a 503 does not
-            rules = replace(rules, error_statuses=rules.error_statuses | {404, 410})
-        return self._plans.of_file(
-            request,
-            file.origin,
-            f"{facts.path or file.canonical}.metadata",
-            rules,
-            expected=Expected(digest if advertised else ""),
-            present=file_fields(immutable=bool(digest)),
-            otherwise=instead if advertised and is_openable else None,
-            missing=NoSidecar(project, identity, self.index_url) if advertised and not is_openable else None,
-            tags=(f"project:{project}",),
-            name=f"{file.name}.metadata",
-            finish_without_readers=True,
-        )
-
-    def _of_removed(self, request: Request, file: _File, project: str) -> Plan:
-        """A file whose project upstream has removed: nothing stored answers for it (no key is like this
-        one) until the page, asked first, is back and the site plans again."""
-        rules = replace(self._rules.unhashed, offline=True, unavailable_status=404, retry_after=None)
-        plan = self._plans.of_file(
-            request,
-            file.origin,
-            file.path,
-            rules,
-            tags=(f"project:{project}",),
-            name=file.name,
-            prerequisite=self._page(request, project, PageType.JSON, True),
-        )
-        return replace(plan, key_suffix=f"{plan.key_suffix} removed")
-
-    def _unlisted(self, request: Request, file: _File, project: str | None, sidecar: bool) -> Plan | Response:
-        """A file no page we remember lists. Its project's page is asked first; without facts it is
-        fetched only from a host of the configuration, and never where its age must be known."""
-        if project is None and not self._links.is_known(file.origin):
-            return text(404, "no page of this index lists this file")
-        refused = None if project is None else self._too_many(request, project)
-        if refused is not None:
-            return refused
-        page = None if project is None else self._page(request, project, PageType.JSON, True)
-        target = f"{file.path}.metadata" if sidecar else file.path
-        is_small = sidecar or file.name.endswith(".asc")
-        may_ask = self._links.is_known(file.origin) and self._settings.min_release_age == 0
-        may_ask = may_ask and not self._settings.require_hash and not self._listed_only
-        plan = self._plans.of_file(
-            request,
-            file.origin,
-            target,
-            self._rules.unadvertised if is_small else self._rules.unhashed,
-            present=file_fields(immutable=False),
-            tags=(f"project:{project}",) if project else (),
-            name=file.name,
-            prefetch_bytes_max=self._settings.prefetch,
-            prerequisite=page,
-            # A stored file of a project that has been removed is not served, after a restart either.
-            prerequisite_always=self._believes_missing
-            and project is not None
-            and self._facts.page(project) is None
-            and python_names.is_exact(file.name),
-        )
-        if may_ask:
-            return plan
-        listed = project is not None and self._facts.page(project) is not None
-        known_host = self._links.is_known(file.origin) or self._facts.knows_host(file.origin)
-        status = 503 if known_host and not listed else 404
-        # "Offline" keeps the pipeline from asking for this file; what is stored is still served, but
-        # only for a host a page has linked to: other sites' stored responses are not this one's.
-        rules = replace(plan.rules, offline=True, unavailable_status=status)
-        return replace(
-            plan,
-            rules=rules,
-            key_suffix=plan.key_suffix if known_host else f"{plan.key_suffix} unknown",
+            present=own_page_fields if own else page_fields,
         )
 
     # -- other resources of the index ----------------------------------------------------------
 
-    def _legacy(self, request: Request, path: str, raw: str, version: str) -> Plan | Response:
+    def _legacy_view(self, request: Request, path: str) -> LegacyView:
+        mount = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
+        root = f"{request.scheme}://{request.authority}{mount.rstrip('/')}" if request.authority else mount
+        return LegacyView(root, self._links)
+
+    def _legacy(
+        self, request: Request, raw: str, version: str, view: View, *, own: bool = False
+    ) -> Plan | Response:
         name, below = python_names.project(raw), self._beside_simple()
         if name is None or below is None or (version and not _is_version(version)):
             return text(404, "no project can have this name")
@@ -345,16 +289,14 @@ class PythonIndex:
         refused = self._too_many(request, name)
         if refused is not None:
             return refused
-        mount = request.target.removesuffix(path) if request.target.endswith(path) else self._settings.mount
-        root = f"{request.scheme}://{request.authority}{mount.rstrip('/')}" if request.authority else mount
         rest = f"{version}/json" if version else "json"
         return self._plans.of_index(
             request,
             f"{below}pypi/{name}/{rest}",
             self._rules.legacy,
             fields={"Accept": "application/json", "Accept-Encoding": "gzip"},
-            view=LegacyView(root, self._links),
-            present=page_fields,
+            view=view,
+            present=own_page_fields if own else page_fields,
             tags=(f"project:{name}",),
             name=name,
         )

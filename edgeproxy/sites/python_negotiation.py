@@ -34,23 +34,12 @@ _ELEMENTS_MAX = 64
 def page_type(accept: str, query: str | None) -> PageType:
     """The form to answer with. `format=` in the query wins; nothing known means text/html, because
     plain tools must not get 406."""
-    for parameter in (query or "").split("&"):
-        name, _, value = parameter.partition("=")
-        kind = _NAMES.get(
-            value.replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+")
-        )
-        if name == "format" and kind is not None:
-            return kind
+    asked = _format(query)
+    if asked is not None:
+        return asked
+    named, ranges = _qualities(accept)
     best: tuple[float, bool, int] = (0.0, False, 0)
     chosen = PageType.TEXT
-    named: dict[PageType, float] = {}
-    ranges: dict[str, float] = {}
-    for name, quality in _elements(accept):
-        kind = _NAMES.get(name)
-        if kind is not None:
-            named[kind] = max(quality, named.get(kind, 0.0))
-        else:
-            ranges[name] = quality
     for rank, kind in enumerate((PageType.TEXT, PageType.HTML, PageType.JSON)):
         quality = named.get(kind, -1.0)
         by_name = quality >= 0
@@ -61,6 +50,40 @@ def page_type(accept: str, query: str | None) -> PageType:
         if quality > 0 and mark > best:
             best, chosen = mark, kind
     return chosen
+
+
+def page_types(accept: str, query: str | None) -> tuple[PageType, ...]:
+    """All forms that will do, the one to answer with first: the others only if they are named."""
+    best = page_type(accept, query)
+    if _format(query) is not None:
+        return (best,)
+    named, _ = _qualities(accept)
+    ranked = sorted(named.items(), key=lambda item: -item[1])
+    return (best, *(kind for kind, quality in ranked if quality > 0 and kind is not best))
+
+
+def _format(query: str | None) -> PageType | None:
+    for parameter in (query or "").split("&"):
+        name, _, value = parameter.partition("=")
+        kind = _NAMES.get(
+            value.replace("%2F", "/").replace("%2f", "/").replace("%2B", "+").replace("%2b", "+")
+        )
+        if name == "format" and kind is not None:
+            return kind
+    return None
+
+
+def _qualities(accept: str) -> tuple[dict[PageType, float], dict[str, float]]:
+    """The q-values of known types, and of everything else by name."""
+    named: dict[PageType, float] = {}
+    ranges: dict[str, float] = {}
+    for name, quality in _elements(accept):
+        kind = _NAMES.get(name)
+        if kind is not None:
+            named[kind] = max(quality, named.get(kind, 0.0))
+        else:
+            ranges[name] = quality
+    return named, ranges
 
 
 def accepts_gzip(headers: Headers) -> bool:

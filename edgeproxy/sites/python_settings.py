@@ -31,3 +31,9 @@ def authorization_field(settings: config.Site, userinfo: str, where: str) -> str
         if b":" not in secret:
             raise ConfigurationError(f"{where}.credentials_file", "does not hold user:password")
     return f"Basic {b64encode(secret).decode('ascii')}" if secret else None
+
+
+def believes_missing(settings: config.Site) -> bool:
+    """Whether a project that the index does not have is gone. With `pass`, a 404 may mean "not for you", and
+    says nothing about other clients."""
+    return not settings.keep_deleted and settings.credentials != "pass"

@@ -24,8 +24,9 @@ from edgeproxy.sites.python_links import LinkRules, origin_of_id
 from edgeproxy.sites.python_owners import Answered, Ask, Owner, Owners, ReadAnswer, Unknown
 from edgeproxy.sites.python_rules import RETRY_AFTER_SECONDS
 from edgeproxy.sites.python_settings import authorization_field, link_hosts
-from edgeproxy.sites.site import Inquiry, Plan, Planned, Site, SiteContext
+from edgeproxy.sites.site import Inquiry, Plan, Planned, Realm, Site, SiteContext
 from edgeproxy.sites.urls import configured_url, looks_private, parse_url
+from edgeproxy.upstream.upstream import Origin
 
 
 def build_one(settings: config.Site, context: SiteContext, *, listed_only: bool = False) -> PythonIndex:
@@ -123,6 +124,57 @@ class PythonIndexes:
         if project is None:  # a redirect, the first index's list of projects, or nothing
             return self._members[0].plan(request, path)
         return self._of(request, path, project)
+
+    # -- under the names of the indexes --------------------------------------------------------
+
+    @property
+    def realms(self) -> tuple[Realm, ...]:
+        return tuple(dict.fromkeys(realm for member in self._members for realm in member.realms))
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        return tuple(dict.fromkeys(origin for member in self._members for origin in member.origins))
+
+    def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
+        found = (member.realm_of(origin, target, is_node=is_node) for member in self._members)
+        return next(filter(None, found), None)
+
+    def plan_named(self, request: Request, origin: Origin, target: str) -> Planned | None:
+        """Who names an index gets what that index has; a file is that of the index it belongs to. Names
+        that are private are asked of no other index by any way."""
+        path = target.partition("?")[0]
+        for number, member in enumerate(self._members):
+            if member.has_named_page(origin, path):
+                return self._named(number, request, origin, target)
+        canonical = python_names.canonical_path(path.removesuffix(".metadata"))
+        if canonical is None:
+            return None
+        for number, member in enumerate(self._members):
+            if member.lists(origin, canonical) is not None:
+                return self._named(number, request, origin, target)
+        project = python_names.project_of_file(python_names.file_name(canonical))
+        if project is None or request.method not in ("GET", "HEAD"):
+            return None
+        standing = self._owners.standing(project, self._credential(request), self._clock())
+        if isinstance(standing, Ask):
+            return self._inquiry(request, project, standing.number)
+        return self._named(standing.number, request, origin, target)
+
+    def _named(self, number: int, request: Request, origin: Origin, target: str) -> Plan | Response | None:
+        member = self._members[number]
+        planned = member.plan_named(request, origin, target)
+        if not isinstance(planned, Plan):
+            return planned
+        for tag in planned.tags:
+            project = tag.removeprefix("project:")
+            if number > 0 and self._owners.is_private(project):
+                return text(404, "this project is private here")
+            refused = None if request.node else self._too_many(request, project)
+            if refused is not None:
+                return refused
+        return replace(planned, source=member.index_url)
+
+    # -- what is learned -----------------------------------------------------------------------
 
     def learn(self, learned: Any) -> None:
         match learned:

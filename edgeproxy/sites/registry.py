@@ -4,16 +4,18 @@ built in are known without one."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
-from edgeproxy.message import Request
+from edgeproxy.message import BytesBody, Headers, Request, Response
 from edgeproxy.sites import generic, huggingface, python_upstreams
-from edgeproxy.sites.site import Site, SiteContext
+from edgeproxy.sites.site import NamedSite, Planned, Realm, Site, SiteContext
+from edgeproxy.sites.urls import parse_url
+from edgeproxy.upstream.upstream import Origin
 
 GROUP = "edgeproxy.sites"
 
@@ -46,8 +48,53 @@ class Place:
         return rest if rest.startswith("/") else None
 
 
+NOT_SERVED = Response(
+    421,
+    Headers((("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))),
+    BytesBody(b"nothing of this host is served here under its own name\n"),
+)
+
+
+class Routed(NamedTuple):
+    """A site that may answer, and the raw target below its mount or realm, starting with "/". `is_named`:
+    it is asked under the name of an upstream."""
+
+    site: Site
+    path: str
+    is_named: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A site as one is asked under the name of `origin`: a Site whose plans are those of `plan_named`, or
+    NOT_SERVED."""
+
+    site: Site
+    named: NamedSite
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        return self.site.name
+
+    def plan(self, request: Request, path: str) -> Planned:
+        planned = self.named.plan_named(request, self.origin, request.target)
+        return NOT_SERVED if planned is None else planned
+
+    def learn(self, learned: Any) -> None:
+        self.site.learn(learned)
+
+
 class SiteTable:
-    """All sites of the node, in the order in which they are tried."""
+    """All sites of the node, in the order in which they are tried.
+
+    A request is routed, in this order:
+    1. by the hosts of the configuration, which are names of this node;
+    2. by the name of an upstream of the configuration (a site's `realms`);
+    3. by mount.
+    Names that are known only from what pages say come before the mounts for a node, and after them for
+    anybody else: no page can take a path of ours away. A node that asks by name is never answered from a
+    mount, because a mount answers under any name, for one upstream only."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         # Hosts first, then the longest mount: the first place that fits is the answer.
@@ -58,28 +105,64 @@ class SiteTable:
             for host in place.hosts:
                 self._by_host.setdefault(host, []).append(place)
         self.sites: tuple[Site, ...] = tuple(place.site for place in places)
+        self._named_sites = tuple((site, site) for site in self.sites if isinstance(site, NamedSite))
+        self._by_name: dict[str, list[tuple[_Named, Realm]]] = {}
+        realms = [
+            (_Named(site, own, realm.origin), realm)
+            for site, own in self._named_sites
+            for realm in own.realms
+        ]
+        # Where the scheme is not told, https is meant.
+        for named, realm in sorted(realms, key=lambda item: item[1].origin.scheme != "https"):
+            for authority in _spellings(realm.origin):
+                self._by_name.setdefault(authority, []).append((named, realm))
         self.mounts: tuple[str, ...] = tuple(
             f"{sorted(place.hosts)[0] if place.hosts else ''}{place.mount or '/'}" for place in places
         )
 
-    def route(self, request: Request) -> tuple[Site, str] | None:
-        """The site and the raw target below its mount, starting with "/"; None if nobody serves it."""
-        target = request.target
-        if self._by_host:
-            host = request.authority.lower()
-            for known in (host, _without_port(host)):
-                for place in self._by_host.get(known, ()):
-                    below = place.below(target)
-                    if below is not None:
-                        return place.site, below
-        for place in self._any_host:
-            below = place.below(target)
-            if below is not None:
-                return place.site, below
-        return None
+    def routes(self, request: Request, *, is_node: bool = False) -> Iterator[Routed]:
+        """Who may answer, the first whose plan is not NOT_SERVED. `is_node`: a node asks its parent."""
+        host = request.authority.lower()
+        known = [place for name in (host, _without_port(host)) for place in self._by_host.get(name, ())]
+        yield from _first(known, request.target)
+        if not known:
+            yield from self._routes_by_name(request, host)
+            if is_node:
+                yield from self._routes_learned(request, host, is_node=True)
+        if is_node:
+            return
+        yield from _first(self._any_host, request.target)
+        if not known:
+            yield from self._routes_learned(request, host, is_node=False)
+
+    def route(self, request: Request) -> Routed | None:
+        """The first of `routes`; None if nobody serves it."""
+        return next(self.routes(request), None)
+
+    def _routes_by_name(self, request: Request, host: str) -> Iterator[Routed]:
+        for named, realm in self._by_name.get(host, ()):
+            below = realm.below(request.target)
+            if below is not None and request.target_scheme in ("", realm.origin.scheme):
+                yield Routed(named, below, is_named=True)
+
+    def _routes_learned(self, request: Request, host: str, *, is_node: bool) -> Iterator[Routed]:
+        for scheme in (request.target_scheme,) if request.target_scheme else ("https", "http"):
+            parsed = parse_url(f"{scheme}://{host}/")
+            if parsed is None:
+                return
+            for site, own in self._named_sites:
+                realm = own.realm_of(parsed[0], request.target, is_node=is_node)
+                below = None if realm is None else realm.below(request.target)
+                if below is not None:
+                    yield Routed(_Named(site, own, parsed[0]), below, is_named=True)
 
     def named(self, name: str) -> Site | None:
         return next((site for site in self.sites if site.name == name), None)
+
+    def origins_of(self, name: str) -> tuple[Origin, ...]:
+        """The upstreams under whose URLs a site's responses are stored, as far as it tells."""
+        site = self.named(name)
+        return site.origins if isinstance(site, NamedSite) else ()
 
 
 def build_sites(settings: Sequence[config.Site], context: SiteContext) -> SiteTable:
@@ -134,6 +217,20 @@ def _load(entry: EntryPoint, where: str) -> Build:
     except (ImportError, AttributeError) as error:
         raise ConfigurationError(f"{where}.kind", f"{entry.value} cannot be loaded: {error}") from error
     return build
+
+
+def _first(places: Iterable[Place], target: str) -> Iterator[Routed]:
+    for place in places:
+        below = place.below(target)
+        if below is not None:
+            yield Routed(place.site, below)
+            return
+
+
+def _spellings(origin: Origin) -> set[str]:
+    """The ways in which a request may write the authority of an origin."""
+    host = f"[{origin.host}]" if ":" in origin.host else origin.host
+    return {origin.authority, f"{host}:{origin.port}"}
 
 
 def _without_port(host: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from edgeproxy.errors import EdgeError
 from edgeproxy.message import Clock, Headers, Request, Response
@@ -258,3 +258,44 @@ class Site(Protocol):
         ...
 
     def learn(self, learned: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """What may be asked for under the name of an upstream: raw targets of `origin` below `prefix`, which
+    has no slash at its end ("" for all of them)."""
+
+    origin: Origin
+    prefix: str = ""
+
+    def below(self, target: str) -> str | None:
+        """The rest of `target` after the prefix, starting with "/"; None if the realm does not hold it.
+        The prefix itself, without a slash, is another resource than its folder: it is not held."""
+        if not target.startswith(f"{self.prefix}/"):
+            return None
+        return target[len(self.prefix) :]
+
+
+@runtime_checkable
+class NamedSite(Protocol):
+    """A Site that can also be asked under its upstreams' own names: by a node of which this one is the
+    parent, or by a client that does not know about this node.
+
+    The answer is the upstream's own, with its fields and without a word rewritten; it lies in the store
+    under the same key as that which clients of the mount get. `realms` are those of the configuration,
+    `origins` all upstreams it uses, those it has learned of included."""
+
+    @property
+    def realms(self) -> tuple[Realm, ...]: ...
+
+    @property
+    def origins(self) -> tuple[Origin, ...]: ...
+
+    def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
+        """The realm of an origin that is not in the configuration; None if that is not this site's."""
+        ...
+
+    def plan_named(self, request: Request, origin: Origin, target: str) -> Planned | None:
+        """`target` is the raw target as it would be sent to `origin`; None if that is not this site's.
+        Raises RequestError like `plan`."""
+        ...

@@ -5,6 +5,8 @@
     lock                 flock of the process that uses it
     index.sqlite3        (and -wal, -shm) the index; index.broken-* if one had to be set aside
     purges.log           purges, append-only
+    purges.feed          the last purges as the nodes below this one are told of them
+    purges.followed      the last purge seen of each parent
     tmp/<id>             bodies being written
     partial/<id>         bodies that are there in part
     bodies/aa/bb/<id>    bodies

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edgeproxy.config import Config, Parent, Siblings
@@ -16,7 +16,7 @@ from edgeproxy.upstream.health import Breaker
 from edgeproxy.upstream.lanes import Lanes
 from edgeproxy.upstream.place import place_of
 from edgeproxy.upstream.remote import Remote
-from edgeproxy.upstream.upstream import Identity, Reach
+from edgeproxy.upstream.upstream import Identity, Reach, Upstream
 
 
 def build_chain(
@@ -26,8 +26,10 @@ def build_chain(
     metrics: Metrics,
     tasks: Tasks,
     report: Callable[[str], None],
+    around: Callable[[Upstream, Sequence[Remote]], Upstream] = lambda upstream, _: upstream,
 ) -> Chain:
-    """Reads the files that parents and siblings name. Raises ConfigurationError."""
+    """Reads the files that parents and siblings name; `around` may wrap the way to them. Raises
+    ConfigurationError."""
 
     def lanes() -> Lanes:
         small = CurlUpstream(config.upstream, resolver, metrics=metrics)
@@ -37,7 +39,7 @@ def build_chain(
     origins = lanes()
     return Chain(
         remotes,
-        lanes() if remotes else origins,
+        around(lanes(), remotes) if remotes else origins,
         Breaker(origins),
         metrics=metrics,
         tasks=tasks,

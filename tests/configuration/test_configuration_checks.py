@@ -55,6 +55,8 @@ BAD = [
     ("tls.sni.1.certificate", config(Tls(certificate="c", sni=[Sni(certificate="")]))),
     ("tls.sni.1.names", config(Tls(certificate="c", sni=[Sni(certificate="d", names=["A.example"])]))),
     ("tls.sni.1.names", config(Tls(certificate="c", sni=[Sni(certificate="d", names=["a.*.example"])]))),
+    ("listen.node_tokens", config(Listen(node_tokens=["fine", "not fine"]))),
+    ("listen.node_tokens", config(Listen(node_tokens=[""]))),
     ("admin.token", config(Admin(listen="0.0.0.0:8081"))),
     ("admin.token", config(Admin(listen="[::]:8081"))),
     ("admin.token", config(Admin(listen="edge.example:8081"))),

@@ -18,6 +18,7 @@ from edgeproxy.message import FileSlice, Headers, Part, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
+from edgeproxy.pipeline.children import Children
 from edgeproxy.pipeline.distrust import Distrust
 from edgeproxy.pipeline.exchange import Exchange
 from edgeproxy.pipeline.fill_parts import FillParts
@@ -30,6 +31,7 @@ from edgeproxy.pipeline.large_bodies import LargeBodies
 from edgeproxy.pipeline.large_fills import LargeFills
 from edgeproxy.pipeline.passing import Passing
 from edgeproxy.pipeline.prefetch import Prefetch
+from edgeproxy.pipeline.purges import Purges
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
 from edgeproxy.policy.rules import Rules
@@ -421,6 +423,8 @@ class House:
         self.inquiries = Inquiries(
             store=self.store, metrics=self.metrics, tasks=self.tasks, threads=self.threads, clock=clock
         )
+        self.purges = Purges(self.store, origins=lambda site: (ORIGIN,), tasks=self.tasks)
+        self.children = Children((), self.purges)
         self.prefetch = Prefetch(tasks=self.tasks, metrics=self.metrics, clock=clock, jobs=1)
         self.handler = Pipeline(
             via="edge",
@@ -433,6 +437,7 @@ class House:
             refresh=self.refresh,
             inquiries=self.inquiries,
             prefetch=self.prefetch,
+            children=self.children,
             answers=answers,
             clock=clock,
         )

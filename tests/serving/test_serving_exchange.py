@@ -50,6 +50,24 @@ def test_a_request_is_what_its_head_says() -> None:
     assert (request.listener, request.received_at) == ("here:80", 100.0)
 
 
+@pytest.mark.parametrize(
+    ("line", "trusted", "scheme"),
+    [
+        (b"GET /a HTTP/1.1", (), ""),
+        (b"GET http://x.example/a HTTP/1.1", (), "http"),
+        (b"GET HTTPS://x.example/a HTTP/1.1", (), "https"),
+        # What the peer said of its own way here is not what the client asked for.
+        (b"GET http://x.example/a HTTP/1.1", ("192.0.2.0/24",), ""),
+        (b"GET https://x.example/a HTTP/1.1", ("192.0.2.0/24",), "https"),
+    ],
+)
+def test_an_absolute_target_tells_its_scheme(line: bytes, trusted: Any, scheme: str) -> None:
+    service, _ = service_of(trusted=trusted)
+    head = parse_head(line + b"\r\nHost: x.example\r\nX-Forwarded-Proto: https\r\n\r\n", Limits())
+    request = make_request(service, head, "192.0.2.1", "192.0.2.1", None, None)
+    assert (request.target, request.authority, request.target_scheme) == ("/a", "x.example", scheme)
+
+
 async def test_a_refusing_handler_is_an_answer_and_a_broken_one_is_reported() -> None:
     async def refuses(request: Request) -> Response:
         raise RequestError(403, "no")

@@ -76,7 +76,6 @@ REFUSED = {
     "relative target": (request(b"GET a HTTP/1.1"), 400),
     "asterisk for GET": (request(b"GET * HTTP/1.1"), 400),
     "foreign scheme": (request(b"GET ftp://a/ HTTP/1.1"), 400),
-    "https on a plain listener": (request(b"GET https://a/ HTTP/1.1"), 421),
     "absolute with user": (request(b"GET http://u@a/ HTTP/1.1"), 400),
     "absolute without host": (request(b"GET http:///x HTTP/1.1"), 400),
     "CONNECT": (request(b"CONNECT a:443 HTTP/1.1"), 405),

@@ -124,3 +124,64 @@ def test_any_sendable_target_arrives_byte_for_byte(rest: str) -> None:
     planned = plan(f"/{rest}")
     assert planned.target == f"/{rest}"
     assert planned.origin == Origin("http", "files.example", 9000)
+
+
+ORIGIN = Origin("http", "files.example", 9000)
+
+
+def named(target: str, origin: Origin = ORIGIN, **options: object) -> Plan | None:
+    settings_ = config.Site(
+        name="files", mount="/m", **{"origin": "http://files.example:9000/pub", **options}
+    )  # type: ignore[arg-type]
+    site = generic.build(settings_, CONTEXT)
+    assert isinstance(site, generic.Generic)
+    planned = site.plan_named(Request("GET", target, authority="files.example:9000"), origin, target)
+    assert planned is None or isinstance(planned, Plan)
+    return planned
+
+
+@pytest.mark.parametrize(
+    ("target", "sent"),
+    [
+        ("/pub/a?b=2&a=1", "/pub/a?b=2&a=1"),
+        ("/pub/", "/pub/"),
+        ("/pub//a/%2e", "/pub//a/%2e"),
+        ("/pub", None),
+        ("/pub?x", None),
+        ("/public/a", None),
+        ("/a", None),
+        ("*", None),
+    ],
+)
+def test_under_its_own_name_an_origin_answers_below_its_prefix_byte_for_byte(
+    target: str, sent: str | None
+) -> None:
+    planned = named(target)
+    assert (None if planned is None else planned.key) == (sent and f"http://files.example:9000{sent}")
+    assert named(target, Origin("https", "files.example", 9000)) is None
+
+
+@pytest.mark.parametrize("target", ["/pub/../a", "/pub/%2e%2e/a", "/pub/..%2fa", "/pub/a/..;x/../../b"])
+def test_the_prefix_is_a_fence_under_any_name(target: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        named(target)
+    assert refused.value.status == 400
+
+
+def test_rules_hold_under_its_own_name_and_rewriting_does_not() -> None:
+    options = {"query": "sort", "query_ignore": ["utm"], "ttl": 7.0, "rewrite": [["/a", "/b"]]}
+    planned = named("/pub/a?b=1&utm=2&a=3", **options)
+    assert planned is not None
+    assert planned.target == "/pub/a?a=3&b=1"
+    assert planned.rules.ttl == 7.0
+    again = named(planned.target, **options)
+    assert again == planned  # what one node has sorted the next one leaves alone
+
+
+def test_a_fixed_host_goes_upstream_under_any_name_and_a_clients_does_not() -> None:
+    fixed = named("/pub/a", host_header="inner.example")
+    assert fixed is not None
+    assert (fixed.fields["Host"], fixed.key_suffix) == ("inner.example", " host=inner.example")
+    client = named("/pub/a", host_header="client")
+    assert client is not None
+    assert (client.fields, client.key_suffix) == ({}, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -25,10 +26,11 @@ from hub_stage import (
 )
 
 from edgeproxy import config
-from edgeproxy.errors import ConfigurationError
-from edgeproxy.message import Headers, HeadOnly
+from edgeproxy.errors import ConfigurationError, RequestError
+from edgeproxy.message import Headers, HeadOnly, Request
 from edgeproxy.sites import huggingface
-from edgeproxy.sites.site import Plan, SiteContext
+from edgeproxy.sites.site import Plan, Realm, SiteContext
+from edgeproxy.upstream.upstream import Origin
 
 PINNED = f"/acme/tiny/resolve/{COMMIT}"
 
@@ -560,3 +562,70 @@ def test_a_bare_401_of_a_passed_repository_route_gets_its_code(hub: Stage) -> No
     assert plan.relay is not None
     fields = plan.relay(401, Headers(BARE[1].items()), "https://hub.example/x")
     assert fields.get("X-Error-Code") == "RepoNotFound"
+
+
+# -- under the hub's own name -----------------------------------------------------------------------
+
+
+def by_name(
+    scene: Stage, target: str, token: str = "", method: str = "GET", host: str = "hub.example"
+) -> Any:
+    """What the site says in the end to a request for the hub itself."""
+
+    class Named:
+        def plan(self, request: Request, path: str) -> Any:
+            request = dataclasses.replace(request, target=target, authority=host)
+            return hub.plan_named(request, Origin("https", host, 443), target)
+
+        learn = staticmethod(scene.site.learn)
+
+    hub: Any = scene.site
+    stand_in = dataclasses.replace(scene, site=Named())  # type: ignore[arg-type]
+    return stand_in.ask(target, token, method)
+
+
+def test_under_its_own_name_everything_is_at_the_root_of_the_hub(context: SiteContext) -> None:
+    scene = stage(context, [0.0], public())
+    moved = by_name(scene, "/acme/tiny/resolve/main/config.json")
+    assert moved.status == 307
+    assert moved.headers.get("Location") == f"/acme/tiny/resolve/{COMMIT}/config.json"
+    planned = by_name(scene, f"/acme/tiny/resolve/{COMMIT}/model.safetensors")
+    ours = scene.plan(f"/acme/tiny/resolve/{COMMIT}/model.safetensors")
+    assert (planned.key, planned.expected, planned.tags) == (ours.key, ours.expected, ours.tags)
+    head = by_name(scene, f"/acme/tiny/resolve/{COMMIT}/model.safetensors", method="HEAD")
+    assert (head.status, head.headers.get("X-Repo-Commit"), head.body.length) == (200, COMMIT, 1000)
+
+
+def test_links_lead_to_the_hub_and_fields_are_the_hubs(context: SiteContext) -> None:
+    scene = stage(context, [0.0], public())
+    planned = by_name(scene, "/api/models/acme/tiny/revision/main")
+    said = Headers((("Link", '<https://hub.example/api/x?a>; rel="next"'), ("Cache-Control", "max-age=9")))
+    assert dict(planned.present(said, None, 0.0, False)) == dict(said)
+    paged = by_name(scene, f"/api/models/acme/tiny/tree/{COMMIT}?limit=1")
+    assert paged.headers.get("Link").startswith(f"<https://hub.example/api/models/acme/tiny/tree/{COMMIT}?")
+
+
+def test_permission_belongs_to_the_caller_whoever_passes_it_on(context: SiteContext) -> None:
+    answers = {
+        ("GET", "/api/models/acme/secret/revision/main", ALICE): info("acme/secret", private=True),
+        ("GET", f"/api/models/acme/secret/tree/{COMMIT}?recursive=true", ALICE): tree(),
+    }
+    scene = stage(context, [0.0], answers)
+    target = "/acme/secret/resolve/main/config.json"
+    assert by_name(scene, target, ALICE).status == 307
+    assert by_name(scene, target, BOB).status == 404
+    assert by_name(scene, target).status == 401
+
+
+def test_what_is_not_the_hubs_is_not_answered(context: SiteContext) -> None:
+    scene = stage(context, [0.0], public())
+    hub: Any = scene.site
+    assert by_name(scene, "/acme/tiny/resolve/main/config.json", host="cdn.hub.example") is None
+    assert hub.realm_of(Origin("https", "cdn.hf.co", 443), "/x", is_node=True) is None
+    settings = config.Site(name="hf", kind="huggingface", mount="/hf", endpoint="https://hub.example/h")
+    below: Any = huggingface.build(settings, context)
+    assert below.realms == (Realm(Origin("https", "hub.example", 443), "/h"),)
+    asked = Request("GET", "/api/models/a/b", authority="hub.example")
+    assert below.plan_named(asked, below.origins[0], "/api/models/a/b") is None
+    with pytest.raises(RequestError):
+        below.plan_named(asked, below.origins[0], "/h/\xe9")

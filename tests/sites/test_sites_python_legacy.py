@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import gzip
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.python_legacy import LegacyView
+from edgeproxy.sites.python_legacy import LegacyView, OwnLegacyView
 from edgeproxy.sites.python_links import LinkRules
 from edgeproxy.sites.site import Unacceptable
 from edgeproxy.upstream.upstream import Origin
@@ -57,3 +59,18 @@ def test_what_does_not_describe_a_project_is_unacceptable(body: bytes) -> None:
 def test_a_view_made_for_one_host_is_never_stored_for_another() -> None:
     assert VIEW.volatile
     assert VIEW.id != LegacyView("http://other.example/pypi", VIEW.links).id
+
+
+def test_under_its_own_name_it_is_not_touched_but_looked_at() -> None:
+    view, body = OwnLegacyView(gzip=True), b'{ "info": {} }'
+    assert view.derive(STORED, body, None).data == body
+    assert view.derive(STORED, body, None).fields == STORED.headers
+    coded = msgspec.structs.replace(STORED, fields=(*STORED.fields, ("Content-Encoding", "gzip")))
+    packed = gzip.compress(body)
+    assert view.derive(coded, packed, None).data == packed
+    plain = OwnLegacyView(gzip=False).derive(coded, packed, None)
+    assert (plain.data, "Content-Encoding" in plain.fields) == (body, False)
+    assert view.id != OwnLegacyView(gzip=False).id
+    assert not view.volatile
+    with pytest.raises(Unacceptable):
+        view.derive(STORED, b"[]", None)

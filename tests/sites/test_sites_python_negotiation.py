@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeproxy.message import Headers
-from edgeproxy.sites.python_negotiation import PageType, accepts_gzip, page_type
+from edgeproxy.sites.python_negotiation import PageType, accepts_gzip, page_type, page_types
 
 J, H, T = PageType.JSON, PageType.HTML, PageType.TEXT
 SIMPLE = "application/vnd.pypi.simple"
@@ -57,3 +57,22 @@ def test_any_accept_field_gives_one_of_three_forms(accept: str) -> None:
 )
 def test_gzip_is_sent_only_to_those_who_accept_it(field: str, accepted: bool) -> None:
     assert accepts_gzip(Headers((("Accept-Encoding", field),))) is accepted
+
+
+@pytest.mark.parametrize(
+    ("accept", "query", "expected"),
+    [
+        (f"{J}, {H};q=0.2, {T};q=0.1", "", (J, H, T)),
+        (f"{T}, {J};q=0.5", "", (T, J)),
+        (f"{J}, {H};q=0", "", (J,)),
+        ("*/*", "", (T,)),
+        ("", "", (T,)),
+        (f"*/*, {J};q=0.5", "", (T, J)),
+        (f"{J}, {T}", f"format={H}", (H,)),
+    ],
+)
+def test_every_form_that_is_named_will_do_the_best_first(
+    accept: str, query: str, expected: tuple[PageType, ...]
+) -> None:
+    assert page_types(accept, query) == expected
+    assert page_type(accept, query) is expected[0]

@@ -15,7 +15,8 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.python_facts import PageFacts, file_key
 from edgeproxy.sites.python_links import LinkRules, host_id, origin_of_id
 from edgeproxy.sites.python_negotiation import PageType
-from edgeproxy.sites.python_pages import PagePolicy, PageView
+from edgeproxy.sites.python_page_files import PagePolicy
+from edgeproxy.sites.python_pages import PageView
 from edgeproxy.sites.site import Derived, Unacceptable
 from edgeproxy.upstream.upstream import Origin
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
-from edgeproxy.sites.python_settings import authorization_field, link_hosts
+from edgeproxy.sites.python_settings import authorization_field, believes_missing, link_hosts
 from edgeproxy.upstream.upstream import Origin
 
 
@@ -53,3 +54,13 @@ def test_userinfo_is_used_unless_the_clients_own_is_passed() -> None:
     field = authorization_field(config.Site(name="s"), "me:p%40", "w")
     assert field == "Basic bWU6cEA="
     assert authorization_field(config.Site(name="s", credentials="pass"), "me:p", "w") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "believed"),
+    [({}, True), ({"keep_deleted": True}, False), ({"credentials": "pass"}, False)],
+)
+def test_a_project_that_is_missing_is_gone_unless_that_may_mean_something_else(
+    changes: dict[str, Any], believed: bool
+) -> None:
+    assert believes_missing(config.Site(name="p", kind="python-index", **changes)) is believed
