@@ -28,7 +28,7 @@ class Candidate:
     is_mirror: bool = False
 
     def serves(self, site: str) -> bool:
-        return any(fnmatchcase(site, pattern) for pattern in self.sites)
+        return "*" in self.sites or any(fnmatchcase(site, pattern) for pattern in self.sites)
 
 
 ORIGIN = Candidate("origin", Role.ORIGIN)  # whichever origin a request names

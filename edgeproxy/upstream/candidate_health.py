@@ -16,8 +16,10 @@ A Health is a value: every event makes another one. Times are seconds of a clock
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 HALF_LIFE_SECONDS = 5.0  # of the counts of what went well and what did not
 FAILURES = 2.5  # counted so (three in quick succession), and as many as there were successes, eject
@@ -58,8 +60,7 @@ _DEADLY = frozenset({Trouble.UNREACHABLE, Trouble.SILENT, Trouble.LOCKED})
 _COUNTS = {Trouble.FAILED: 1.0, Trouble.SLOW: 0.5}
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True, kw_only=True):
     """`latency` and `p95` (seconds until a head) come from small requests, `goodput` (bytes a second) from
     bulk. `why` tells the last trouble."""
 

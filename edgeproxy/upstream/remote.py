@@ -3,7 +3,7 @@ under its own name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgeproxy.message import Headers
 from edgeproxy.upstream.candidate import Candidate, Role
@@ -26,6 +26,7 @@ class Remote:
     http2: str = "auto"
     speaks_http1: bool = True
     speaks_http2: bool | None = None
+    _reaches: dict[bool, Reach] = field(default_factory=dict)  # by prior knowledge; asked for all the time
 
     @property
     def may_speak_http2(self) -> bool:
@@ -37,7 +38,11 @@ class Remote:
         prior = self.http2 == "prior-knowledge" or (self.may_speak_http2 and self.speaks_http2 is True)
         if bulk and self.http2 == "auto" and self.speaks_http1:
             prior = False
-        return replace(self.reach, prior_knowledge=prior, http2=self.http2 != "off")
+        reach = self._reaches.get(prior)
+        if reach is None:
+            reach = replace(self.reach, prior_knowledge=prior, http2=self.http2 != "off")
+            self._reaches[prior] = reach
+        return reach
 
     def addressed(self, request: UpstreamRequest) -> UpstreamRequest:
         """`request` as it is sent to this candidate."""

@@ -5,11 +5,11 @@ budget is a value; times are seconds of a clock that is never set back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 
-@dataclass(frozen=True, slots=True)
-class RetryBudget:
+class RetryBudget(Struct, frozen=True, kw_only=True):
     """`share` of each request is put aside, `per_second` besides; at most `most` is kept."""
 
     share: float
@@ -20,7 +20,7 @@ class RetryBudget:
 
     @classmethod
     def full(cls, *, share: float, per_second: float, most: float) -> RetryBudget:
-        return cls(share, per_second, most, most)
+        return cls(share=share, per_second=per_second, most=most, left=most)
 
     def deposited(self, now: float) -> RetryBudget:
         """After one more request."""
