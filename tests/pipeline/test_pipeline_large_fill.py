@@ -239,7 +239,7 @@ async def test_what_has_changed_upstream_throws_the_parts_away(
     house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large_fill, "IDLE_SECONDS", 60.0)
-    monkeypatch.setattr(large_fill, "SEGMENT_BYTES", PIECE)
+    monkeypatch.setattr(large_fill, "segment_bytes", lambda size: PIECE)
     fill = await begin(house)
     assert await read(fill, (0, 10)) == BODY[:10]
     origin.tag = '"v2"'
