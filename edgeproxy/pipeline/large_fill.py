@@ -30,10 +30,9 @@ from edgeproxy.policy.claims import NEAR_BYTES, plan_claims
 from edgeproxy.policy.parallelism import Parallelism
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
+from edgeproxy.storage.integrity import segment_bytes
 from edgeproxy.storage.store import PartialBody
 
-SEGMENT_BYTES = 4 << 20
-SEGMENTS_MAX = 4096
 # A running exchange is cut when others are to run beside it, and what is on its way comes twice (about
 # 512 KiB): a thousandth of a body of this size.
 PARALLEL_BYTES_MIN = 512 << 20
@@ -391,11 +390,3 @@ class LargeFill:
         self._fail(error)
         await self.partial.quarantine(said)
         raise error
-
-
-def segment_bytes(size: int) -> int:
-    """What is fetched for a range is rounded up to this: 4 MiB, doubled until there are at most 4096."""
-    length = SEGMENT_BYTES
-    while length * SEGMENTS_MAX < size:
-        length *= 2
-    return length

@@ -17,6 +17,7 @@ from stands.node import Node, eventually
 ServeHub = Callable[..., Node]
 Visit = Callable[..., HubClient]
 SHARD = "model-00001-of-00002.safetensors"
+QUICK_SECONDS = 20  # clients that try again take 23 s at least
 # Who is refused, and as what.
 STRANGERS = {
     ("acme/gated", ""): "GatedRepoError",
@@ -50,7 +51,7 @@ def test_the_right_token_reads_and_others_are_told_why_not(
             stranger = visit(release, node, f"{name}{token}{is_up}", token=token)
             done = stranger.file(name, "config.json")
             assert kind in done.raised + done.cause, (name, token, done)
-            assert done.seconds < 10, done
+            assert done.seconds < QUICK_SECONDS, done
             assert not stranger.snapshot(name, revision=closed_hub.repositories["model", name].head.sha).ok
         done = visit(release, node, f"alice{is_up}", token="hf_alice").snapshot("acme/secret")
         assert done.files == closed_hub.repositories["model", "acme/secret"].head.digests, done

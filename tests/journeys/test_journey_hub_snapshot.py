@@ -55,7 +55,7 @@ def test_a_stopped_hub_is_not_noticed_when_branch_and_permission_must_be_asked_f
     hub.down()
     done = visit(release, node, "warm").snapshot("acme/tiny")
     assert done.files == head.digests, done
-    assert done.seconds < 15, done
+    assert done.seconds < 20, "clients that try again take 23 s at least"
 
 
 def test_a_second_snapshot_of_a_sharded_model_moves_no_upstream_byte(

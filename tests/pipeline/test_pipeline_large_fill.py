@@ -18,7 +18,7 @@ from edgeproxy.message import Headers
 from edgeproxy.pipeline import large_fill, ranged_source
 from edgeproxy.pipeline.asked import Source
 from edgeproxy.pipeline.fill_end import FillEnd
-from edgeproxy.pipeline.large_fill import LargeFill, segment_bytes
+from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.sparse_body import SparseReader
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
@@ -239,7 +239,7 @@ async def test_what_has_changed_upstream_throws_the_parts_away(
     house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large_fill, "IDLE_SECONDS", 60.0)
-    monkeypatch.setattr(large_fill, "SEGMENT_BYTES", PIECE)
+    monkeypatch.setattr(large_fill, "segment_bytes", lambda size: PIECE)
     fill = await begin(house)
     assert await read(fill, (0, 10)) == BODY[:10]
     origin.tag = '"v2"'
@@ -489,21 +489,6 @@ async def test_a_first_exchange_that_has_begun_is_read_to_its_end(house: House, 
     assert origin.asked == [(1000, 2000)]
     assert isinstance(house.upstream.given[0], Scripted)
     assert house.upstream.given[0].closed
-
-
-@pytest.mark.parametrize(
-    ("size", "segment"),
-    [
-        (1, 4 << 20),
-        (16 << 30, 4 << 20),
-        ((16 << 30) + 1, 8 << 20),
-        (32 << 30, 8 << 20),
-        (1 << 40, 256 << 20),
-    ],
-)
-def test_segments_grow_with_the_body_so_that_there_are_not_too_many(size: int, segment: int) -> None:
-    assert segment_bytes(size) == segment
-    assert -(-size // segment) <= large_fill.SEGMENTS_MAX
 
 
 # -- giving way ------------------------------------------------------------------------------------

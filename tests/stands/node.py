@@ -234,7 +234,7 @@ class Node:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
-def eventually(question: Any, within: float = 5.0) -> bool:
+def eventually(question: Any, within: float = 15.0) -> bool:
     """Whether `question()` becomes true in time."""
     deadline = time.monotonic() + within
     while not question():
