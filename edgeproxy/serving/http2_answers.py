@@ -48,6 +48,7 @@ class Answering(asyncio.Protocol):
     address, "" for a unix socket; `proxied` tells that a PROXY header comes first."""
 
     __slots__ = (
+        "_any_scheme",
         "_begun",
         "_block",
         "_client",
@@ -91,7 +92,9 @@ class Answering(asyncio.Protocol):
         self._peer = self._client = peer
         self._proxied = proxied
         self._memo = service.memo_of_frames
-        self._memorable = not proxied and peer not in service.trusted
+        trusted = peer in service.trusted
+        self._memorable = not proxied and not trusted
+        self._any_scheme = proxied or trusted  # it stands for others, and may end their TLS
         self._transport: Any = None
         self._output: Output = None  # type: ignore[assignment]  # until connection_made
         self._reader = FieldReader(2 * limits.head + 64 * limits.fields)
