@@ -202,7 +202,7 @@ class Connection(Answering):
         if self._secured or not data.startswith(PREFACE[: len(data)]):
             self._fresh = False
         elif len(data) >= len(PREFACE):
-            other = http2.Connection(self._service, self._peer, False)
+            other = http2.Connection(self._service, self._peer, not self._memorable)
             self._transport.set_protocol(other)
             self._service.turned(self, other)
             other.take_over(self._transport, self._client)

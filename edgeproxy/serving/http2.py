@@ -69,14 +69,18 @@ class Connection(Controlling):
     # -- what the transport tells --------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.take_over(transport, self._client)
+        self._settle(transport)
         self._service.opened(self)
 
     def take_over(self, transport: asyncio.BaseTransport, client: str) -> None:
-        """Go on with a connection on which the preface was seen; `client` is whom it belongs to."""
+        """Go on with a connection of `client` on which the preface was seen, and any PROXY header
+        taken before it."""
+        self._client, self._proxied = client, False
+        self._settle(transport)
+
+    def _settle(self, transport: asyncio.BaseTransport) -> None:
         limits = self._service.limits
         self._transport = transport
-        self._client = client
         bound = limits.write_buffer
         piece = max(bound // 2, 4096)
         self._transport.set_write_buffer_limits(high=bound // 2, low=bound // 8)
@@ -140,6 +144,7 @@ class Connection(Controlling):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lingering = True
+        self._output.stop()
         self._stop_timer()
         for stream in tuple(self._streams.values()):
             self._end_abruptly(stream)
@@ -291,7 +296,7 @@ class Connection(Controlling):
 
     def expire(self, phase: str) -> None:
         """End for lack of progress."""
-        if phase in ("write", "gone") or self._transport.is_closing():
+        if phase in ("write", "gone", "linger") or self._transport.is_closing():
             self.abort()
         elif phase in ("head", "body") and self._begun:
             self._fail(ConnectionFault(Code.ENHANCE_YOUR_CALM, "a frame took too long"))

@@ -49,6 +49,7 @@ class Answering(asyncio.Protocol):
     that is gone already. `certified` is the client's verified certificate."""
 
     __slots__ = (
+        "_any_scheme",
         "_begun",
         "_block",
         "_certified",
@@ -102,8 +103,10 @@ class Answering(asyncio.Protocol):
         self._proxied = proxied
         self._certified = certified
         self._memo = service.memo_of_frames
+        trusted = peer in service.trusted
         # Only what does not depend on who asks is answered from the memo.
-        self._memorable = not (proxied or client or certified) and peer not in service.trusted
+        self._memorable = not (proxied or client or certified) and not trusted
+        self._any_scheme = proxied or bool(client) or trusted  # it stands for others, and may end their TLS
         self._transport: Any = None
         self._output: Output = None  # type: ignore[assignment]  # until connection_made
         self._reader = FieldReader(2 * limits.head + 64 * limits.fields)

@@ -18,7 +18,7 @@ from edgeproxy.serving.http2_frames import (
     number,
     parse_settings,
 )
-from edgeproxy.serving.http2_order import parse_priority
+from edgeproxy.serving.http2_order import Priority, parse_priority
 from edgeproxy.serving.http2_requests import Requesting
 
 WARNING = b"drain..."  # the PING after the first GOAWAY: when it is back, the client has seen that
@@ -128,8 +128,17 @@ class Controlling(Requesting):
         stream = self._streams.get(about)
         if stream is not None:
             self._output.move(stream, priority)
-        elif about > self._last_id and len(self._foretold) < self._service.limits.streams:
-            self._foretold[about] = priority
+        elif about > self._last_id:
+            self._foretell(about, priority)
+
+    def _foretell(self, stream_id: int, priority: Priority) -> None:
+        """Keep the priority of a stream that is still to come; of those left out, nothing is kept."""
+        foretold = self._foretold
+        if len(foretold) >= self._service.limits.streams:
+            for old in [old for old in foretold if old <= self._last_id]:
+                del foretold[old]
+        if len(foretold) < self._service.limits.streams:
+            foretold[stream_id] = priority
 
     def _take_goaway(self, flags: int, stream_id: int, payload: bytes) -> None:
         """The client opens no more streams; what is open goes on."""

@@ -4,7 +4,7 @@ The code is canonical: the lengths of its codes tell it whole."""
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 
 # Of the code of each byte, and of the end of a string, in bits.
 _LENGTHS = (
@@ -18,7 +18,6 @@ _LENGTHS = (
 )
 _END = 256
 _PADDING_BITS = 7
-_STEPS_KEPT = 1 << 14
 
 
 class MalformedString(ValueError):
@@ -26,15 +25,17 @@ class MalformedString(ValueError):
 
 
 class _Node:
-    """A place in the code's tree; `symbol` where a code ends."""
+    """A place in the code's tree; `symbol` where a code ends. `steps` are found once for each byte:
+    for the 256 places within codes that is at most a few megabytes, for text some kilobytes."""
 
-    __slots__ = ("is_padding", "one", "symbol", "zero")
+    __slots__ = ("is_padding", "one", "steps", "symbol", "zero")
 
     def __init__(self) -> None:
         self.zero: _Node | None = None
         self.one: _Node | None = None
         self.symbol: int | None = None
         self.is_padding = False  # a string may end here
+        self.steps: dict[int, tuple[_Node, bytes]] = {}
 
 
 @cache
@@ -61,10 +62,9 @@ def _root() -> _Node:
     return root
 
 
-@lru_cache(_STEPS_KEPT)
-def _step(node: _Node, byte: int) -> tuple[_Node, bytes]:
+def _step(start: _Node, byte: int) -> tuple[_Node, bytes]:
     """Where eight more bits lead, and what they complete."""
-    completed = b""
+    node, completed = start, b""
     for place in range(7, -1, -1):
         following = node.one if byte >> place & 1 else node.zero
         if following is None or following.symbol == _END:
@@ -73,6 +73,7 @@ def _step(node: _Node, byte: int) -> tuple[_Node, bytes]:
         if node.symbol is not None:
             completed += bytes((node.symbol,))
             node = _root()
+    start.steps[byte] = node, completed
     return node, completed
 
 
@@ -81,7 +82,7 @@ def decode(data: bytes) -> bytes:
     node = _root()
     pieces = []
     for byte in data:
-        node, completed = _step(node, byte)
+        node, completed = node.steps.get(byte) or _step(node, byte)
         pieces.append(completed)
     if not node.is_padding:
         raise MalformedString("malformed padding")

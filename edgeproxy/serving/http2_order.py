@@ -67,7 +67,7 @@ class Order(Generic[Member]):
     __slots__ = ("_count", "_ranks")
 
     def __init__(self) -> None:
-        self._ranks: list[_Rank[Member]] = [_Rank() for _ in range(URGENCIES)]
+        self._ranks: list[_Rank[Member] | None] = [None] * URGENCIES  # made when first needed
         self._count = 0
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Order(Generic[Member]):
             return
         member.is_queued = True
         self._count += 1
-        rank = self._ranks[member.priority.urgency]
+        rank = self._rank(member.priority.urgency)
         if member.priority.incremental:
             rank.turning.append(member)
         else:
@@ -89,6 +89,8 @@ class Order(Generic[Member]):
         if not self._count:
             return None
         for rank in self._ranks:
+            if rank is None:
+                continue
             if rank.line and (rank.turn_of_line or not rank.turning):
                 rank.turn_of_line = False
                 return self._taken(heappop(rank.line)[1])
@@ -96,6 +98,12 @@ class Order(Generic[Member]):
                 rank.turn_of_line = True
                 return self._taken(rank.turning.popleft())
         return None
+
+    def _rank(self, urgency: int) -> _Rank[Member]:
+        rank = self._ranks[urgency]
+        if rank is None:
+            rank = self._ranks[urgency] = _Rank()
+        return rank
 
     def _taken(self, member: Member) -> Member:
         member.is_queued = False
@@ -106,7 +114,7 @@ class Order(Generic[Member]):
         if not member.is_queued:
             return
         self._taken(member)
-        rank = self._ranks[member.priority.urgency]
+        rank = self._rank(member.priority.urgency)
         if member.priority.incremental:
             rank.turning.remove(member)
         else:

@@ -157,3 +157,8 @@ class Output:
     def resume(self) -> None:
         self.full = False
         self.wake()
+
+    def stop(self) -> None:
+        """Nothing is written any more."""
+        self.full = True
+        self.frames.clear()

@@ -152,9 +152,7 @@ class Requesting(Answering):
         limits = service.limits
         self.served += 1
         try:
-            head = parse_fields(
-                pairs, limits, service.scheme, ended=ended, any_scheme=self._peer in service.trusted
-            )
+            head = parse_fields(pairs, limits, service.scheme, ended=ended, any_scheme=self._any_scheme)
             unwanted = head.method in ("GET", "HEAD")
             most = min(DROP_BYTES, limits.body) if unwanted else limits.body
             if head.length is not None and head.length > most:
@@ -191,7 +189,7 @@ class Requesting(Answering):
         entry = self._memo.recall(key, now)
         if entry is None:
             return False
-        if known is not None:
+        if known is not None and len(known) <= self._service.limits.memo_head:
             if len(self._known) >= _KNOWN_MAX:
                 self._known.clear()
             self._known[known] = key

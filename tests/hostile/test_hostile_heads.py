@@ -45,7 +45,7 @@ REFUSED: dict[str, tuple[bytes, set[int]]] = {
     "no method": (line(b"/heads HTTP/1.1"), {400}),
     "binary": (bytes(range(128, 256)) + b"\r\n\r\n", {400}),
     "TLS hello": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", {400}),
-    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", {400, 505}),
+    "HTTP/2 preface with another end": (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", {400, 505}),
     # Versions.
     "HTTP/0.9": (b"GET /heads\r\n\r\n", {400, 505}),
     "HTTP/0.9 said": (line(b"GET /heads HTTP/0.9"), {400, 505}),

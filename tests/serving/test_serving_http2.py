@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import Any
 
 import pytest
-from serving_stand import Serve, answering, echo, until
+from serving_stand import Serve, answering, echo, service_of, until
 from stands.http2_client import (
     ACK,
     CALM,
@@ -44,6 +45,7 @@ from stands.http2_client import (
 
 from edgeproxy.config import Limits
 from edgeproxy.message import BytesBody, Request, Response
+from edgeproxy.serving import http2
 
 QUICK = Limits(drain_timeout=0.2)
 GET = asking("/a")
@@ -268,6 +270,30 @@ async def test_the_preface_is_seen_in_any_pieces_and_another_beginning_is_http_1
     )
     later = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + PREFACE
     assert b"HTTP/1.1 505" in await served.say(later)
+
+
+async def test_a_connection_may_be_of_http_2_from_its_beginning(serve: Serve) -> None:
+    """As it is where TLS has agreed on it."""
+    service, _ = service_of()
+    made = lambda: http2.Connection(service, "192.0.2.1", False)  # noqa: E731
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    client = await Http2Client.connect(server.sockets[0].getsockname())
+    assert (await client.ask(1, GET)).body == b"GET x /a 192.0.2.1|"
+    await client.gone()
+    other = Http2Client(*await asyncio.open_connection(*server.sockets[0].getsockname()))
+    other.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert await other.ended() == PROTOCOL
+    server.close()
+
+
+@pytest.mark.parametrize("options", [{"trusted_clients": ["127.0.0.1"]}, {"proxy_protocol": ["127.0.0.1"]}])
+async def test_who_stands_for_others_may_tell_their_scheme(serve: Serve, options: dict[str, Any]) -> None:
+    fields = [(name, "https" if name == ":scheme" else value) for name, value in GET]
+    served = await serve(**options)
+    client = await served.http2(first=b"PROXY UNKNOWN\r\n" if "proxy_protocol" in options else b"")
+    assert (await client.ask(1, fields)).status == 200
+    client = await (await serve()).http2()
+    assert (await client.ask(1, fields)).status == 421
 
 
 async def test_what_is_no_http_at_all_gets_400_and_a_reset(serve: Serve) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -150,6 +151,12 @@ class Http2Client:
 
     def close(self) -> None:
         self.writer.close()
+
+    async def gone(self) -> None:
+        """Close, and wait until that is done."""
+        self.writer.close()
+        with contextlib.suppress(OSError):
+            await self.writer.wait_closed()
 
     async def until(self, condition: Callable[[Http2Client], object], seconds: float = 10.0) -> None:
         """Read until `condition` holds. Raises TimeoutError, or ConnectionError if it can no longer hold."""
