@@ -23,24 +23,17 @@ from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import FillParts
 from edgeproxy.pipeline.growing_digest import GrowingDigest
+from edgeproxy.pipeline.pace import Pace
 from edgeproxy.pipeline.ranged_source import RangedSource, RangesRefused, RepresentationChanged
 from edgeproxy.pipeline.refusal import WrongBytes
 from edgeproxy.pipeline.sparse_body import SparseBody
-from edgeproxy.policy.claims import NEAR_BYTES, plan_claims
-from edgeproxy.policy.parallelism import Parallelism
+from edgeproxy.policy.claims import plan_claims
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.integrity import segment_bytes
 from edgeproxy.storage.store import PartialBody
 
-# A running exchange is cut when others are to run beside it, and what is on its way comes twice (about
-# 512 KiB): a thousandth of a body of this size.
-PARALLEL_BYTES_MIN = 512 << 20
 TICK_SECONDS = 0.5
-NEAR_SECONDS = 0.4
-# Likewise, what is on its way when an exchange is cut (megabytes where the way is short) is nothing beside
-# a large body and much of a small one: who reads that waits a little longer instead.
-NEAR_SECONDS_SMALL = 2.5
 IDLE_SECONDS = 1.0  # a fill nobody reads is kept this long: clients come back for the next range
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
 # What is fetched ahead of every reader (the rest of a segment, of a body) gives way to who waits for an
@@ -79,10 +72,7 @@ class LargeFill:
     body: SparseBody = field(init=False)
     _fetches: list[_Fetch] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _side_by_side: Parallelism = field(init=False)
-    _received: int = 0
-    _received_before: int = 0  # when the first of the running exchanges began
-    _busy_since: float = 0.0
+    _pace: Pace = field(init=False)
     _digest: GrowingDigest = field(init=False)
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _was_read_whole: bool = False
@@ -101,8 +91,8 @@ class LargeFill:
             self.partial, self.parts.hashing, with_git=bool(self.plan.expected.git_sha1)
         )
         self.source.may_skip = lambda: self.body.store_failed or len(self._fetches) <= 1
-        self._idle_since = asyncio.get_running_loop().time()
-        self._side_by_side = Parallelism(1, self._idle_since)
+        self._idle_since = _now()
+        self._pace = Pace(self.size, self.parts.settings.parallel, self._idle_since)
 
     def __repr__(self) -> str:
         return f"<LargeFill {self.end} {self.plan.key} {self.body} fetches={len(self._fetches)}>"
@@ -121,7 +111,7 @@ class LargeFill:
         """Until upstream has given something: then an answer may be begun as well. Raises UpstreamError if
         it gives nothing."""
         await self._begun.wait()
-        if self.error is not None and not self._received:
+        if self.error is not None and not self._pace.received:
             raise self.error
 
     # -- life ----------------------------------------------------------------------------------
@@ -134,6 +124,8 @@ class LargeFill:
         try:
             if first is not None:
                 self._begun.set()
+                is_fresh = first.response.is_fresh
+                stop = self._pace.first_stop(position, stop, first.seconds, _now(), is_fresh=is_fresh)
                 self._fetch(position, stop, first)
             await self._fill(hashing)
             if self.end is FillEnd.RUNNING:
@@ -166,7 +158,7 @@ class LargeFill:
             self._measure()
 
     def _is_unwanted(self) -> bool:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         if self.body.has_readers or self._goes_on:
             self._idle_since = now
             return False
@@ -216,7 +208,7 @@ class LargeFill:
     def _needed(self, offset: int) -> None:
         """A reader waits for `offset`: unless it will be there in a moment, look what to fetch."""
         for fetch in self._fetches:
-            if fetch.landed <= offset < fetch.end and offset - fetch.landed <= self._near():
+            if fetch.landed <= offset < fetch.end and offset - fetch.landed <= self._pace.near_bytes(_now()):
                 return
         self._changed.set()
 
@@ -234,23 +226,15 @@ class LargeFill:
             size=self.size,
             segment=segment_bytes(self.size),
             whole=self._goes_on,
-            parallel=self._side_by_side.count,
+            parallel=self._pace.count,
+            windowed=self._pace.is_windowed,
             claims_max=settings.fetches,
-            near=self._near(),
+            near=self._pace.near_bytes(_now()),
         )
         for number, end in claims.cut.items():
             self._fetches[number].end = end
         for start, end in claims.start:
             self._fetch(start, end, None)
-
-    def _near(self) -> int:
-        """What will be here in a moment. An exchange that has just begun is given time to show its pace:
-        cut at once, it would cost what is on its way."""
-        elapsed = asyncio.get_running_loop().time() - self._busy_since
-        if elapsed < NEAR_SECONDS:
-            return self.size
-        seconds = NEAR_SECONDS if self.size >= PARALLEL_BYTES_MIN else NEAR_SECONDS_SMALL
-        return max(NEAR_BYTES, int((self._received - self._received_before) / elapsed * seconds))
 
     def _schedule_in_order(self) -> None:
         """Without ranges there is one exchange, and it brings everything up to what is there already."""
@@ -263,8 +247,7 @@ class LargeFill:
 
     def _fetch(self, start: int, end: int, first: Answer | None) -> None:
         if not self._fetches:
-            self._busy_since = asyncio.get_running_loop().time()
-            self._received_before = self._received
+            self._pace.resumed(_now())
         fetch = _Fetch(start, end, start)
         self._fetches.append(fetch)
         fetch.task = self.parts.tasks.start(self._run_fetch(fetch, first), f"fetch {start}-{end}")
@@ -301,7 +284,9 @@ class LargeFill:
         if start + len(chunk) > fetch.end:
             data = memoryview(chunk)[: fetch.end - start]
         fetch.position = start + len(data)
-        self._received += len(data)
+        if not self._pace.received:  # now it is known how far upstream is
+            self._changed.set()
+        self._pace.received += len(data)
         writing = self.parts.tasks.start(self._write(fetch, start, data), "write a piece")
         if before is not None:
             await before
@@ -329,11 +314,10 @@ class LargeFill:
             await asyncio.wait(tasks)
 
     def _measure(self) -> None:
-        now = asyncio.get_running_loop().time()
-        most = self.parts.settings.parallel
-        if self.source.refuses_ranges or self.size < PARALLEL_BYTES_MIN:
-            most = 1
-        self._side_by_side = self._side_by_side.measured(now, self._received, most)
+        now = _now()
+        if self.source.head_seconds is not None:
+            self._pace.answered(self.source.head_seconds, now)
+        self._pace.measure(now, refuses_ranges=self.source.refuses_ranges)
 
     async def _directly(self, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes for one reader alone, because the store takes no more."""
@@ -390,3 +374,7 @@ class LargeFill:
         self._fail(error)
         await self.partial.quarantine(said)
         raise error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

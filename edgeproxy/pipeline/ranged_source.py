@@ -95,6 +95,7 @@ class RangedSource:
         self._located = located
         self.may_skip: Callable[[], bool] = lambda: True
         self._has_begun = False
+        self.head_seconds: float | None = None  # that the last response head took
         self._avoid: dict[str, float] = {}
         self.sources: set[str] = set()  # whoever has sent a byte
 
@@ -179,7 +180,7 @@ class RangedSource:
                 fields.append(("If-Range", self.pinned.tag))
             headers = headers.adding(fields)
         answer = await self._ask(headers)
-        response = answer.response
+        response, self.head_seconds = answer.response, answer.seconds
         judged = judge(response.status, response.headers, response.content_length, offset, self.pinned)
         match judged:
             case Bytes(start, _, is_whole):

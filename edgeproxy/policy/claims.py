@@ -83,34 +83,37 @@ def plan_claims(
     segment: int,
     whole: bool,
     parallel: int,
+    windowed: bool,
     claims_max: int,
     near: int = NEAR_BYTES,
 ) -> Claims:
     """`wants`: for each reader (next byte it needs, end of what it reads). `whole`: the rest is wanted
-    as well. `parallel`: exchanges that should run side by side while there is work for them. `near`: who
-    is so close behind the position of a claim waits for it, since to cut it costs what is on its way."""
+    as well. `parallel`: exchanges that should run side by side while there is work for them. `windowed`:
+    no claim is longer than a window, so that there is. `near`: who is so close behind the position of a
+    claim waits for it, since to cut it costs what is on its way."""
     board = _Board(present, running, size)
+    windows = _Windows(size, segment, parallel) if windowed else None
     wants = sorted(set(wants))
     for offset, end in wants:
         if board.count >= claims_max:
             break
-        _serve(board, offset, end, segment, near, windowed=parallel > 1)
+        _serve(board, offset, end, segment, near, windows)
     goals = [(offset, _stop(offset, end, segment, size)) for offset, end in wants] if parallel > 1 else []
     if whole:
         goals.append((0, size))
-    if parallel > 1:
-        _cut_long(board, segment)
+    if windows is not None:
+        _cut_long(board, windows)
     least = 1 if whole else 0
     for offset, stop in goals:
         while board.count < min(max(parallel, least), claims_max):
             free = board.first_free(offset, stop)
             if free is None:
                 break
-            board.claim(free, min(stop, _window_end(free, segment)) if parallel > 1 else stop)
+            board.claim(free, stop if windows is None else min(stop, windows.end(free)))
     return Claims(tuple(board.started), board.cut)
 
 
-def _serve(board: _Board, offset: int, end: int, segment: int, near: int, *, windowed: bool) -> None:
+def _serve(board: _Board, offset: int, end: int, segment: int, near: int, windows: _Windows | None) -> None:
     """See that the first byte a reader lacks is on its way."""
     hole = board.present.upto(offset)
     if hole >= end:
@@ -123,20 +126,36 @@ def _serve(board: _Board, offset: int, end: int, segment: int, near: int, *, win
             board.cut_at(hole)
             break
     stop = _stop(hole, end, segment, board.size)
-    board.claim(hole, min(stop, _window_end(hole, segment)) if windowed else stop)
+    board.claim(hole, stop if windows is None else min(stop, windows.end(hole)))
 
 
-def _cut_long(board: _Board, segment: int) -> None:
+def _cut_long(board: _Board, windows: _Windows) -> None:
     """Windows for all: a claim to the end of the body leaves nothing to fetch beside it."""
     for number, (position, end) in enumerate(board.running):
-        window_end = _window_end(position + NEAR_BYTES, segment)  # what is close is on its way
-        if end > window_end:
+        window_end = windows.end(position + NEAR_BYTES)  # what is close is on its way
+        if end > window_end and end - position > windows.longest:
             board.running[number] = (position, window_end)
             board.cut[number] = window_end
 
 
-def _window_end(offset: int, segment: int) -> int:
-    return (offset // segment + max(1, WINDOW_BYTES // segment)) * segment
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """How much one of several exchanges brings: little at the start of a body, which readers wait for, and at
+    its end, so that the last exchanges end together; a request costs a round trip, so much in between."""
+
+    size: int
+    segment: int
+    parallel: int
+
+    @property
+    def longest(self) -> int:
+        return max(WINDOW_BYTES, self.segment)
+
+    def end(self, offset: int) -> int:
+        """Where the window that begins at `offset` ends: with a segment."""
+        share = (self.size - offset) // self.parallel
+        length = min(WINDOW_BYTES if offset >= WINDOW_BYTES else self.segment, share)
+        return (offset // self.segment + max(1, length // self.segment)) * self.segment
 
 
 def _stop(offset: int, end: int, segment: int, size: int) -> int:

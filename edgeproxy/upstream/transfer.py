@@ -139,6 +139,10 @@ class Transfer:
     def source(self) -> str:
         return ""
 
+    @property
+    def is_fresh(self) -> bool:
+        return self._connecting_since is not None
+
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
             if self._pieces:

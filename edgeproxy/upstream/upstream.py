@@ -83,7 +83,7 @@ class UpstreamResponse(Protocol):
     apiece, pausing the upstream while nobody asks; it ends only if the framing proved the end,
     otherwise UpstreamError(HTTP_RESPONSE_INCOMPLETE or another). `aclose` is called exactly once;
     before the end it abandons the transfer. `source` names who answered: a parent or a sibling, "origin",
-    or "" where nobody chose."""
+    or "" where nobody chose. `is_fresh`: over a connection opened for this request."""
 
     @property
     def status(self) -> int: ...
@@ -99,6 +99,9 @@ class UpstreamResponse(Protocol):
 
     @property
     def source(self) -> str: ...
+
+    @property
+    def is_fresh(self) -> bool: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

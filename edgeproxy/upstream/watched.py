@@ -50,6 +50,10 @@ class Watched:
     def source(self) -> str:
         return self._tracker.candidate.name
 
+    @property
+    def is_fresh(self) -> bool:
+        return self._response.is_fresh
+
     async def chunks(self) -> AsyncIterator[bytes]:
         chunks = self._response.chunks()
         asked_at = self._began_at = self._timer()

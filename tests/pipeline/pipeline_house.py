@@ -287,6 +287,7 @@ class Scripted:
     version: str = "1.1"
     closed: bool = False
     source: str = ""
+    is_fresh: bool = True
 
     @property
     def headers(self) -> Headers:

@@ -123,7 +123,7 @@ async def test_a_range_far_ahead_does_not_wait_for_all_before_it(
     house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NEAR_SECONDS", "NEAR_SECONDS_SMALL"):
-        monkeypatch.setattr(f"edgeproxy.pipeline.large_fill.{name}", 0.0)
+        monkeypatch.setattr(f"edgeproxy.pipeline.pace.{name}", 0.0)
     origin.gate = asyncio.Event()
     whole = asyncio.ensure_future(get(house))
     await house.settle()

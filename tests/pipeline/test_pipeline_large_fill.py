@@ -15,11 +15,12 @@ from pipeline_origin import CUT, PIECE, RangeOrigin, cut_after
 
 from edgeproxy.errors import BodyAborted, StorageError, UpstreamError
 from edgeproxy.message import Headers
-from edgeproxy.pipeline import large_fill, ranged_source
+from edgeproxy.pipeline import large_fill, pace, ranged_source
 from edgeproxy.pipeline.asked import Source
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.sparse_body import SparseReader
+from edgeproxy.policy import claims, parallelism
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Expected, Plan
@@ -233,6 +234,44 @@ async def test_wrong_bytes_are_set_aside_distrusted_and_completed_to_nobody(
     assert house.distrust.holds(digest) is bool(digest)
     assert "in quarantine" in house.reports[0]
     assert not fill.is_joinable
+
+
+@pytest.fixture
+def distant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every upstream is far away, and this body is a large one."""
+    monkeypatch.setattr(large_fill, "segment_bytes", lambda size: PIECE)
+    monkeypatch.setattr(claims, "WINDOW_BYTES", PIECE)
+    monkeypatch.setattr(parallelism, "DISTANT_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "DISTANT_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "FIRST_BYTES", PIECE // 2)
+    for name in ("BODY_BYTES_LARGE", "WINDOWED_BYTES_MIN"):
+        monkeypatch.setattr(pace, name, SIZE)
+
+
+@pytest.mark.usefixtures("distant")
+async def test_from_far_away_a_known_body_comes_in_windows_side_by_side(
+    house: House, origin: RangeOrigin
+) -> None:
+    fill = await begin(house, replace(PLAN, expected=Expected(SHA256, SIZE)), SHA256)
+    assert await read(fill) == BODY
+    await house.fills_end()
+    assert ends(house) == {FillEnd.COMPLETE: 1}
+    assert origin.sent == SIZE
+    assert [end - start for start, end in origin.asked[:-1]] == [PIECE] * (SIZE // PIECE)
+
+
+@pytest.mark.usefixtures("distant")
+async def test_from_far_away_an_answer_that_goes_on_is_cut_while_little_is_on_its_way(
+    house: House, origin: RangeOrigin
+) -> None:
+    answer = await house.parts.exchange.ask(PLAN, "one", "GET", Headers())
+    partial = await house.store.create_partial(STORED, sequence=house.store.sequence)
+    fill = house.large_fills.start(Source(PLAN, "one", Headers()), partial, STORED, answer, (0, SIZE))
+    assert await read(fill) == BODY
+    await house.fills_end()
+    assert ends(house) == {FillEnd.COMPLETE: 1}
+    assert origin.asked[0] == (0, SIZE)
+    assert sum(end - start for start, end in origin.asked[1:]) == SIZE - PIECE // 2
 
 
 async def test_what_has_changed_upstream_throws_the_parts_away(

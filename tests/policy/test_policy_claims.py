@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeproxy.policy.claims import NEAR_BYTES, WINDOW_BYTES, Claims, plan_claims
+from edgeproxy.policy.claims import NEAR_BYTES, Claims, plan_claims
 from edgeproxy.policy.spans import Span, Spans
 
 MiB = 1 << 20
@@ -16,16 +16,19 @@ def plan(
     *,
     whole: bool = False,
     parallel: int = 1,
+    windowed: bool | None = None,
     claims_max: int = 32,
+    size: int = SIZE,
 ) -> Claims:
     return plan_claims(
         Spans(present),
         running,
         wants,
-        size=SIZE,
+        size=size,
         segment=4 * MiB,
         whole=whole,
         parallel=parallel,
+        windowed=parallel > 1 if windowed is None else windowed,
         claims_max=claims_max,
     )
 
@@ -56,12 +59,32 @@ def plan(
         ),
         # The rest is fetched only if somebody wants the whole.
         ({"present": [(0, 8 * MiB)], "whole": True}, ((8 * MiB, SIZE),), {}),
-        # Side by side: windows, in the order of the body.
+        # Side by side: windows, in the order of the body, small ones first.
         (
             {"running": [(0, SIZE)], "wants": [(0, SIZE)], "parallel": 3},
-            ((16 * MiB, 32 * MiB), (32 * MiB, 48 * MiB)),
-            {0: WINDOW_BYTES},
+            ((4 * MiB, 8 * MiB), (8 * MiB, 12 * MiB)),
+            {0: 4 * MiB},
         ),
+        (
+            {"running": [(0, MiB // 4)], "wants": [(0, SIZE)], "parallel": 3},
+            ((MiB // 4, 4 * MiB), (4 * MiB, 8 * MiB)),
+            {},
+        ),
+        (
+            {"present": [(0, 64 * MiB)], "wants": [(0, 900 * MiB)], "parallel": 2, "size": 900 * MiB},
+            ((64 * MiB, 80 * MiB), (80 * MiB, 96 * MiB)),
+            {},
+        ),
+        # Towards the end they are small again, so that the last ones end together.
+        (
+            {"present": [(0, 80 * MiB)], "wants": [(0, SIZE)], "parallel": 2},
+            ((80 * MiB, 88 * MiB), (88 * MiB, 92 * MiB)),
+            {},
+        ),
+        # What has been asked for by range is brought to its end, however little is left of it.
+        ({"running": [(60 * MiB, 76 * MiB)], "wants": [(60 * MiB, 76 * MiB)], "parallel": 4}, (), {}),
+        # A window for one alone, as long as it is not known how far upstream is.
+        ({"wants": [(0, SIZE)], "windowed": True}, ((0, 4 * MiB),), {}),
         # Readers wait when there are too many claims already.
         ({"running": [(0, 4 * MiB)], "wants": [(50 * MiB, 51 * MiB)], "claims_max": 1}, (), {}),
     ],
@@ -96,7 +119,15 @@ def test_no_byte_is_fetched_twice_and_every_reader_is_served(
             taken.add(a * MiB, b * MiB)
     readers = [(a * MiB, b * MiB) for a, b in wants]
     got = plan_claims(
-        present, running, readers, size=SIZE, segment=4 * MiB, whole=whole, parallel=parallel, claims_max=64
+        present,
+        running,
+        readers,
+        size=SIZE,
+        segment=4 * MiB,
+        whole=whole,
+        parallel=parallel,
+        windowed=parallel > 1 or whole,
+        claims_max=64,
     )
     after = [(p, got.cut.get(n, e)) for n, (p, e) in enumerate(running)] + list(got.start)
     assert all(p < e <= SIZE for p, e in got.start)

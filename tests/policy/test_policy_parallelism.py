@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from edgeproxy.policy.parallelism import PERIOD_SECONDS, Parallelism
+from edgeproxy.policy.parallelism import PERIOD_SECONDS, START, Parallelism
 
 
 def run(goodput: Callable[[int], float], periods: int, count_max: int = 8) -> list[int]:
@@ -38,3 +38,17 @@ def test_the_bound_holds() -> None:
 def test_nothing_changes_within_a_period() -> None:
     state = Parallelism(2, 0.0)
     assert state.measured(PERIOD_SECONDS / 2, 10**9, 8) is state
+
+
+def test_a_distant_upstream_is_begun_with_several_and_a_near_one_with_one() -> None:
+    assert Parallelism.begun(0.0, 0.2, 8).count == START
+    assert Parallelism.begun(0.0, 0.2, 3).count == 3
+    assert Parallelism.begun(0.0, 0.001, 8).count == 1
+
+
+def test_over_a_long_way_more_are_tried_however_much_comes() -> None:
+    state, received = Parallelism.begun(0.0, 0.2, 12), 0
+    for period in range(1, 20):
+        received += int(50e6 * state.count)
+        state = state.measured(float(period), received, 12)
+    assert state.count > START

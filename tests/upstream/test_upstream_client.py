@@ -80,8 +80,12 @@ async def test_fields_that_libcurl_would_add_go_out_only_when_given(
 
 async def test_connections_are_kept_and_reused(client: CurlUpstream, origin: RawOrigin) -> None:
     origin.says(OK)
+    fresh = []
     for _ in range(5):
-        assert await content(await client.fetch(origin.request())) == b"hello"
+        response = await client.fetch(origin.request())
+        fresh.append(response.is_fresh)
+        assert await content(response) == b"hello"
+    assert fresh == [True, False, False, False, False]
     assert (origin.connections, client.running) == (1, 0)
 
 
