@@ -18,6 +18,12 @@ def is_avoidable(source: str) -> bool:
     return source not in ("", "origin")
 
 
+def told(sources: Iterable[str]) -> str:
+    """ " from a, b" for a log line; "" where there was only an origin."""
+    names = ", ".join(sorted(filter(is_avoidable, sources)))
+    return f" from {names}" if names else ""
+
+
 class Blame:
     """Remembers sources by cache key and by digest, for ten minutes."""
 

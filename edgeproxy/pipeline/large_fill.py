@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from edgeproxy.errors import BodyAborted, ProxyError, StorageError, UpstreamError
+from edgeproxy.pipeline.blame import told
 from edgeproxy.pipeline.exchange import Answer
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import FillParts
@@ -363,14 +364,11 @@ class LargeFill:
     async def _mismatch(self, digest: str, expected: str) -> None:
         said = f"the content has digest {digest} where {expected} is expected"
         self.parts.metrics.count("digest_mismatch_total", self.site)
-        sources = self.source.sources
-        came_from = ", ".join(sorted(sources - {""})) or "upstream"
-        self.parts.report(
-            f"{self.plan.key} from {came_from}: {said}; clients were cut off, the bytes are in quarantine"
-        )
+        what = f"{self.plan.key}{told(self.source.sources)}"
+        self.parts.report(f"{what}: {said}; clients were cut off, the bytes are in quarantine")
         names = (self.plan.key, self.stored.digest)
         self.parts.distrust.add(*names)
-        error = WrongBytes(said, may_try_again=self.parts.exchange.blame.add(sources, *names))
+        error = WrongBytes(said, may_try_again=self.parts.exchange.blame.add(self.source.sources, *names))
         self._fail(error)
         await self.partial.quarantine(said)
         raise error

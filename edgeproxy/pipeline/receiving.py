@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from edgeproxy.errors import ProxyError, StorageError, UpstreamError
-from edgeproxy.pipeline.blame import is_avoidable
+from edgeproxy.pipeline.blame import told
 from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
@@ -164,9 +164,7 @@ class Receiving:
     async def _set_aside(self, mismatch: str, sources: set[str]) -> None:
         self.parts.metrics.count("digest_mismatch_total", self.site)
         self.parts.distrust.add(self.plan.key, self.plan.expected.sha256)
-        came_from = ", ".join(sorted(filter(is_avoidable, sources)))
-        what = f"{self.plan.key} from {came_from}" if came_from else self.plan.key
-        self.parts.report(f"{what}: {mismatch}; it was completed to nobody")
+        self.parts.report(f"{self.plan.key}{told(sources)}: {mismatch}; it was completed to nobody")
         if not self.body.store_failed:
             expected = replace(self.stored, digest=self.plan.expected.sha256 or self.stored.digest)
             await self.writer.quarantine(expected, mismatch)

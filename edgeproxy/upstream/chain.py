@@ -133,6 +133,7 @@ class Chain:
             method=request.method,
             is_bulk=request.bulk,
             is_moved=request.moved,
+            has_credentials=any(name in request.headers for name in ("Authorization", "Cookie")),
             by_sibling=ASKED_BY_SIBLING in request.headers,
             avoid=request.avoid,
             draw=self._chance.random(),

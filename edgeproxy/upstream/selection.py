@@ -42,6 +42,7 @@ class Asked:
     method: str = "GET"
     is_bulk: bool = False
     is_moved: bool = False
+    has_credentials: bool = False
     by_sibling: bool = False
     avoid: frozenset[str] = frozenset()
     draw: float = 0.0
@@ -97,6 +98,8 @@ def _refusal(candidate: Candidate, asked: Asked, *, has_origin: bool) -> str:
         return "not for this site"
     if candidate.is_mirror and asked.method not in _COPIED:
         return f"a mirror is not asked to {asked.method}"
+    if candidate.is_mirror and asked.has_credentials:
+        return "credentials are for the origin, not for a mirror"
     if asked.is_moved and has_origin:
         return "the origin redirected elsewhere"
     return ""

@@ -11,7 +11,7 @@ from edgeproxy.upstream.candidate_health import Trouble
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _GATEWAY = frozenset({502, 503, 504})
-_MISSING = frozenset({404, 410})
+_LACKING = frozenset({401, 403, 404, 410})  # what a mirror has no copy of
 
 _UNREACHABLE = frozenset(
     {
@@ -59,7 +59,7 @@ def of_response(candidate: Candidate, method: str, status: int, headers: Headers
             if is_relayed(headers):  # it lives, and cannot reach what is behind it either
                 return Verdict(False, why=f"it says {status}", may_stand=False, is_charged=True)
             return Verdict(False, Trouble.FAILED, f"it says {status}", is_charged=True)
-        case _ if status in _MISSING and candidate.is_mirror:
+        case _ if status in _LACKING and candidate.is_mirror:
             return Verdict(False, why=f"the mirror says {status}")
     return FINAL
 

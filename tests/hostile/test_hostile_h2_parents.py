@@ -1,5 +1,5 @@
-"""Parents that misbehave over HTTP/2: what fails is one exchange, which the next candidate answers; no body is
-taken for whole that was not."""
+"""Parents that misbehave over HTTP/2: what fails is one exchange, which the next candidate answers; no body
+is taken for whole that was not."""
 
 from __future__ import annotations
 

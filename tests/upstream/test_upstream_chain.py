@@ -57,6 +57,7 @@ async def test_a_mirror_is_asked_under_its_own_name_and_for_copies_only(town: To
     assert await ask(made) == "up"
     assert (town.requests[0].host, town.requests[0].target) == (None, "/pypi/a")
     assert await ask(made, "POST") == "origin"
+    assert await ask(made, headers=Headers((("Authorization", "Bearer t"),))) == "origin"
     town.hosts["up"] = says(404)
     assert await ask(made) == "origin"
     town.hosts["origin.test"] = REFUSES

@@ -88,6 +88,9 @@ def test_sites_and_methods_and_redirects_rule_candidates_out() -> None:
     chosen = ask(standings, method="POST")
     assert names(chosen) == ["any", "origin"]
     assert why(chosen) == {"models": "not for this site", "mirror": "a mirror is not asked to POST"}
+    chosen = ask(standings, has_credentials=True)
+    assert names(chosen) == ["any", "origin"]
+    assert why(chosen)["mirror"] == "credentials are for the origin, not for a mirror"
     assert names(ask(standings, is_moved=True)) == ["origin"]
     assert set(names(ask(standings, is_moved=True, no_origin="closed"))) == {"mirror", "any"}
 
