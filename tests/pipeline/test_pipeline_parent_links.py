@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 from pipeline_house import Scripted, ScriptedUpstream
 
+from edgeproxy import config
 from edgeproxy.message import Headers
-from edgeproxy.pipeline.parent_links import Introduced, ParentLink
-from edgeproxy.upstream.upstream import Origin, UpstreamRequest
+from edgeproxy.pipeline.parent_links import Introduced, ParentLink, links_of
+from edgeproxy.upstream.candidate import Candidate, Role
+from edgeproxy.upstream.remote import Remote
+from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
 
 PARENT = ParentLink("above", Origin("https", "parent.test", 443), token="secret")
 OTHER = Origin("https", "origin.test", 443)
@@ -47,3 +50,28 @@ async def test_what_a_parent_says_of_its_purges_is_handed_on_and_what_others_say
 def test_a_token_is_shown_to_nobody() -> None:
     assert "secret" not in repr(PARENT)
     assert ParentLink("x", OTHER).fields("n")["Proxy-Authorization"] is None
+
+
+def remote(name: str, role: Role = Role.PARENT, **more: object) -> Remote:
+    candidate = Candidate(name, role, **more)  # type: ignore[arg-type]
+    return Remote(candidate, Origin("https", f"{name}.test", 443), Reach(), token="t")
+
+
+def test_parents_are_followed_siblings_are_told_who_asks_and_mirrors_are_left_alone() -> None:
+    remotes = [
+        remote("all"),
+        remote("some", sites=("h*",)),
+        remote("none", sites=("x",)),
+        remote("beside", Role.SIBLING),
+        remote("mirror", is_mirror=True),
+    ]
+    sites = [config.Site(name="hf", mount="/"), config.Site(name="pypi", mount="/p")]
+    links = links_of(remotes, sites)
+    assert [(link.name, link.sites, link.is_followed, link.token) for link in links] == [
+        ("all", (), True, "t"),
+        ("some", ("hf",), True, "t"),
+        ("beside", (), False, "t"),
+    ]
+    introduced = Introduced(ScriptedUpstream(), links, "edge-1")
+    assert [link.name for link in introduced.parents] == ["all", "some"]
+    assert [link.sites for link in links_of([remote("some", sites=("hf",))], [])] == [("hf",)]

@@ -13,7 +13,8 @@ from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Headers, Request, Response
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.python_upstreams import build
-from edgeproxy.sites.site import Inquiry, Plan, Planned, Seen, Site, SiteContext
+from edgeproxy.sites.site import Inquiry, NamedSite, Plan, Planned, Seen, Site, SiteContext
+from edgeproxy.upstream.upstream import Origin
 
 JSON = "application/vnd.pypi.simple.v1+json"
 PRIVATE, PUBLIC = "https://private.example/simple/", "https://public.example/simple/"
@@ -238,3 +239,77 @@ def test_offline_serves_whoever_has_it_stored(context: SiteContext) -> None:
     planned = answer(indexes, context, "/simple/thing/", 0)
     assert isinstance(planned, Plan)
     assert planned.key == f"{PUBLIC}thing/"
+
+
+# -- under the names of the indexes -----------------------------------------------------------------
+
+WHEEL = "/p/thing-1.0-py3-none-any.whl"
+HOSTS = {
+    name: Origin("https", f"{name}.example", 443) for name in ("private", "public", "files", "elsewhere")
+}
+
+
+def by_name(indexes: Site, host: str, target: str, **more: Any) -> Planned | None:
+    assert isinstance(indexes, NamedSite)
+    request = Request("GET", target, authority=f"{host}.example", client="192.0.2.1", **more)
+    return indexes.plan_named(request, HOSTS[host], target)
+
+
+def test_who_names_an_index_gets_what_that_index_has(context: SiteContext) -> None:
+    indexes = site(context)
+    for host, url in (("private", PRIVATE), ("public", PUBLIC)):
+        planned = by_name(indexes, host, "/simple/thing/")
+        assert isinstance(planned, Plan)
+        assert (planned.key, planned.source) == (f"{url}thing/", url)
+        legacy = by_name(indexes, host, "/pypi/thing/json")
+        assert isinstance(legacy, Plan)
+        assert legacy.origin == HOSTS[host]
+    assert by_name(indexes, "elsewhere", "/simple/thing/") is None
+    assert by_name(indexes, "public", "/about") is None
+    assert isinstance(indexes, NamedSite)
+    assert [realm.origin for realm in indexes.realms] == [HOSTS["private"], HOSTS["public"]]
+
+
+def test_a_private_name_is_asked_of_nobody_else_under_any_name(context: SiteContext) -> None:
+    indexes = site(context, private=["acme-*"])
+    answer = by_name(indexes, "public", "/simple/acme-tool/")
+    assert isinstance(answer, Response)
+    assert answer.status == 404
+    for host in ("public", "private", "files"):
+        planned = by_name(indexes, host, "/p/acme_tool-1.0-py3-none-any.whl")
+        if isinstance(planned, Plan):
+            assert planned.source == PRIVATE
+            assert planned.prerequisite is None or planned.prerequisite.origin == HOSTS["private"]
+
+
+def test_a_file_is_that_of_the_index_whose_page_lists_it(context: SiteContext) -> None:
+    indexes = site(context)
+    page = by_name(indexes, "public", "/simple/thing/")
+    assert isinstance(page, Plan)
+    show(indexes, page)
+    planned = by_name(indexes, "files", WHEEL)
+    assert isinstance(planned, Plan)
+    assert (planned.source, planned.expected.sha256) == (PUBLIC, "ab" * 32)
+    assert isinstance(indexes, NamedSite)
+    assert indexes.realm_of(HOSTS["files"], WHEEL, is_node=False) is not None
+    assert HOSTS["files"] in indexes.origins
+
+
+def test_whose_a_file_is_that_no_page_has_listed_is_found_out_first(context: SiteContext) -> None:
+    indexes = site(context)
+    asked = by_name(indexes, "files", WHEEL)
+    assert isinstance(asked, Inquiry)
+    assert asked.plan.key == f"{PRIVATE}thing/"
+    indexes.learn(asked.read(Seen(404, at=context.clock())))
+    planned = by_name(indexes, "files", WHEEL)
+    assert isinstance(planned, Plan)
+    assert planned.prerequisite is not None
+    assert planned.prerequisite.key == f"{PUBLIC}thing/"
+
+
+def test_unknown_names_are_counted_but_for_nodes(context: SiteContext) -> None:
+    indexes = site(context, names_per_client=1)
+    answers = [by_name(indexes, "public", f"/simple/name{n}/") for n in range(20)]
+    assert {one.status for one in answers if isinstance(one, Response)} == {503}
+    of_nodes = [by_name(indexes, "public", f"/simple/name{n}/", node="edge-1") for n in range(20)]
+    assert all(isinstance(one, Plan) for one in of_nodes)
