@@ -8,6 +8,7 @@ import json
 import re
 import selectors
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Sequence
@@ -95,10 +96,11 @@ def parse_h2load(output: str) -> Run:
     )
 
 
-def h2load(url: str, *, connections: int, streams: int, requests: int) -> Run:
-    """One thread of h2load over HTTP/2 by prior knowledge, pinned to the load core."""
+def h2load(url: str, *, connections: int, streams: int, requests: int, http1: bool = False) -> Run:
+    """One thread of h2load, pinned to the load core, over HTTP/2: by prior knowledge, or negotiated by TLS."""
+    version = ["--h1"] if http1 else []
     done = subprocess.run(
-        ["h2load", "-t1", f"-n{requests}", f"-c{connections}", f"-m{streams}", url],
+        ["h2load", "-t1", f"-n{requests}", f"-c{connections}", f"-m{streams}", *version, url],
         capture_output=True,
         text=True,
         timeout=120,
@@ -118,7 +120,12 @@ def stream(url: str, times: int = 1) -> Run:
     expected = bodies.size_of(parts.path) or 0
     buffer = memoryview(bytearray(1 << 20))
     head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
-    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(socket.create_connection((parts.hostname, parts.port), timeout=60))
+        if parts.scheme == "https":
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = stack.enter_context(context.wrap_socket(connection))
         begun = time.perf_counter()
         for _ in range(times):
             connection.sendall(head)

@@ -20,6 +20,7 @@ BEGIN, END = "<!-- results: generated, do not edit -->\n", "<!-- end of results 
 _ORDER = (
     "hits",
     "http2",
+    "tls",
     "cold",
     "herd",
     "ranges",

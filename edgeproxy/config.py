@@ -80,7 +80,7 @@ class Limits(Section, frozen=True, kw_only=True):
         Seconds, _doc("from an accepted connection to the end of its TLS handshake; PROXY header included")
     ] = 10.0
     handshakes: Annotated[
-        Count, _doc("TLS handshakes at a time; one more ends the one that has taken longest")
+        Count, _doc("TLS handshakes at a time; more wait, until one ends or has taken a second")
     ] = 1024
     drain_timeout: Annotated[Seconds, _doc("for running answers after SIGTERM")] = 30.0
     memo: Annotated[Count, _doc("request heads answered without parsing; 0 switches the memo off")] = 4096

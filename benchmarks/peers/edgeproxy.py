@@ -15,7 +15,7 @@ from benchmarks.peers.peer import Absent, Server, spawn, tail
 _CONFIGURATION = """\
 [listen]
 http = ["127.0.0.1:0"]
-
+{tls}
 [admin]
 listen = "127.0.0.1:0"
 
@@ -43,6 +43,12 @@ head_timeout = {patience}
 progress_timeout = {patience}
 
 """
+_TLS = """\
+https = ["127.0.0.1:0"]
+
+[tls]
+certificate = "{certificate}"
+"""
 _PYTHON_INDEX = """\
 
 [[site]]
@@ -52,7 +58,7 @@ mount = "/index"
 index = "{origin}/simple/"
 """
 _START = "from edgeproxy.cli.main import main; main()"
-_READY = re.compile(rb"^edgeproxy: ready http=([^ \r\n]+)(?: admin=([^ \r\n]+))?")
+_READY = re.compile(rb"^edgeproxy: ready http=([^ \r\n]+)(?: admin=([^ \r\n]+))?(?: https=([^ \r\n]+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class Edgeproxy:
     """Between two pieces of a body; 0 for the default."""
     python_index: bool = False
     """Serve the origin's Python index at /index too."""
+    certificate: str = ""
+    """Serve over TLS too, with the certificate and key in this file."""
     name: str = "edgeproxy"
 
     @property
@@ -81,6 +89,7 @@ class Edgeproxy:
                 disk=self.disk,
                 memory=self.memory,
                 origin=origin,
+                tls=_TLS.format(certificate=self.certificate) if self.certificate else "",
                 upstream=_PATIENCE.format(patience=self.patience_seconds) if self.patience_seconds else "",
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
             )
@@ -99,4 +108,5 @@ class Edgeproxy:
             raise Absent(f"edgeproxy did not start: {tail(log)}")
         admin = f"http://{match[2].decode()}" if match[2] else ""
         url = f"http://{match[1].decode()}"
-        return Server(self.name, url, process, admin, url)
+        secure = f"https://{match[3].decode()}" if match[3] else ""
+        return Server(self.name, url, process, admin, url, secure)

@@ -38,7 +38,7 @@ http {{
   server {{
     listen 127.0.0.1:{port} backlog=4096;
     listen 127.0.0.1:{http2_port} http2 backlog=4096;
-    location / {{
+{tls}    location / {{
       proxy_pass http://origin;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
@@ -53,6 +53,15 @@ http {{
 """
 
 
+# Protocols and ciphers as the node has them; sessions are taken up by ticket, as there.
+_TLS = """\
+    listen 127.0.0.1:{secure_port} ssl http2 backlog=4096;
+    ssl_certificate {certificate};
+    ssl_certificate_key {certificate};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+    ssl_prefer_server_ciphers on;
+"""
 _OPEN_FILES = """\
   open_file_cache max=10000 inactive=300s;
   open_file_cache_valid 300s;
@@ -78,13 +87,15 @@ class Nginx:
     open_files: str = _OPEN_FILES
     slice_size: str = ""
     patience_seconds: int = 60
+    certificate: str = ""
 
     def refuses(self, size: int) -> str:
         return ""
 
     def start(self, directory: Path, origin: str) -> Server:
         executable = program("nginx")
-        port, http2_port = free_port(), free_port()
+        port, http2_port, secure_port = free_port(), free_port(), free_port()
+        tls = _TLS.format(secure_port=secure_port, certificate=self.certificate)
         directory.mkdir(parents=True, exist_ok=True)
         file, log = directory / "nginx.conf", directory / "log"
         file.write_text(
@@ -95,6 +106,7 @@ class Nginx:
                 origin=urlsplit(origin).netloc,
                 port=port,
                 http2_port=http2_port,
+                tls=tls if self.certificate else "",
                 patience=self.patience_seconds,
                 account="user root;" if os.geteuid() == 0 else "",
             )
@@ -102,6 +114,7 @@ class Nginx:
         process = spawn([executable, "-p", str(directory), "-c", str(file)], log)
         server = Server(self.name, f"http://127.0.0.1:{port}", process)
         server.http2_url = f"http://127.0.0.1:{http2_port}"
+        server.secure_url = f"https://127.0.0.1:{secure_port}" if self.certificate else ""
         return wait_until_open(server, log)
 
 

@@ -46,6 +46,7 @@ class Server:
     process: subprocess.Popen[bytes] | None
     admin_url: str = ""
     http2_url: str = ""
+    secure_url: str = ""
 
     def _pids(self) -> list[int]:
         """Our process and its children (nginx: master, worker and cache manager)."""

@@ -6,6 +6,7 @@ what no handshake could bring to an end; whether the message is well-formed is f
 from __future__ import annotations
 
 import re
+import struct
 from dataclasses import dataclass
 
 from edgeproxy.errors import EdgeError
@@ -15,6 +16,7 @@ HELLO_BYTES_MAX = 16 << 10  # of records; what clients send has 200 to 2000 byte
 _HANDSHAKE = 22  # content type of a record
 _CLIENT_HELLO = 1
 _SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43  # extensions
+_EXTENSION = struct.Struct(">HH").unpack_from
 _NAME = re.compile(rb"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
 
 
@@ -33,32 +35,6 @@ class ClientHello:
     protocols: tuple[str, ...] | None = None
 
 
-class _Reader:
-    """Bytes taken from the front. IndexError when there are too few."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def take(self, count: int) -> bytes:
-        start, self._at = self._at, self._at + count
-        if self._at > len(self._data):
-            raise IndexError
-        return self._data[start : self._at]
-
-    def number(self, width: int) -> int:
-        return int.from_bytes(self.take(width), "big")
-
-    def vector(self, width: int) -> _Reader:
-        return _Reader(self.take(self.number(width)))
-
-    def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
-
-
 def parse_client_hello(data: bytes) -> ClientHello | None:
     """The ClientHello at the start of `data`; None while it is not whole. Raises NotTls as soon as it
     cannot be one, and for one longer than HELLO_BYTES_MAX."""
@@ -68,8 +44,8 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
             raise NotTls("a ClientHello too long")
         return None
     try:
-        return _understood(_Reader(message))
-    except IndexError:
+        return _understood(message)
+    except (IndexError, struct.error):
         raise NotTls("a malformed ClientHello") from None
 
 
@@ -100,51 +76,72 @@ def _message(data: bytes) -> bytes | None:
             return None
 
 
-def _understood(hello: _Reader) -> ClientHello:
-    version = hello.number(2)
-    hello.take(32)  # random
-    hello.vector(1)  # session id
-    hello.vector(2)  # cipher suites
-    hello.vector(1)  # compression methods
+def _understood(hello: bytes) -> ClientHello:
+    """Raises IndexError or struct.error where a length leads beyond the end. This runs for every
+    connection, so it does without a value for each step."""
+    version = hello[0] << 8 | hello[1]
+    at = 34  # version and random
+    at += 1 + hello[at]  # session id
+    at += 2 + _number(hello, at)  # cipher suites
+    at += 1 + hello[at]  # compression methods
     name, protocols = "", None
-    extensions = hello.vector(2) if hello else _Reader(b"")
-    while extensions:
-        kind = extensions.number(2)
-        content = extensions.vector(2)
+    if at == len(hello):
+        return ClientHello(name, version, protocols)
+    end = at + 2 + _number(hello, at)
+    at += 2
+    if end > len(hello):
+        raise IndexError
+    while at < end:
+        kind, size = _EXTENSION(hello, at)
+        at += 4
+        if at + size > end:
+            raise IndexError
         if kind == _SERVER_NAME:
-            name = _server_name(content)
+            name = _server_name(hello[at : at + size])
         elif kind == _ALPN:
-            protocols = _protocols(content)
+            protocols = _protocols(hello[at : at + size])
         elif kind == _SUPPORTED_VERSIONS:
-            version = _highest(content) or version
+            version = _highest(hello[at : at + size]) or version
+        at += size
     return ClientHello(name, version, protocols)
 
 
-def _server_name(content: _Reader) -> str:
+def _number(data: bytes, at: int) -> int:
+    return data[at] << 8 | data[at + 1]
+
+
+def _server_name(content: bytes) -> str:
     """RFC 6066 section 3: the first host name; what cannot be one counts as none."""
-    names = content.vector(2)
-    while names:
-        kind = names.number(1)
-        name = names.vector(2).rest()
-        if kind == 0:
+    if _number(content, 0) != len(content) - 2:
+        raise IndexError
+    at = 2
+    while at < len(content):
+        size = _number(content, at + 1)
+        name = content[at + 3 : at + 3 + size]
+        if len(name) != size:
+            raise IndexError
+        if content[at] == 0:
             return name.decode("ascii").lower().rstrip(".") if _NAME.fullmatch(name) else ""
+        at += 3 + size
     return ""
 
 
-def _protocols(content: _Reader) -> tuple[str, ...]:
-    names = content.vector(2)
-    found = []
-    while names:
-        found.append(names.vector(1).rest().decode("latin-1"))
+def _protocols(content: bytes) -> tuple[str, ...]:
+    if _number(content, 0) != len(content) - 2:
+        raise IndexError
+    found, at = [], 2
+    while at < len(content):
+        end = at + 1 + content[at]
+        if end > len(content):
+            raise IndexError
+        found.append(content[at + 1 : end].decode("latin-1"))
+        at = end
     return tuple(found)
 
 
-def _highest(content: _Reader) -> int:
+def _highest(content: bytes) -> int:
     """The highest version of TLS; 0 if there is none. Values of other forms are reserved (RFC 8701)."""
-    versions = content.vector(1)
-    found = [0]
-    while versions:
-        version = versions.number(2)
-        if version >> 8 == 3:
-            found.append(version)
-    return max(found)
+    if content[0] != len(content) - 1 or content[0] & 1:
+        raise IndexError
+    versions = struct.unpack(f">{content[0] // 2}H", content[1:])
+    return max((version for version in versions if version >> 8 == 3), default=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from edgeproxy.serving.client_hello import HELLO_BYTES_MAX, ClientHello, parse_client_hello
+from edgeproxy.serving.client_hello import HELLO_BYTES_MAX, ClientHello, NotTls, parse_client_hello
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
 
 _PAUSE_SECONDS = 0.001  # a message in two packets: the second one is on its way
@@ -44,11 +44,19 @@ async def look_at_hello(connection: socket.socket) -> ClientHello:
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
 
 
+def has_hello(connection: socket.socket) -> bool:
+    """Whether a whole ClientHello has come first."""
+    try:
+        return parse_client_hello(look_now(connection, HELLO_BYTES_MAX)) is not None
+    except NotTls:
+        return False
+
+
 def look_now(connection: socket.socket, most: int) -> bytes:
-    """What is there already, left where it is."""
+    """What is there already, left where it is; b"" too if the other side has left."""
     try:
         return connection.recv(most, socket.MSG_PEEK)
-    except (BlockingIOError, InterruptedError):
+    except OSError:
         return b""
 
 

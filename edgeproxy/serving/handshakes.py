@@ -2,8 +2,8 @@
 
 First comes a PROXY header where one is due, then the ClientHello, which chooses the certificate and is
 refused here where no handshake could succeed, then the handshake itself. Their number and their time are
-bounded: one too many ends that which has taken longest, so clients that do nothing cannot keep out those
-that go on."""
+bounded. Where there are too many the newest waits, until another ends or one whose client has kept us waiting
+for longer than is fair is ended: so clients that do nothing cannot keep out those that go on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import aiofastnet
@@ -23,7 +24,7 @@ from edgeproxy.message import Certified
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.client_hello import ClientHello, NotTls
 from edgeproxy.serving.exchange import account_refusal
-from edgeproxy.serving.first_bytes import look_at_hello, look_now, take_proxy_header
+from edgeproxy.serving.first_bytes import has_hello, look_at_hello, look_now, take_proxy_header
 from edgeproxy.serving.negotiation import Negotiation
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError
 from edgeproxy.serving.service import Service
@@ -32,6 +33,9 @@ from edgeproxy.serving.tls import Contexts
 # Requests are small; answers leave in pieces of this size. Both are held by every open connection.
 INCOMING_BYTES = 32 << 10
 OUTGOING_BYTES = 64 << 10
+_FAIR_SECONDS = 1.0  # a handshake of a client far away takes half of that
+_OLDEST = 16  # handshakes looked at to find one whose client keeps us waiting
+_AGAIN_SECONDS = 0.1  # until they are looked at again
 _CLOSING_SECONDS = 120.0  # to send what is left; the sweep ends those that make no progress earlier
 
 _PLAIN = re.compile(rb"[A-Z]{3,16} ")  # a request line that comes without TLS
@@ -71,7 +75,9 @@ class Handshakes:
         self._describe = describe
         self._limits = limits
         self._metrics = metrics
-        self._running: dict[socket.socket, None] = {}
+        self._running: dict[socket.socket, float] = {}  # since when, the oldest first
+        self._shaking: set[socket.socket] = set()  # of these, those whose hello was taken
+        self._waiting: dict[asyncio.Future[None], None] = {}  # for a place, the newest last
         self._crowded: set[socket.socket] = set()
         self._none: asyncio.Event | None = None
         metrics.gauge("tls_handshakes_running", lambda: len(self._running))
@@ -81,11 +87,11 @@ class Handshakes:
 
     async def run(self, connected: socket.socket, service: Service, peer: str, proxied: bool) -> bool:
         """Bring a connection of `service` about; False if there is none, and the socket is closed."""
-        if len(self._running) >= max(1, self._limits.handshakes):
-            self._end(next(iter(self._running)))
-        self._running[connected] = None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (self._limits.handshake_timeout or 1e9)
         try:
-            await self._shake(connected, service, peer, proxied)
+            await self._place(connected, end)
+            await self._shake(connected, service, peer, proxied, end)
         except HandshakeFailed as failure:
             reason = "crowded" if connected in self._crowded else failure.reason
             self._metrics.count("tls_handshake_failures_total", reason)
@@ -95,11 +101,58 @@ class Handshakes:
             connected.close()
             raise
         finally:
-            self._running.pop(connected, None)
-            if not self._running and self._none is not None:
-                self._none.set()
-            self._crowded.discard(connected)
+            self._leave(connected)
         return True
+
+    async def _place(self, connected: socket.socket, end: float) -> None:
+        """Wait until this may begin. Of those that wait the newest is the first: the others have perhaps
+        given up."""
+        loop = asyncio.get_running_loop()
+        while len(self._running) >= max(1, self._limits.handshakes):
+            slow = self._slowest(loop.time())
+            if slow is not None:
+                self._end(slow)
+                continue
+            await self._wait_for_place(min(_AGAIN_SECONDS, end - loop.time()))
+            if loop.time() >= end:
+                raise HandshakeFailed("crowded")
+        self._running[connected] = loop.time()
+
+    def _slowest(self, now: float) -> socket.socket | None:
+        """One that has had its fair time and whose client owes us bytes. Where bytes are here, it is we who
+        are slow."""
+        for connected, since in islice(self._running.items(), _OLDEST):
+            if now - since < _FAIR_SECONDS:
+                break
+            if connected in self._shaking:
+                owes = not look_now(connected, 1)
+            else:
+                owes = not has_hello(connected)
+            if owes:
+                return connected
+        return None
+
+    async def _wait_for_place(self, seconds: float) -> None:
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[place] = None
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await place
+        finally:
+            self._waiting.pop(place, None)
+
+    def _leave(self, connected: socket.socket) -> None:
+        self._running.pop(connected, None)
+        self._shaking.discard(connected)
+        self._crowded.discard(connected)
+        while self._waiting:
+            place, _ = self._waiting.popitem()
+            if not place.done():
+                place.set_result(None)
+                break
+        if not self._running and self._none is not None:
+            self._none.set()
 
     def _end(self, connected: socket.socket) -> None:
         """Let a handshake see the end of its connection; it closes the socket by itself."""
@@ -121,10 +174,10 @@ class Handshakes:
             self._end(connected)
         return any_running
 
-    async def _shake(self, connected: socket.socket, service: Service, peer: str, proxied: bool) -> None:
+    async def _shake(
+        self, connected: socket.socket, service: Service, peer: str, proxied: bool, end: float
+    ) -> None:
         connected.setblocking(False)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + (self._limits.handshake_timeout or 1e9)
         client, contexts = "", self._contexts()
         try:
             async with asyncio.timeout_at(end):
@@ -140,11 +193,12 @@ class Handshakes:
         except OSError:
             raise HandshakeFailed("left") from None
         _refuse(connected, hello, contexts)
+        self._shaking.add(connected)
         await self._secure(
             connected,
             contexts.choose(hello.server_name),
             lambda: Negotiation(service, peer, client, self._describe),
-            max(0.001, end - loop.time()),
+            max(0.001, end - asyncio.get_running_loop().time()),
         )
 
     async def _secure(

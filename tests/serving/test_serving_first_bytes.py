@@ -8,7 +8,7 @@ import pytest
 from test_serving_client_hello import hello, in_records
 
 from edgeproxy.serving.client_hello import NotTls
-from edgeproxy.serving.first_bytes import look_at_hello, look_now, take_proxy_header
+from edgeproxy.serving.first_bytes import has_hello, look_at_hello, look_now, take_proxy_header
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError
 from edgeproxy.tasks import Tasks
 
@@ -69,6 +69,18 @@ async def test_a_hello_in_pieces_is_waited_for(ends: Ends, tasks: Tasks) -> None
         await asyncio.sleep(0.002)
     assert (await asyncio.wait_for(looking, 5)).server_name == "node.example"
     assert accepted.recv(5000) == data
+
+
+async def test_a_whole_hello_is_told_from_a_part(ends: Ends) -> None:
+    accepted, client = ends
+    assert not has_hello(accepted)
+    client.send(HELLO[:100])
+    assert not has_hello(accepted)
+    client.send(HELLO[100:])
+    assert has_hello(accepted)
+    accepted.recv(5000)
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert not has_hello(accepted)
 
 
 async def test_what_is_neither_is_told(ends: Ends) -> None:
