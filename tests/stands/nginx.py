@@ -23,6 +23,7 @@ http {{
   keepalive_requests 100000;
   server {{
     listen 127.0.0.1:{cache};
+    if ($http_host = "127.0.0.1:{cache}") {{ return 204; }}  # a probe; passed on it would come back
     location / {{
       proxy_pass http://$http_host$request_uri; proxy_set_header Host $http_host;
       proxy_cache all; proxy_cache_lock on; add_header X-Cache $upstream_cache_status;
