@@ -81,14 +81,12 @@ class Answers:
         self, plan: Plan, source: StoredResponse, headers: Headers, outcome: Outcome, now: float
     ) -> Headers:
         """The fields of a stored response (or a view of it) as of `now`."""
-        sent = forwarding.client_headers(headers, self._via)
-        changes: dict[str, str | None] = {"Age": str(int(source.age(now))), "Cache-Status": None}
-        if source.status in (200, 206) and "Accept-Ranges" not in sent:
-            changes["Accept-Ranges"] = "bytes"
-        sent = sent.replacing(changes)
-        if plan.present is not None:
-            sent = plan.present(sent, source, now, source.fresh_until <= now)
-        return sent.adding((("Cache-Status", self._cache_status(headers, outcome, plan.source)),))
+        sent = forwarding.stored_headers(headers.pairs, self._via, source.status in (200, 206))
+        age = ("Age", str(int(source.age(now))))
+        status = ("Cache-Status", self._cache_status(headers, outcome, plan.source))
+        if plan.present is None:
+            return sent.adding((age, status))
+        return plan.present(sent.adding((age,)), source, now, source.fresh_until <= now).adding((status,))
 
     def passing_headers(self, response: UpstreamResponse, outcome: Outcome) -> Headers:
         """The fields of an upstream's response on its way to one client."""
@@ -165,7 +163,7 @@ class Answers:
 
     def _with_digest(self, request: Request, headers: Headers, stored: StoredResponse) -> Headers:
         """Repr-Digest for who wants it (RFC 9530 section 4)."""
-        if not stored.digest or "Repr-Digest" in headers or not repr_digest.is_wanted(request.headers):
+        if not stored.digest or not repr_digest.is_wanted(request.headers) or "Repr-Digest" in headers:
             return headers
         return headers.adding((("Repr-Digest", repr_digest.field(stored.digest)),))
 

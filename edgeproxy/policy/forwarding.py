@@ -10,7 +10,7 @@ import ipaddress
 import re
 from functools import lru_cache
 
-from edgeproxy.message import Headers, Request
+from edgeproxy.message import Headers, Pair, Request
 from edgeproxy.policy import hop_by_hop, variant
 from edgeproxy.policy.structured import split_list
 
@@ -160,3 +160,13 @@ def client_headers(headers: Headers, node: str, version: str = "1.1") -> Headers
     (framing is the server's). `version` is that in which upstream answered."""
     travelling = hop_by_hop.end_to_end(headers).without(("Content-Length",))
     return _appending(travelling, "Via", f"{version} {pseudonym(node)}")
+
+
+@lru_cache(maxsize=512)
+def stored_headers(pairs: tuple[Pair, ...], node: str, accepts_ranges: bool) -> Headers:
+    """Fields of a stored response for any client, but for Age and Cache-Status, which are of the moment. Kept
+    for those asked for lately: most answers to ranges and conditions are made of few responses."""
+    sent = client_headers(Headers(pairs), node).without(("Age", "Cache-Status"))
+    if accepts_ranges and "Accept-Ranges" not in sent:
+        sent = sent.adding((("Accept-Ranges", "bytes"),))
+    return sent

@@ -36,7 +36,9 @@ class Sketch:
         """See a key once; `keys_held` sets how much is remembered and for how long."""
         if keys_held * COUNTERS_PER_KEY > self._width < COUNTERS_MAX:
             self._grow()
-        for row, place in zip(self._rows, self._places(key), strict=True):
+        mixed, mask = hash(key) & 0xFFFFFFFFFFFFFFFF, self._width - 1
+        for row, factor in zip(self._rows, _SPREAD):  # noqa: B905 - _places written out: this runs for every hit
+            place = (mixed * factor >> 40) & mask
             if row[place] < 255:
                 row[place] += 1
         self._seen += 1

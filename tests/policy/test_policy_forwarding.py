@@ -7,6 +7,7 @@ import pytest
 
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Headers, Request
+from edgeproxy.policy import forwarding
 from edgeproxy.policy.forwarding import client_headers, for_fill, loops, upstream_headers
 from edgeproxy.policy.stored import StoredResponse
 
@@ -110,3 +111,13 @@ def test_an_answer_loses_connection_fields_and_framing_and_gains_via() -> None:
         [("Connection", "x"), ("X", "1"), ("Content-Length", "3"), ("A", "2"), ("Via", "1.1 up")]
     )
     assert client_headers(headers, "edge-1", "2").pairs == (("A", "2"), ("Via", "1.1 up, 2 edge-1"))
+
+
+def test_fields_of_a_stored_response_are_made_once_and_leave_out_what_is_of_the_moment() -> None:
+    pairs = (("Age", "3"), ("ETag", '"a"'), ("Cache-Status", "before; hit"), ("Connection", "X"), ("X", "y"))
+    first = forwarding.stored_headers(pairs, "edge", True)
+    assert first is forwarding.stored_headers(pairs, "edge", True)
+    assert list(first) == [("ETag", '"a"'), ("Via", "1.1 edge"), ("Accept-Ranges", "bytes")]
+    assert "Accept-Ranges" not in forwarding.stored_headers(pairs, "edge", False)
+    told = (*pairs, ("accept-ranges", "none"))
+    assert forwarding.stored_headers(told, "edge", True).all("Accept-Ranges") == ("none",)
