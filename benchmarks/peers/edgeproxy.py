@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import select
 import signal
@@ -36,7 +37,7 @@ name = "bench"
 kind = "generic"
 mount = "/"
 origin = "{origin}"
-{sites}"""
+{hosts}{sites}{more}"""
 _PATIENCE = """\
 [upstream]
 head_timeout = {patience}
@@ -63,6 +64,10 @@ class Edgeproxy:
     """Between two pieces of a body; 0 for the default."""
     python_index: bool = False
     """Serve the origin's Python index at /index too."""
+    hosts: tuple[str, ...] = ()
+    """Names of the origin under which nodes below ask this one."""
+    more: str = ""
+    """Further sections of the configuration, as TOML."""
     name: str = "edgeproxy"
 
     @property
@@ -82,6 +87,8 @@ class Edgeproxy:
                 memory=self.memory,
                 origin=origin,
                 upstream=_PATIENCE.format(patience=self.patience_seconds) if self.patience_seconds else "",
+                hosts=f"hosts = {json.dumps(self.hosts)}\n" if self.hosts else "",
+                more=self.more,
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
             )
         )
