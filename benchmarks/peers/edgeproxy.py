@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import select
 import signal
@@ -36,7 +37,7 @@ name = "bench"
 kind = "generic"
 mount = "/"
 origin = "{origin}"
-{sites}"""
+{hosts}{sites}{more}"""
 _PATIENCE = """\
 [upstream]
 head_timeout = {patience}
@@ -71,6 +72,10 @@ class Edgeproxy:
     """Serve the origin's Python index at /index too."""
     certificate: str = ""
     """Serve over TLS too, with the certificate and key in this file."""
+    hosts: tuple[str, ...] = ()
+    """Names of the origin under which nodes below ask this one."""
+    more: str = ""
+    """Further sections of the configuration, as TOML."""
     name: str = "edgeproxy"
 
     @property
@@ -91,6 +96,8 @@ class Edgeproxy:
                 origin=origin,
                 tls=_TLS.format(certificate=self.certificate) if self.certificate else "",
                 upstream=_PATIENCE.format(patience=self.patience_seconds) if self.patience_seconds else "",
+                hosts=f"hosts = {json.dumps(self.hosts)}\n" if self.hosts else "",
+                more=self.more,
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
             )
         )

@@ -13,6 +13,7 @@ from typing import final
 
 from edgeproxy.address import Address, is_ip, is_loopback
 
+_OPEN = frozenset({"/healthz", "/readyz"})  # for balancers and orchestrators, which bear no token
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::[0-9]{1,5})?")
 
 
@@ -56,7 +57,7 @@ class Guard:
         """Why a request is refused, None if it is not. The arguments are field lines as they came."""
         if len(hosts) != 1 or not self._knows(hosts[0]):
             return Refusal(403, "this Host is not one of the admin listener (see admin.hosts)")
-        if self.token and path != "/healthz" and not self._is_authorised(authorizations):
+        if self.token and path not in _OPEN and not self._is_authorised(authorizations):
             return Refusal(401, "a bearer token is needed: Authorization: Bearer <admin.token>")
         if method in ("GET", "HEAD"):
             return None

@@ -77,9 +77,9 @@ async def test_it_can_be_closed_twice_and_listens_no_more(start: Any) -> None:
         await asyncio.open_connection(host, int(port))
 
 
-async def test_with_a_token_everything_but_healthz_needs_it(start: Any) -> None:
+async def test_with_a_token_everything_but_health_and_readiness_needs_it(start: Any) -> None:
     running = await start(token="right")
-    for path in ("/readyz", "/metrics", "/api/v1/status", "/api/v1/explain?url=/x", "/absent"):
+    for path in ("/metrics", "/api/v1/status", "/api/v1/explain?url=/x", "/absent"):
         status, content, fields = await ask("GET", running.url + path)
         assert (status, fields["WWW-Authenticate"]) == (401, "Bearer")
         assert "token" in content["error"]
@@ -87,7 +87,8 @@ async def test_with_a_token_everything_but_healthz_needs_it(start: Any) -> None:
         assert wrong[0] == 401
     right = await ask("GET", f"{running.url}/api/v1/status", headers={"Authorization": "Bearer right"})
     assert right[0] == 200
-    assert (await ask("GET", f"{running.url}/healthz"))[0] == 200
+    for path in ("/healthz", "/readyz"):
+        assert (await ask("GET", running.url + path))[0] == 200
 
 
 async def test_a_foreign_host_is_refused_everywhere(start: Any) -> None:

@@ -31,6 +31,7 @@ class Came:
     pieces: tuple[Any, ...] = (b"content",)
     content_length: int | None = None
     version: str = "1.1"
+    is_fresh: bool = True
     source: str = ""
     is_closed: bool = False
 
