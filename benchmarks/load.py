@@ -97,7 +97,7 @@ def parse_h2load(output: str) -> Run:
 
 
 def h2load(url: str, *, connections: int, streams: int, requests: int, http1: bool = False) -> Run:
-    """One thread of h2load, pinned to the load core, over HTTP/2: by prior knowledge, or as TLS negotiates."""
+    """One thread of h2load on the load core, over HTTP/2: by prior knowledge, or as TLS negotiates."""
     version = ["--h1"] if http1 else []
     done = subprocess.run(
         ["h2load", "-t1", f"-n{requests}", f"-c{connections}", f"-m{streams}", *version, url],
