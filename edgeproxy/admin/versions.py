@@ -16,6 +16,7 @@ _PACKAGES = (
     "cachetools",
     "certifi",
     "click",
+    "cryptography",
     "dnspython",
     "msgspec",
     "orjson",
