@@ -128,6 +128,7 @@ def test_a_parent_that_comes_back_is_used_again_within_seconds(
     assert "parent up is back" in node.stderr
 
 
+@pytest.mark.slow
 def test_a_parent_that_falls_silent_holds_up_nobody_for_long(start_node: StartNode, origin: Origin) -> None:
     """SIGSTOP: connections are still accepted, and nothing more comes."""
     for number in range(30):
@@ -149,6 +150,7 @@ def test_a_parent_that_falls_silent_holds_up_nobody_for_long(start_node: StartNo
         os.kill(top.pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_flapping_parent_costs_no_client_anything(
     start_node: StartNode, origin: Origin, mirror: Origin
 ) -> None:
@@ -267,6 +269,7 @@ def test_a_parent_that_refuses_our_token_is_left_and_the_operator_told(
     assert all(not exchange.get("proxy-authorization") for exchange in origin.journal.exchanges)
 
 
+@pytest.mark.slow
 def test_siblings_fetch_each_object_once_for_all(start_node: StartNode, origin: Origin) -> None:
     addresses = free_addresses(3)
     urls = [f"http://{address}" for address in addresses]

@@ -361,7 +361,7 @@ async def test_probes_bring_a_candidate_back(town: Town) -> None:
     assert await ask(made) == "origin"
     town.hosts["up"] = says()
     async with asyncio.timeout(20):
-        while made.states()[0].state == "ejected":  # noqa: ASYNC110 - time passes for the chain
+        while made.states()[0].state != "returning":  # noqa: ASYNC110 - time passes for the chain
             await asyncio.sleep(0.02)
     assert await ask(made) == "up"
     assert made.lines[-1] == "parent up is back"  # type: ignore[attr-defined]
