@@ -45,7 +45,7 @@ from edgeproxy.serving.http2_frames import (
     settings_frame,
     window_frame,
 )
-from edgeproxy.serving.http2_guard import EARNED
+from edgeproxy.serving.http2_guard import EARNED, EARNING_BYTES
 from edgeproxy.serving.http2_output import SHARE_BYTES, Output
 from edgeproxy.serving.http2_requests import DROP_BYTES
 from edgeproxy.serving.http2_stream import Stream
@@ -123,7 +123,7 @@ class Connection(Controlling):
             self._kept = data[at:]
         output = self._output
         sent = output.sent
-        self._guard.idle.earn(EARNED * (self.served - served) + ((sent - self._paid) >> 10))
+        self._guard.idle.earn(EARNED * (self.served - served) + (sent - self._paid) // EARNING_BYTES)
         self._paid = sent
         if self.served >= self.served_max:
             self.drain()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 PERIOD_SECONDS = 10.0  # in which an empty budget is full again
 BLOCK_FRAMES_MAX = 8  # CONTINUATION frames after one HEADERS frame
-EARNED = 4  # what each frame that did some work allows for others: window updates above all
+EARNED = 4  # idle frames that each request allows for
+EARNING_BYTES = 256  # of content sent, that allow for one more: windows are widened as it is read
 
 
 class Budget:

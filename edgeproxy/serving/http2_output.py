@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from edgeproxy.serving.ending import is_secured
+from edgeproxy.serving.http2_files import Buffers, kernel_sender
 from edgeproxy.serving.http2_frames import FRAME_BYTES_MIN, WINDOW_DEFAULT
 from edgeproxy.serving.http2_order import Order, Priority
-from edgeproxy.serving.http2_stream import Buffers, Stream
+from edgeproxy.serving.http2_stream import Stream
 
 SHARE_BYTES = 64 << 10  # that a stream may send before another one gets its turn
 TURN_BYTES = 1 << 20  # written before other connections get theirs
@@ -29,9 +31,13 @@ class Output:
         "_broken",
         "_buffers",
         "_finished",
+        "_gathered",
+        "_joins",
         "_loop",
         "_order",
+        "_paused",
         "_piece",
+        "_sender",
         "_transport",
         "_woken",
         "ahead",
@@ -58,8 +64,12 @@ class Output:
         self._broken = broken
         self._order: Order[Stream] = Order()
         self._buffers = Buffers()
+        self._sender = kernel_sender(transport, self._freed)
+        self._joins = is_secured(transport)  # each piece would become a record of its own
+        self._gathered = 0  # bytes of content in `frames`, of those counted in `sent`
         self._woken = False
         self.frames: list[bytes | memoryview] = []
+        self._paused = False
         self.full = False
         self.ahead = 0  # bytes of content in `frames` already
         self.sent = 0  # bytes of content
@@ -102,45 +112,61 @@ class Output:
 
     def _wakened(self) -> None:
         self._woken = False
-        try:
-            self.flush()
-        except Exception as error:  # noqa: BLE001 - the outermost step: one connection fails, not the node
-            self._broken(error)
+        self.flush()
 
     def flush(self) -> None:
         """Write what the transport takes."""
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001 - the outermost step: one connection fails, not the node
+            self._broken(error)
+
+    def _flush(self) -> None:
         left = TURN_BYTES
         while not self.full:
             size = self._gather() if self._order else 0
-            frames, ahead = self.frames, self.ahead
-            if not frames:
+            size += self._write()
+            if not self._order or not size:  # or the window of the connection is used up
                 return
-            self.frames, self.ahead = [], 0
-            if size + ahead > SHARE_BYTES:
-                self._transport.writelines(frames)
-            else:
-                self._transport.write(frames[0] if len(frames) == 1 else b"".join(frames))
-            if size:
-                self._buffers.settle(passed_on=not self._transport.get_write_buffer_size())
-            if not self._order:
-                return
-            left -= size + ahead
+            left -= size
             if left <= 0:
                 self.wake()
                 return
-            if not size:  # the window of the connection is used up
-                return
+
+    def _write(self) -> int:
+        """Write `frames`; the bytes of content in them that were not counted yet."""
+        frames, ahead, size = self.frames, self.ahead, self._gathered
+        if frames:
+            self.frames, self.ahead, self._gathered = [], 0, 0
+            if len(frames) == 1:
+                self._transport.write(frames[0])
+            elif size + ahead <= SHARE_BYTES or self._joins:
+                self._transport.write(b"".join(frames))
+            else:
+                self._transport.writelines(frames)
+            self._buffers.settle(passed_on=not self._transport.get_write_buffer_size())
+        return ahead
 
     def _gather(self) -> int:
-        """Content of at most `piece` bytes to `frames`."""
-        order, size, piece = self._order, 0, self._piece
-        while size < piece and self.window > 0:
+        """Content of at most `piece` bytes to `frames`, or of files to the transport; how much."""
+        order, size, piece, sender = self._order, 0, self._piece, self._sender
+        frame_max = min(self.frame_max, FRAME_BYTES)
+        while size < piece and self.window > 0 and not self.full:
             stream = order.take()
             if stream is None:
                 break
-            most = min(SHARE_BYTES if order else piece, piece - size, self.window)
-            frame_max = min(self.frame_max, FRAME_BYTES)
-            count = stream.give(self.frames, most, frame_max, self._buffers)
+            if sender is not None and stream.is_of_file:
+                self._write()
+                if self.full:
+                    order.add(stream)
+                    break
+                most = min(SHARE_BYTES if order else TURN_BYTES, self.window)
+                count = stream.give_file(sender, most, frame_max)
+                self.full = self._paused or sender.is_waiting
+            else:
+                most = min(SHARE_BYTES if order else piece, piece - size, self.window)
+                count = stream.give(self.frames, most, frame_max, self._buffers)
+                self._gathered += count
             size += count
             self.window -= count
             if stream.holds:
@@ -152,13 +178,19 @@ class Output:
         return size
 
     def pause(self) -> None:
-        self.full = True
+        """The transport holds as much as it may."""
+        self._paused = self.full = True
 
     def resume(self) -> None:
-        self.full = False
-        self.wake()
+        self._paused = False
+        self._freed()
+
+    def _freed(self) -> None:
+        self.full = self._paused or (self._sender is not None and self._sender.is_waiting)
+        if not self.full:
+            self.wake()
 
     def stop(self) -> None:
         """Nothing is written any more."""
-        self.full = True
+        self.pause()
         self.frames.clear()

@@ -12,42 +12,16 @@ from typing import Any
 
 from edgeproxy.config import Limits
 from edgeproxy.errors import BodyAborted
-from edgeproxy.message import FileSlice, Part
+from edgeproxy.message import FileSlice, OpenFile, Part
 from edgeproxy.serving import page_cache
 from edgeproxy.serving.head import Head
-from edgeproxy.serving.http2_frames import DATA, END_STREAM, HEAD, HEAD_BYTES, frame_head
+from edgeproxy.serving.http2_files import Buffers, KernelSender, read_frames
+from edgeproxy.serving.http2_frames import DATA, END_STREAM, frame_head
 from edgeproxy.serving.http2_order import UNTOLD, Priority
 from edgeproxy.serving.http2_window import Window
 from edgeproxy.serving.request_body import IncomingBody
 
-SPARE_BUFFERS = 2
 LOAD_BYTES = 1 << 20  # read from a disk at a time
-_AT_ONCE = getattr(os, "RWF_NOWAIT", 0)  # where it is missing, reading may wait for the disk
-
-
-class Buffers:
-    """Memory for file content on its way to one transport, used again once the transport has passed
-    it on: fresh memory would cost as much as reading the file."""
-
-    __slots__ = ("_lent", "_spare")
-
-    def __init__(self) -> None:
-        self._lent: list[bytearray] = []
-        self._spare: list[bytearray] = []
-
-    def lend(self, size: int) -> bytearray:
-        if self._spare and len(self._spare[-1]) >= size:
-            buffer = self._spare.pop()
-        else:
-            buffer = bytearray(size)
-        self._lent.append(buffer)
-        return buffer
-
-    def settle(self, *, passed_on: bool) -> None:
-        """What was lent has been written; where it waits in the transport it must stay as it is."""
-        if passed_on:
-            self._spare = self._lent[-SPARE_BUFFERS:]
-        self._lent = []
 
 
 class Stream:
@@ -58,6 +32,7 @@ class Stream:
         "_absent",
         "_end",
         "_expired",
+        "_file",
         "_left",
         "_limits",
         "_offset",
@@ -108,6 +83,7 @@ class Stream:
         self.is_closed = False
         self.sent = 0
         self._part: Part | None = None
+        self._file: OpenFile | None = None  # the file of the part, opened again for the transport
         self._offset = 0
         self._left = 0
         self._end = False  # the part is the last one
@@ -135,72 +111,69 @@ class Stream:
         """Have `part` sent; with `end` the stream ends with it."""
         self._part, self._offset, self._left, self._end = part, 0, size, end
 
+    @property
+    def is_of_file(self) -> bool:
+        return isinstance(self._part, FileSlice)
+
     def give(self, frames: list[bytes | memoryview], most: int, frame_max: int, buffers: Buffers) -> int:
         """Append DATA frames with at most `most` bytes of content; how many they have."""
         part = self._part
         size = min(most, self.window, self._left)
+        ends = self._end and size == self._left
         if isinstance(part, FileSlice):
-            size = self._give_file(part, frames, size, frame_max, buffers)
-        else:
-            view = memoryview(part)  # type: ignore[arg-type]
-            at, end = self._offset, self._offset + size
-            while at < end:
-                count = min(frame_max, end - at)
-                flags = END_STREAM if self._end and at + count - self._offset == self._left else 0
-                frames.append(frame_head(DATA, flags, self.id, count))
-                frames.append(view[at : at + count])
-                at += count
+            at = part.offset + self._offset
+            try:
+                framed, size = read_frames(
+                    part.file, at, size, frame_max, self.id, ends=ends, buffers=buffers
+                )
+            except (BlockingIOError, BodyAborted) as error:
+                return self._lack(error)
+            frames.append(framed)
+            return self._given(size)
+        view = memoryview(part)  # type: ignore[arg-type]
+        at, end = self._offset, self._offset + size
+        while at < end:
+            count = min(frame_max, end - at)
+            frames.append(frame_head(DATA, END_STREAM if ends and at + count == end else 0, self.id, count))
+            frames.append(view[at : at + count])
+            at += count
+        return self._given(size)
+
+    def give_file(self, sender: KernelSender, most: int, frame_max: int) -> int:
+        """Have the kernel send DATA frames with at most `most` bytes of content; how many they have."""
+        part = self._part
+        assert isinstance(part, FileSlice)
+        size = min(most, self.window, self._left)
+        ends = self._end and size == self._left
+        try:
+            if self._file is None:
+                # The transport may send after the body has been closed: it gets a file of its own.
+                self._file = open(os.dup(part.file.fileno()), "rb", buffering=0)  # noqa: SIM115
+            at = part.offset + self._offset
+            return self._given(sender.send(self._file, at, size, frame_max, self.id, ends=ends))
+        except (BlockingIOError, BodyAborted) as error:
+            return self._lack(error)
+
+    def _given(self, size: int) -> int:
         self._offset += size
         self._left -= size
         self.window -= size
         self.sent += size
-        if size and not self._left:
-            self._part = None
+        if not self._left:
+            self._part = self._file = None
             self.is_ended = self._end
             self._wake(None)
         return size
 
-    def _give_file(
-        self,
-        part: FileSlice,
-        frames: list[bytes | memoryview],
-        size: int,
-        frame_max: int,
-        buffers: Buffers,
-    ) -> int:
-        """Frames and file content in one buffer, by one call that never waits for a disk."""
-        step = frame_max + HEAD_BYTES
-        whole = size + HEAD_BYTES * -(-size // frame_max)
-        buffer = buffers.lend(whole)
-        view = memoryview(buffer)[:whole]
-        gaps = range(0, whole, step)
-        places = [view[at + HEAD_BYTES : at + step] for at in gaps]
-        try:
-            count = os.preadv(part.file.fileno(), places, part.offset + self._offset, _AT_ONCE)
-        except BlockingIOError:
+    def _lack(self, error: BlockingIOError | BodyAborted) -> int:
+        """Nothing could be given: it must be read from a disk first, or cannot be had at all."""
+        if isinstance(error, BodyAborted):
+            self._part = self._file = None
+            self._wake(error)
+        else:
             self._absent = True
             self._wake(None)
-            return 0
-        except OSError as error:
-            self._fail(BodyAborted(f"reading a body: {error.strerror}"))
-            return 0
-        if not count:
-            self._fail(BodyAborted("a file is shorter than its body"))
-            return 0
-        used = 0
-        for at in gaps:
-            here = min(frame_max, count - used)
-            if here <= 0:
-                break
-            used += here
-            flags = END_STREAM if self._end and used == self._left else 0
-            HEAD.pack_into(buffer, at, here << 8 | DATA, flags, self.id)
-        frames.append(view[: count + HEAD_BYTES * -(-count // frame_max)])
-        return count
-
-    def _fail(self, error: BodyAborted) -> None:
-        self._part = None
-        self._wake(error)
+        return 0
 
     def _wake(self, error: BodyAborted | None) -> None:
         waiter, self._waiter = self._waiter, None
@@ -227,7 +200,7 @@ class Stream:
 
     def drop(self) -> None:
         """Nothing more is sent."""
-        self._part = None
+        self._part = self._file = None
 
     # -- from the client -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@ for pages that are not in the page cache."""
 
 from __future__ import annotations
 
+import errno
 import os
 
 _LOAD_BYTES = 256 << 10
@@ -36,6 +37,21 @@ def read(descriptor: int, offset: int, buffer: memoryview) -> int | None:
         return os.preadv(descriptor, [buffer], offset, flag)
     except OSError:
         return None
+
+
+def gather(descriptor: int, places: list[memoryview], offset: int) -> int:
+    """Read into `places`, one after the other, what the page cache holds, without waiting. Raises
+    BlockingIOError where it would have to. Where the system cannot tell, it may wait."""
+    flag = getattr(os, "RWF_NOWAIT", 0)
+    if flag:
+        try:
+            return os.preadv(descriptor, places, offset, flag)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:  # this file system does not know the flag
+                raise
+    return os.preadv(descriptor, places, offset)
 
 
 def load(descriptor: int, offset: int, size: int) -> None:

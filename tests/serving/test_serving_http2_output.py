@@ -29,6 +29,9 @@ class Wire:
         if self.room <= 0:
             self.output.pause()
 
+    def get_extra_info(self, name: str) -> None:
+        return None
+
     def get_write_buffer_size(self) -> int:
         return max(0, -self.room)
 

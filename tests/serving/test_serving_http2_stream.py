@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from edgeproxy.config import Limits
 from edgeproxy.errors import BodyAborted
 from edgeproxy.message import FileSlice
-from edgeproxy.serving.http2_stream import Buffers, Stream
+from edgeproxy.serving.http2_files import Buffers
+from edgeproxy.serving.http2_stream import Stream
 
 
 def stream_of(window: int = 1 << 20) -> Stream:
@@ -138,17 +139,6 @@ async def test_a_file_that_cannot_be_read_is_an_abort(tmp_path: Path) -> None:
             await stream.send(taker, FileSlice(file, 0, 10), 10, end=True)
     finally:
         os.close(descriptor)
-
-
-def test_memory_is_used_again_only_when_it_was_passed_on() -> None:
-    buffers = Buffers()
-    one = buffers.lend(100)
-    buffers.settle(passed_on=False)
-    two = buffers.lend(100)
-    assert two is not one
-    buffers.settle(passed_on=True)
-    assert buffers.lend(50) is two
-    assert len(buffers.lend(50)) == 50
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,3 +62,26 @@ def test_reading_does_not_wait_for_the_disk(descriptor: int) -> None:
         pytest.skip("this file system keeps its pages, or cannot tell")
     count = page_cache.read(descriptor, 0, memoryview(bytearray(1 << 20)))
     assert count is None or 0 < count < 1 << 20
+
+
+def test_pieces_are_gathered_without_waiting(descriptor: int) -> None:
+    places = [memoryview(bytearray(1000)), memoryview(bytearray(500))]
+    assert page_cache.gather(descriptor, places, SIZE - 1200) == 1200
+    assert bytes(places[0]) + bytes(places[1][:200]) == os.pread(descriptor, 1200, SIZE - 1200)
+    assert page_cache.gather(descriptor, places, SIZE) == 0
+
+
+def test_where_the_system_cannot_tell_they_are_read_all_the_same(
+    descriptor: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.preadv
+
+    def preadv(*arguments: Any) -> int:
+        if len(arguments) > 3:
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    place = memoryview(bytearray(10))
+    assert page_cache.gather(descriptor, [place], 5) == 10
+    assert bytes(place) == os.pread(descriptor, 10, 5)
