@@ -107,7 +107,8 @@ def test_libcurl_multiplexes_many_transfers_over_one_connection(node: Node, orig
 @needs_h2load
 def test_h2load_fails_nothing(node: Node, origin: Origin) -> None:
     for size, requests in ((1000, 20_000), (200_000, 500)):
-        origin.put(f"/load/{size}", size)
+        body = origin.put(f"/load/{size}", size)
+        assert node.get(f"/load/{size}").body == body  # hits are meant here, not one fill for all
         command = ["h2load", f"-n{requests}", "-c4", "-m100", node.url(f"/load/{size}")]
         said = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True).stdout
         assert f"{requests} succeeded, 0 failed, 0 errored, 0 timeout" in said
