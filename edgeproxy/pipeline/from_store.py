@@ -19,6 +19,12 @@ class FromStore:
         self._views = views
         self._answers = answers
 
+    def in_memory(self, plan: Plan) -> tuple[StoredResponse, ...]:
+        """What the RAM tier has for `plan` now."""
+        expected = plan.expected.sha256
+        found = self._store.lookup_memory(plan.key) or ()
+        return tuple(one for one in found if not expected or one.digest in ("", expected))
+
     async def serve(
         self, request: Request, plan: Plan, site: Site, stored: StoredResponse, outcome: Outcome
     ) -> Response | None:

@@ -116,7 +116,19 @@ class FromUpstream:
             running = self._fills.joinable(plan.key) if first is None else None
             if running is not None and shared:  # somebody was quicker
                 return await self._join(running, question, owner=False)
+            kept = await self._kept_meanwhile(question) if first is None else None
+            if kept is not None:
+                return kept
         return await self._join(self._start(question, shared=shared, first=first), question, owner=True)
+
+    async def _kept_meanwhile(self, question: Question) -> Response | None:
+        """What a fill that was quicker still, and has ended, has left in the store since it was looked at."""
+        request, plan, site = question.request, question.plan, question.site
+        decision = before(request, self._from_store.in_memory(plan), plan.rules, self._clock())
+        if not isinstance(decision, Hit):
+            return None
+        outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=decision.lifetime, detail=decision.detail)
+        return await self._from_store.serve(request, plan, site, decision.stored, outcome)
 
     async def held(self, question: Question) -> Response | None:
         """What can be answered without asking anybody although nothing whole is stored under the key."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
 from pipeline_house import House, Scripted, content
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.policy.rules import Rules
+from edgeproxy.policy.stored import StoredResponse
 
 REFUSED = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
 CUT = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
@@ -25,6 +27,23 @@ async def test_private_answers_release_everybody_at_once(house: House) -> None:
     assert all(status == 200 for status, _, _ in answers)
     assert len(house.upstream.requests) == 5, "nobody gets what was meant for another"
     assert house.store.kept == {}
+
+
+async def test_what_a_fill_has_left_since_the_store_was_looked_at_is_a_hit(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.upstream.answers("/a", Scripted(fields=(("Cache-Control", "max-age=60"),)))
+    at_once = house.store.lookup_partial
+
+    async def slowly(key: str, digest: str = "") -> tuple[StoredResponse, ...]:
+        monkeypatch.setattr(house.store, "lookup_partial", at_once)
+        assert await house.get("/a") == (200, b"hello world", "miss")
+        await house.fills_end()
+        return await at_once(key, digest)
+
+    monkeypatch.setattr(house.store, "lookup_partial", slowly)
+    assert await house.get("/a") == (200, b"hello world", "hit")
+    assert len(house.upstream.requests) == 1
 
 
 async def test_what_is_not_storable_is_remembered_and_not_queued_for(house: House) -> None:
