@@ -50,6 +50,7 @@ def environment() -> dict[str, str]:
     unwanted = ("EDGEPROXY_", "PIP_", "UV_")
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k.lower() not in proxies}
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles everything anew
     kept["PYTHONPATH"] = str(CHECKOUT)
     return kept
 
