@@ -25,7 +25,7 @@ disk = "{disk}"
 memory = "{memory}"
 
 [node]
-workers = 1
+workers = {workers}
 
 [log]
 access = "off"
@@ -63,11 +63,13 @@ class Edgeproxy:
     """Between two pieces of a body; 0 for the default."""
     python_index: bool = False
     """Serve the origin's Python index at /index too."""
+    workers: int = 1
     name: str = "edgeproxy"
 
     @property
     def method(self) -> str:
-        return f"edgeproxy: default configuration, one worker, {self.memory} RAM tier, disk in the page cache"
+        workers = "one worker" if self.workers == 1 else f"{self.workers} workers"
+        return f"edgeproxy: default configuration, {workers}, {self.memory} RAM tier, disk in the page cache"
 
     def refuses(self, size: int) -> str:
         return ""
@@ -80,6 +82,7 @@ class Edgeproxy:
                 directory=directory,
                 disk=self.disk,
                 memory=self.memory,
+                workers=self.workers,
                 origin=origin,
                 upstream=_PATIENCE.format(patience=self.patience_seconds) if self.patience_seconds else "",
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
