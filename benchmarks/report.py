@@ -27,6 +27,7 @@ _ORDER = (
     "broken_origin",
     "large",
     "restart",
+    "workers",
     "footprint",
     "hit_ratio",
     "soak",

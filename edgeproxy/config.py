@@ -153,7 +153,12 @@ class Node(Section, frozen=True, kw_only=True):
     """This process."""
 
     name: Annotated[str, _doc('name in Cache-Status and Via; "" for edgeproxy')] = ""
-    workers: Annotated[int | Literal["auto"], _doc("server processes; only 1 so far")] = 1
+    workers: Annotated[
+        int | Literal["auto"], _doc("server processes; with 1 the node is one process, auto is one a core")
+    ] = 1
+    worker_memory: Annotated[
+        Bytes, _doc("with several: answers each server repeats by itself, without asking")
+    ] = 64 << 20
     offline: Annotated[bool, _doc("never ask an upstream: serve what is stored")] = False
 
 

@@ -260,11 +260,21 @@ class Outcome:
     source: str = ""  # who was asked: "origin", or the name of a parent or a sibling
 
 
+class Timed(Protocol):
+    """Fields as a function of time, as a value; see policy.timed_fields."""
+
+    def fields(self, now: float) -> Headers: ...
+
+
 class Held(Protocol):
-    """A response as held in memory. Whoever retires it sets `fresh_until` (wall-clock seconds) to 0."""
+    """A response as held in memory. Whoever retires it sets `fresh_until` (wall-clock seconds) to 0 and
+    calls `retired` if that is set, at once: others may remember the response as well."""
 
     fresh_until: float
-    sequence: int
+    retired: Callable[[], None] | None
+
+    @property
+    def sequence(self) -> int: ...
 
 
 class Reuse(Protocol):
@@ -273,7 +283,9 @@ class Reuse(Protocol):
     Usable while `now < fresh_until` and `sequence == current` for `held` and, where the answer was
     made from another response, for `source` (else None). `fields(now)` gives the fields of the
     answer as of now (Age and the like), `data` the content; `used` is told now and then that it is
-    wanted, at most once a second."""
+    wanted, at most once a second. `timed(now)` gives the fields in a form that another process can
+    keep; None if what they are at another time is not known to be told by that, which is tried out unless
+    it `is_proven` for this response already."""
 
     @property
     def held(self) -> Held: ...
@@ -285,6 +297,8 @@ class Reuse(Protocol):
     def data(self) -> bytes: ...
 
     def fields(self, now: float) -> Headers: ...
+
+    def timed(self, now: float, *, is_proven: bool = False) -> Timed | None: ...
 
     def used(self) -> None: ...
 

@@ -2,64 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
+from edgeproxy.configuration.changes import Changes, changes
+from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
+from edgeproxy.node_tls import ClientTls
+from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
-from edgeproxy.pipeline.answer import Answers
-from edgeproxy.pipeline.blame import Blame
-from edgeproxy.pipeline.children import Children
-from edgeproxy.pipeline.distrust import Distrust
-from edgeproxy.pipeline.exchange import Exchange
-from edgeproxy.pipeline.fill_parts import FillParts
-from edgeproxy.pipeline.fills import Fills
-from edgeproxy.pipeline.from_store import FromStore
-from edgeproxy.pipeline.from_upstream import FromUpstream
-from edgeproxy.pipeline.handler import Pipeline
-from edgeproxy.pipeline.inquiries import Inquiries
-from edgeproxy.pipeline.large_bodies import LargeBodies
-from edgeproxy.pipeline.large_fills import LargeFills
-from edgeproxy.pipeline.parent_links import Introduced, links_of
-from edgeproxy.pipeline.passing import Passing
-from edgeproxy.pipeline.prefetch import Prefetch
-from edgeproxy.pipeline.purge_follower import PurgeFollower
 from edgeproxy.pipeline.purges import Purges
-from edgeproxy.pipeline.refresh import Refresh
-from edgeproxy.pipeline.views import Views
+from edgeproxy.relay.gate import Gate
+from edgeproxy.relay.handler import Channels, Relay
+from edgeproxy.relay.listener import RelayListener
+from edgeproxy.relay.marks import Marks
+from edgeproxy.relay.table import SharedTable
 from edgeproxy.serving.access_log import AccessLog
-from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.listener import Bound, Listeners
-from edgeproxy.serving.negotiation import PROTOCOLS
-from edgeproxy.sites.registry import build_sites
-from edgeproxy.sites.site import SiteContext
-from edgeproxy.storage.directory import directory_path
-from edgeproxy.storage.ledger import Ledger, ledger_path
-from edgeproxy.storage.tiered import open_store
+from edgeproxy.serving.sockets import Inherited, Listening
+from edgeproxy.storage.tiered import TieredStore, open_store
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.assembly import build_chain
-from edgeproxy.upstream.chain import Chain
-from edgeproxy.upstream.remote import Remote
-from edgeproxy.upstream.resolver import Resolver
-from edgeproxy.upstream.upstream import Reach, Upstream
 
 THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
+READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
+SETTLE_SECONDS = 0.3
+ADMIN = "admin"  # what the control plane's sockets are called among those another process inherits
+
+Reload = Callable[[bool], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node stands among processes. A filler has a `table` and no listeners for clients: it answers
+    what servers ask at the socket `relay`, and tells by the table what they may repeat. `inherited` sockets
+    are not bound again; `admin` is that of the control plane, which somebody else owns if this is a filler.
+    `former` is where the program asks that this one takes over from."""
+
+    relay: socket.socket | None = None
+    table: SharedTable | None = None
+    inherited: Inherited | None = None
+    admin: Listening | None = None
+    former: Listening | None = None
+
+
+async def _no_reload(restart: bool) -> dict[str, Any]:
+    raise StartError("this node was not started from a configuration that can be read again")
 
 
 class Node:
-    """One edge node. `start` raises StartError or ConfigurationError; `stop` drains."""
+    """One edge node. `start` raises StartError or ConfigurationError; `stop` drains. `reloaded` is asked
+    when the control plane wants another configuration."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, place: Place | None = None, *, reload: Reload = _no_reload) -> None:
         self._config = config
-        self._name = config.node.name or "edgeproxy"
-        # Via and CDN-Loop must tell this node from its neighbours, who may have no name either.
-        self._via = config.node.name or f"edgeproxy-{secrets.token_hex(4)}"
+        self._place = place or Place()
+        self._reload = reload
+        self._is_bound = self._has_released = False
+        self._unnamed = f"edgeproxy-{secrets.token_hex(4)}"
         self._log = structlog.get_logger("edgeproxy")
         self._life = Life(time.time())
         self._clock = time.time
@@ -67,246 +78,322 @@ class Node:
         self._tasks = Tasks(self._report_task)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
         self._access_log = AccessLog(config.log, self.metrics)
-        self._store = open_store(
-            config.cache,
+        table = self._place.table
+        self._marks = None if table is None else Marks(table)
+        self._store = self._open_store()
+        self._purges = self._build_purges()
+        self._uplink = self._build_uplink()
+        self._lasting = self._build_lasting()
+        self._engine = build_engine(config, self._lasting, via=self._via)
+        self._build_servers()
+
+    def _open_store(self) -> TieredStore:
+        table = self._place.table
+        return open_store(
+            self._config.cache,
             clock=self._clock,
             tasks=self._tasks,
             metrics=self.metrics,
             report=self._warn,
+            sequence_changed=None if table is None else table.set_sequence,
         )
-        self._introduced: Introduced | None = None
-        self._upstream = self._build_upstream()
-        self._sites = build_sites(config.site, self._site_context())
-        self._purges = Purges(self._store, origins=self._sites.origins_of, tasks=self._tasks)
-        self._follower = self._build_follower()
-        self._build_pipeline()
 
-    def _build_upstream(self) -> Chain:
-        self._resolver = Resolver(self._config.upstream)
-        return build_chain(
+    def _build_purges(self) -> Purges:
+        return Purges(
+            self._store, origins=lambda site: self._engine.sites.origins_of(site), tasks=self._tasks
+        )
+
+    def _build_uplink(self) -> Uplink:
+        return Uplink(
             self._config,
-            self._resolver,
-            metrics=self.metrics,
-            tasks=self._tasks,
-            report=self._warn,
-            around=self._introduce,
-        )
-
-    def _introduce(self, upstream: Upstream, remotes: Sequence[Remote]) -> Upstream:
-        """The way to parents and siblings, on which they are told who asks."""
-        self._introduced = Introduced(upstream, links_of(remotes, self._config.site), self._via)
-        return self._introduced
-
-    def _build_follower(self) -> PurgeFollower | None:
-        introduced = self._introduced
-        if introduced is None:
-            return None
-        follower = PurgeFollower(
-            introduced.parents,
-            node=self._via,
-            upstream=introduced,
+            via=self._via,
             purges=self._purges,
-            tasks=self._tasks,
             metrics=self.metrics,
             report=self._warn,
+            report_task=self._report_task,
         )
-        introduced.heard = follower.heard
-        return follower
 
-    def _site_context(self) -> SiteContext:
-        settings = self._config.upstream
-        return SiteContext(
-            node=self._name,
-            offline=self._config.node.offline,
-            reach=Reach(
-                connect_timeout=settings.connect_timeout,
-                head_timeout=settings.head_timeout,
-                progress_timeout=settings.progress_timeout,
-                ca_file=settings.ca_file or None,
-                http2=settings.http2,
-            ),
+    def _build_lasting(self) -> Lasting:
+        return lasting(
+            self._config,
+            store=self._store,
+            purges=self._purges,
+            upstream=self._uplink.chain,
+            metrics=self.metrics,
             clock=self._clock,
-            stored_keys=self._store.stored_keys,
-            ledger=self._ledger,
-            listens=tuple(self._config.listen.http),
-        )
-
-    def _ledger(self, name: str) -> Ledger:
-        return Ledger(ledger_path(self._config.cache.directory, name), self._warn)
-
-    def _fill_parts(self, exchange: Exchange, distrust: Distrust) -> FillParts:
-        return FillParts(
-            exchange,
-            self._store,
-            self._config.fill,
-            self.metrics,
-            self._clock,
-            self._threads,
-            self._tasks,
-            self._warn,
-            distrust,
-        )
-
-    def _build_pipeline(self) -> None:
-        config, clock, store = self._config, self._clock, self._store
-        exchange = Exchange(self._upstream, self.metrics, Blame(clock))
-        distrust = Distrust(clock)
-        parts = self._fill_parts(exchange, distrust)
-        self._fills, self._large_fills = Fills(parts), LargeFills(parts)
-        views = Views(store, self._tasks, self._threads)
-        answers = Answers(
-            node=self._name,
-            via=self._via,
-            ranges_max=config.limits.ranges,
-            store=store,
-            clock=clock,
-            distrust=distrust,
-        )
-        passing = Passing(
-            report=self._warn,
-            via=self._via,
-            exchange=exchange,
-            store=store,
-            fills=self._fills,
-            answers=answers,
-            metrics=self.metrics,
             threads=self._threads,
-            clock=clock,
-        )
-        from_store = FromStore(store, views, answers)
-        large = LargeBodies(
-            parts, self._large_fills, via=self._via, answers=answers, passing=passing, from_store=from_store
-        )
-        passing.invalidate_parts = self._large_fills.invalidate
-        from_upstream = FromUpstream(
-            via=self._via,
-            fills=self._fills,
-            large=large,
-            large_fills=self._large_fills,
-            views=views,
-            passing=passing,
-            from_store=from_store,
-            answers=answers,
-            clock=clock,
-        )
-        self._refresh = Refresh(store, from_upstream, clock)
-        self._inquiries = Inquiries(
-            store=store, metrics=self.metrics, tasks=self._tasks, threads=self._threads, clock=clock
-        )
-        self._prefetch = Prefetch(
-            tasks=self._tasks, metrics=self.metrics, clock=clock, jobs=config.fill.prefetch
-        )
-        pipeline = Pipeline(
-            via=self._via,
-            sites=self._sites,
-            store=store,
-            views=views,
-            passing=passing,
-            from_store=from_store,
-            from_upstream=from_upstream,
-            refresh=self._refresh,
-            inquiries=self._inquiries,
-            prefetch=self._prefetch,
-            children=Children(config.listen.node_tokens, self._purges),
-            answers=answers,
-            clock=clock,
-        )
-        self._build_servers(pipeline)
-
-    def _build_tls(self) -> Handshakes | None:
-        config = self._config
-        if not config.listen.https:
-            return None
-        # What reads certificates takes megabytes and tens of milliseconds: only nodes with TLS have it.
-        from edgeproxy.serving.certificates import describe
-        from edgeproxy.serving.self_signed import names_wanted
-        from edgeproxy.serving.tls import Sources
-        from edgeproxy.serving.tls_watch import TlsWatch
-
-        sources = Sources(
-            config.tls, directory_path(config.cache.directory), names_wanted(config.listen, config.site)
-        )
-        self._tls = TlsWatch(
-            sources, tuple(PROTOCOLS), clock=self._clock, metrics=self.metrics, report=self._warn
-        )
-        return Handshakes(lambda: self._tls.contexts, describe, config.limits, self.metrics)
-
-    def _build_servers(self, pipeline: Pipeline) -> None:
-        config, store = self._config, self._store
-        handshakes = self._build_tls()
-        self._listeners = Listeners(
-            pipeline,
-            config.listen,
-            config.limits,
-            clock=self._clock,
-            sequence=lambda: store.sequence,
             tasks=self._tasks,
-            metrics=self.metrics,
-            access_log=self._access_log,
             report=self._warn,
-            handshakes=handshakes,
         )
-        views = LiveViews(
+
+    def _build_servers(self) -> None:
+        config, pipeline = self._config, self._engine.pipeline
+        self._relay: RelayListener | None = None
+        self._former: RelayListener | None = None
+        self._gate: Gate | None = None
+        self._listeners: Listeners | None = None
+        if self._place.relay is not None:
+            self._relay = self._build_relay(self._place.relay, self._marks)
+        if self._place.former is not None:
+            self._former = self._build_relay(self._place.former.sockets[0], None)
+        self._tls: ClientTls | None = None
+        if self._place.table is None:
+            self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
+            self._listeners = Listeners(
+                pipeline,
+                config.listen,
+                config.limits,
+                clock=self._clock,
+                sequence=lambda: self._store.sequence,
+                tasks=self._tasks,
+                metrics=self.metrics,
+                access_log=self._access_log,
+                report=self._warn,
+                handshakes=self._tls.handshakes,
+                inherited=self._place.inherited,
+            )
+        self._views = LiveViews(
             config,
             self._life,
-            store=store,
+            store=self._store,
             purges=self._purges,
-            sites=self._sites,
-            inquiries=self._inquiries,
-            upstream=self._upstream,
+            sites=self._engine.sites,
+            inquiries=self._engine.inquiries,
+            upstream=self._uplink.chain,
             metrics=self.metrics,
             threads=self._threads,
             clock=self._clock,
-            connections=lambda: self._listeners.connections,
-            running_fills=lambda: len(self._fills) + len(self._large_fills),
+            connections=lambda: self.connections,
+            running_fills=lambda: self._lasting.running_fills,
+            reload=self._reload,
         )
-        self._admin = AdminServer(config.admin, views, self.metrics, report=self._report_task)
+        self._admin = AdminServer(
+            config.admin,
+            self._views,
+            self.metrics,
+            report=self._report_task,
+            bound=self._place.admin,
+            owns_path=self._place.table is None,
+        )
         self._register_gauges()
 
+    def _build_relay(self, listening: socket.socket, marks: Marks | None) -> RelayListener:
+        return RelayListener(
+            self._engine.pipeline,
+            listening,
+            marks=marks,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            clock=self._clock,
+            report=self._warn,
+        )
+
     def _register_gauges(self) -> None:
-        statistics = self._store.statistics
-        self.metrics.gauge("memory_bytes", lambda: statistics().memory_bytes)
-        self.metrics.gauge("memory_responses", lambda: statistics().memory_responses)
-        self.metrics.gauge("disk_bytes", lambda: statistics().disk_bytes)
-        self.metrics.gauge("disk_responses", lambda: statistics().disk_responses)
-        self.metrics.gauge("fills", lambda: float(len(self._fills) + len(self._large_fills)))
+        self.metrics.gauge("memory_bytes", lambda: self._store.statistics().memory_bytes)
+        self.metrics.gauge("memory_responses", lambda: self._store.statistics().memory_responses)
+        self.metrics.gauge("disk_bytes", lambda: self._store.statistics().disk_bytes)
+        self.metrics.gauge("disk_responses", lambda: self._store.statistics().disk_responses)
+        self.metrics.gauge("fills", lambda: float(self._lasting.running_fills))
         self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
-        self.metrics.gauge("connections", lambda: float(self._listeners.connections))
+        self.metrics.gauge("connections", lambda: float(self.connections))
+        if self._listeners is None:
+            relay = self._relay
+            self.metrics.gauge("memo_entries", lambda: relay.memo_entries if relay is not None else 0.0)
+
+    @property
+    def tasks(self) -> Tasks:
+        """Where what belongs to this node runs."""
+        return self._tasks
+
+    @property
+    def _via(self) -> str:
+        """Via and CDN-Loop must tell this node from its neighbours, who may have no name either."""
+        return self._config.node.name or self._unnamed
+
+    @property
+    def connections(self) -> int:
+        """Open client connections."""
+        counted = self._listeners or self._relay
+        return counted.connections if counted is not None else 0
 
     # -- life ----------------------------------------------------------------------------------
+
+    async def bind(self) -> None:
+        """What `start` needs but the store, so that it fails now if it cannot be had. Raises StartError."""
+        if self._listeners is not None:
+            self._access_log.start()
+            if self._tls is not None and not self._is_bound:
+                await self._tls.start(self._tasks)
+            self._is_bound = True
+            await self._listeners.bind()
 
     async def start(self) -> tuple[Bound, str]:
         """Accept connections. Gives the bound addresses: those for clients, that of the admin
         listener ("" if it is switched off)."""
-        self._access_log.start()
+        bound = Bound([], [])
+        await self.bind()
         await self._store.start()
-        files = self._store.disk.directory if self._store.disk is not None else None
-        await self._purges.open(files)
-        if not self._config.node.offline:
-            self._upstream.start()
-            self._tasks.start(self._refresh.run(), "refresh")
-            if self._follower is not None:
-                await self._follower.start(files)
-        if self._config.listen.https:
-            await self._tls.start()
-            self._tasks.start(self._tls.run(), "certificates")
-        bound = await self._listeners.start()
+        await self._start_above()
+        if self._listeners is not None:
+            bound = await self._listeners.start()
+        for relay in self._relays():
+            relay.start()
         admin = await self._admin.start() if self._config.admin.listen else ""
         self._life.is_ready = True
         return bound, admin
 
+    async def _start_above(self) -> None:
+        """Everything that needs the store."""
+        files = self._store.disk.directory if self._store.disk is not None else None
+        await self._purges.open(files)
+        await self._uplink.start(files)
+        self._start_refresh()
+
+    def _start_refresh(self) -> None:
+        self._refreshing: asyncio.Task[None] | None = None
+        if not self._config.node.offline:
+            self._refreshing = self._tasks.start(self._engine.refresh.run(), "refresh")
+
     async def stop(self) -> None:
         """Stop accepting, finish what runs (at most limits.drain_timeout), close everything."""
         self._life.is_ready = False
-        await self._listeners.drain()
-        await self._admin.aclose()
-        await self._tasks.aclose()
+        if self._listeners is not None:
+            await self._listeners.drain()
+        for relay in self._relays():
+            await relay.drain(self._config.limits.drain_timeout)
+        await self._close()
+
+    # -- another process -----------------------------------------------------------------------
+
+    @property
+    def heritage(self) -> list[Listening]:
+        """The listening sockets that another process may take over."""
+        bound = self._listeners.listening if self._listeners is not None else []
+        admin = self._admin.bound
+        return bound if admin is None else [*bound, admin]
+
+    def pause(self) -> None:
+        """Accept nothing, and let wait what comes over open connections: `take_up`, or `leave`."""
+        if self._listeners is not None:
+            self._listeners.pause()
+            self._gate = Gate()
+            self._listeners.serve(self._gate)
+
+    async def release(self) -> None:
+        """Let the store go. What runs goes on: what is open stays readable, fills go on without storing."""
+        self._life.is_ready = False
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await self._admin.leave()
+        with contextlib.suppress(TimeoutError):  # what is nearly there is worth a moment
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while self._lasting.running_fills:  # noqa: ASYNC110
+                    await asyncio.sleep(SETTLE_SECONDS / 10)
+        await self._uplink.stop_following()
         await self._purges.aclose()
-        await self._upstream.aclose()
-        await self._resolver.aclose()
+        await self._store.release()
+        self._has_released = True
+
+    async def take_up(self) -> None:
+        """The other process came to nothing: go on as before, with the store opened again. Raises
+        StartError."""
+        former, self._store = self._store, self._open_store()
+        await self._store.start()
+        self._has_released = False
+        self._tasks.start(_closed_when_unread(former, self._lasting), "close the former store")
+        self._tasks.start(self._uplink.retire(), "close the former uplink")
+        self._purges = self._build_purges()
+        self._uplink = self._build_uplink()
+        self._lasting = self._build_lasting()
+        self._engine = build_engine(self._config, self._lasting, via=self._via)
+        await self._start_above()
+        self._take_over(self._engine)
+        self._views.store, self._views.purges = self._store, self._purges
+        await self._admin.come_back()
+        if self._listeners is not None:
+            self._listeners.resume()
+        if self._gate is not None:
+            self._gate.open(self._engine.pipeline)
+        self._life.is_ready = True
+
+    async def leave(self, path: str) -> None:
+        """Another process has taken over, and can be asked at `path`: answer what is open once more, finish
+        what runs, close."""
+        if self._gate is not None:
+            self._gate.open(Relay(Channels(path), self._tasks, None))
+        if self._listeners is not None:
+            await self._listeners.leave()
+        await self._close()
+
+    def _relays(self) -> list[RelayListener]:
+        return [relay for relay in (self._relay, self._former) if relay is not None]
+
+    async def close_former(self) -> None:
+        """The program this one has taken over from is gone."""
+        former, self._former = self._former, None
+        if former is not None:
+            await former.drain(0.0)
+
+    async def _close(self) -> None:
+        await self._admin.aclose()
+        await self._uplink.stop_following()
+        await self._tasks.aclose()
+        if not self._has_released:
+            await self._purges.aclose()
+        await self._uplink.aclose()
         await self._store.aclose()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._access_log.close()
+
+    # -- another configuration -----------------------------------------------------------------
+
+    async def reload(self, config: Config) -> Changes:
+        """Take over what can change in a running node. Raises ConfigurationError or StartError, and then
+        nothing has changed."""
+        before, found = self._config, changes(self._config, config)
+        former, listeners, log = self._uplink, self._listeners, self._access_log
+        uplink = former
+        self._config = found.config
+        try:
+            if found.touches("upstream", "parent", "siblings"):
+                uplink = self._build_uplink()
+            engine = build_engine(found.config, self._lasting, via=self._via, before=self._engine)
+            added = await listeners.prepare(found.config.listen) if listeners is not None else []
+            if listeners is not None and (found.touches("log") or log.has_file):
+                log = AccessLog(found.config.log, self.metrics)
+                log.start()
+        except EdgeError:
+            self._config = before
+            if uplink is not former:
+                self._tasks.start(uplink.aclose(), "close an uplink")
+            raise
+        if uplink is not former:
+            self._uplink = uplink
+            self._lasting.exchange.upstream = uplink.chain
+            await former.stop_following()
+            await uplink.start(self._store.disk.directory if self._store.disk is not None else None)
+            self._tasks.start(former.retire(), "close the former uplink")
+        self._take_over(engine)
+        if listeners is not None:
+            listeners.change(found.config.listen, added)
+            if log is not self._access_log:
+                listeners.log_to(log)
+                former_log, self._access_log = self._access_log, log
+                await asyncio.to_thread(former_log.close)
+        return found
+
+    def _take_over(self, engine: Engine) -> None:
+        config, self._engine = self._config, engine
+        self._lasting.parts.settings = config.fill
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        self._start_refresh()
+        self._views.reconfigured(config, engine.sites, engine.inquiries, self._uplink.chain)
+        for relay in self._relays():
+            relay.serve(engine.pipeline)
+        if self._listeners is not None:
+            self._listeners.serve(engine.pipeline)
+            self._listeners.limit(config.limits)
 
     # -- trouble -------------------------------------------------------------------------------
 
@@ -316,3 +403,11 @@ class Node:
 
     def _warn(self, line: str) -> None:
         self._log.warning(line)
+
+
+async def _closed_when_unread(store: TieredStore, last: Lasting) -> None:
+    """Close a store that was let go, when nothing that began with it runs any more."""
+    while last.running_fills:  # noqa: ASYNC110
+        await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(READING_SECONDS_MAX)
+    await store.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -60,12 +60,13 @@ class LiveViews:
         clock: Clock,
         connections: Callable[[], int],
         running_fills: Callable[[], int],
+        reload: Callable[[bool], Awaitable[dict[str, Any]]],
     ) -> None:
         self._log = structlog.get_logger("edgeproxy")
         self._config = config
         self._life = life
-        self._store = store
-        self._purges = purges
+        self.store = store
+        self.purges = purges
         self._sites = sites
         self._inquiries = inquiries
         self._upstream = upstream
@@ -74,6 +75,11 @@ class LiveViews:
         self._clock = clock
         self._connections = connections
         self._running_fills = running_fills
+        self._reload = reload
+
+    def reconfigured(self, config: Config, sites: SiteTable, inquiries: Inquiries, upstream: States) -> None:
+        """Another configuration is in force."""
+        self._config, self._sites, self._inquiries, self._upstream = config, sites, inquiries, upstream
 
     def is_ready(self) -> tuple[bool, str]:
         return (True, "ready") if self._life.is_ready else (False, "starting or draining")
@@ -93,10 +99,13 @@ class LiveViews:
                 {"name": site.name, "kind": site.kind, "mount": site.mount, "hosts": ", ".join(site.hosts)}
                 for site in self._config.site or default_sites()
             ],
-            "store": store_status(self._store.statistics()),
+            "store": store_status(self.store.statistics()),
             "traffic": traffic_status(self._metrics),
             "upstreams": [asdict(state) for state in self._upstream.states()],
         }
+
+    async def reload(self, restart: bool) -> dict[str, Any]:
+        return await self._reload(restart)
 
     async def purge(self, purge: Purge) -> None:
         if purge.scope is PurgeScope.SITE and self._sites.named(purge.value) is None:
@@ -104,7 +113,7 @@ class LiveViews:
         if purge.scope in (PurgeScope.URL, PurgeScope.PREFIX):
             purge = replace(purge, value=await self._key_of(purge.value))
         self._log.info("purge", scope=purge.scope.value, value=purge.value, soft=purge.soft)
-        await self._purges.purge(purge)
+        await self.purges.purge(purge)
 
     async def _key_of(self, url: str) -> str:
         """The cache key behind a path of ours; a whole URL is a key already."""
@@ -119,16 +128,16 @@ class LiveViews:
 
     async def listing(self, prefix: str, after: str, limit: int) -> list[dict[str, Any]]:
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, self._store.listing, prefix, after, limit)
+        found = await loop.run_in_executor(self._threads, self.store.listing, prefix, after, limit)
         return listing_rows(found)
 
     async def _parts_of(self, plan: Plan) -> list[Listed]:
         """What is there in part for the body of `plan`, under any name."""
-        found = await self._store.lookup_partial(plan.key, plan.expected.sha256)
+        found = await self.store.lookup_partial(plan.key, plan.expected.sha256)
         loop = asyncio.get_running_loop()
         rows: list[Listed] = []
         for key in {stored.key for stored in found}:
-            listed = await loop.run_in_executor(self._threads, self._store.listing, key, "", 4)
+            listed = await loop.run_in_executor(self._threads, self.store.listing, key, "", 4)
             rows += [row for row in listed if row.stored.key == key and not row.is_complete]
         return rows
 
@@ -143,7 +152,7 @@ class LiveViews:
             return explanation(site="", method=method, url=url, plan=None, now=now)
         if isinstance(plan, Response):
             return explanation(site=site.name, method=method, url=url, plan=plan, now=now)
-        variants = await self._store.lookup(plan.key)
+        variants = await self.store.lookup(plan.key)
         parts = await self._parts_of(plan)
         return explanation(
             parts=parts,

@@ -1,21 +1,23 @@
-"""A node as a process: signals, the line that tells it is ready, its own log."""
+"""A node as a process, or as several: the line that tells it is ready, and whom it takes over from."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import signal
-import sys
+import os
+import socket
 
 import aiofastnet
-import structlog
 import uvloop
 
 from edgeproxy.config import Config
-from edgeproxy.node import Node
-from edgeproxy.serving.handshakes import quiet_handshakes
+from edgeproxy.errors import EdgeError
+from edgeproxy.own_log import configure_log
 from edgeproxy.serving.listener import Bound
+from edgeproxy.workers.alone import Again, Alone
+from edgeproxy.workers.handover import Predecessor
+from edgeproxy.workers.share import workers
+from edgeproxy.workers.supervising import supervise
 
 
 def ready_line(bound: Bound, admin: str) -> str:
@@ -24,52 +26,38 @@ def ready_line(bound: Bound, admin: str) -> str:
     return "edgeproxy: ready " + " ".join(f"{name}={place}" for name, place in places.items() if place)
 
 
-async def _serve(config: Config) -> int:
-    node = Node(config)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(quiet_handshakes)
-    signals = 0
+def announce(bound: Bound, admin: str) -> None:
+    """Say that clients are accepted: to whoever reads standard output, and to systemd."""
+    print(ready_line(bound, admin), flush=True)  # noqa: T201
+    notify(f"READY=1\nMAINPID={os.getpid()}")
 
-    def on_signal() -> None:
-        nonlocal signals
-        signals += 1
-        stopping.set()
-        if signals > 1:  # a second signal means now
-            sys.exit(1)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+def notify(text: str) -> None:
+    """Tell the service manager that started us, if there is one (sd_notify(3))."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if place.startswith(("/", "@")):
+        address = place if place.startswith("/") else f"\0{place[1:]}"
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.sendto(text.encode(), address)
+
+
+async def _alone(config: Config, again: Again, old: Predecessor | None) -> int:
+    return await Alone(config, again, announce, old).run()
+
+
+def serve(config: Config, again: Again, old: Predecessor | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; `again` reads its configuration again. Raises StartError or
+    ConfigurationError when it cannot start; gives the exit status."""
+    configure_log(config.log.level)
     try:
-        bound, admin = await node.start()
-        print(ready_line(bound, admin), flush=True)  # noqa: T201
-        await stopping.wait()
-    finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await node.stop()
-    return 0
-
-
-def _configure_log(level: str) -> None:
-    """The node's own log: lines on standard error, for people on a terminal, JSON elsewhere."""
-    terminal = sys.stderr.isatty()
-    # It warns of what is normal here: writes to clients that left, connections without kernel TLS.
-    logging.getLogger("aiofastnet").setLevel(logging.ERROR)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-def serve(config: Config) -> int:
-    """Run a node until SIGTERM or SIGINT. Raises StartError or ConfigurationError when it cannot
-    start; gives the exit status."""
-    _configure_log(config.log.level)
-    factory = aiofastnet.loop_factory(uvloop.new_event_loop)
-    with asyncio.Runner(loop_factory=factory) as runner:
-        return runner.run(_serve(config))
+        if old is not None:
+            old.receive()
+        if workers(config.node) > 1:
+            return supervise(config, again, announce, old)
+        factory = aiofastnet.loop_factory(uvloop.new_event_loop)
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(_alone(config, again, old))
+    except EdgeError as error:
+        if old is not None:
+            old.tell_failed(str(error))
+        raise

@@ -26,7 +26,7 @@ disk = "{disk}"
 memory = "{memory}"
 
 [node]
-workers = 1
+workers = {workers}
 
 [log]
 access = "off"
@@ -76,11 +76,13 @@ class Edgeproxy:
     """Names of the origin under which nodes below ask this one."""
     more: str = ""
     """Further sections of the configuration, as TOML."""
+    workers: int = 1
     name: str = "edgeproxy"
 
     @property
     def method(self) -> str:
-        return f"edgeproxy: default configuration, one worker, {self.memory} RAM tier, disk in the page cache"
+        workers = "one worker" if self.workers == 1 else f"{self.workers} workers"
+        return f"edgeproxy: default configuration, {workers}, {self.memory} RAM tier, disk in the page cache"
 
     def refuses(self, size: int) -> str:
         return ""
@@ -93,6 +95,7 @@ class Edgeproxy:
                 directory=directory,
                 disk=self.disk,
                 memory=self.memory,
+                workers=self.workers,
                 origin=origin,
                 tls=_TLS.format(certificate=self.certificate) if self.certificate else "",
                 upstream=_PATIENCE.format(patience=self.patience_seconds) if self.patience_seconds else "",

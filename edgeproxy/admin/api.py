@@ -12,7 +12,7 @@ from aiohttp import web
 
 from edgeproxy.admin.metrics import Exposition, snapshot
 from edgeproxy.admin.views import NodeViews
-from edgeproxy.errors import StorageError
+from edgeproxy.errors import ConfigurationError, StartError, StorageError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.storage.store import Purge, PurgeScope
@@ -34,6 +34,12 @@ class Unusable(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+
+class ReloadOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /api/v1/reload; with `exec` a new process takes over."""
+
+    exec: bool = False
 
 
 class PurgeOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +78,7 @@ class Api:
             web.get("/api/v1/explain", self.explain),
             web.get("/api/v1/ls", self.ls),
             web.post("/api/v1/purge", self.purge),
+            web.post("/api/v1/reload", self.reload),
         ]
 
     async def healthz(self, _: web.Request) -> web.Response:
@@ -126,6 +133,17 @@ class Api:
         purge = _purge(await request.read())
         await self._views.purge(purge)
         return json({"purged": True, "scope": purge.scope, "value": purge.value, "soft": purge.soft})
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """409 and one line saying why if nothing has changed."""
+        try:
+            order = msgspec.json.decode(await request.read() or b"{}", type=ReloadOrder)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise Unusable(400, 'the body is not {"exec": true} or {"exec": false}') from None
+        try:
+            return json(await self._views.reload(order.exec))
+        except (ConfigurationError, StartError) as error:
+            raise Unusable(409, str(error)) from None
 
 
 def _headers(lines: list[str]) -> Headers:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from edgeproxy.address import Address, parse_address
+from edgeproxy.address import parse_address
 from edgeproxy.admin.api import BODY_BYTES_MAX, Api, Unusable, json
 from edgeproxy.admin.guard import Guard
 from edgeproxy.admin.versions import versions
 from edgeproxy.admin.views import NodeViews
-from edgeproxy.config import Admin
+from edgeproxy.config import Admin, Listen
 from edgeproxy.errors import RequestError, StartError
 from edgeproxy.metrics import Metrics
+from edgeproxy.serving.sockets import Listening, bind, remove_path
 from edgeproxy.tasks import Report
 
 _CLOSE_SECONDS = 2.0
@@ -27,16 +27,28 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class AdminServer:
     """/healthz, /readyz, /metrics and /api/v1/..., on a listener of their own.
 
-    `report` is told of faults of ours; whoever asked then gets 500 and no detail."""
+    `report` is told of faults of ours; whoever asked then gets 500 and no detail. `bound` is what it listens
+    at; sockets that are there already are not bound again. With an heir another process listens there too."""
 
-    def __init__(self, settings: Admin, views: NodeViews, metrics: Metrics, *, report: Report) -> None:
+    def __init__(
+        self,
+        settings: Admin,
+        views: NodeViews,
+        metrics: Metrics,
+        *,
+        report: Report,
+        bound: Listening | None = None,
+        owns_path: bool = True,
+    ) -> None:
         self._settings = settings
         self._views = views
         self._metrics = metrics
         self._report = report
         self._guard: Guard | None = None
         self._runner: web.AppRunner | None = None
-        self._socket_path = ""
+        self.bound = bound
+        self.has_heir = False
+        self._owns_path = owns_path
 
     async def start(self) -> str:
         """Listen; returns the address with the port the kernel chose, "" when switched off. Raises
@@ -56,37 +68,48 @@ class AdminServer:
         )
         await runner.setup()
         try:
-            return await self._listen(runner, address)
-        except OSError as error:
+            if self.bound is None:
+                self.bound = await asyncio.to_thread(bind, "admin", settings.listen, Listen())
+            await self._accept(runner, self.bound)
+        except (OSError, StartError) as error:
             await self.aclose()
-            # A resolver's errors have numbers of their own, which are negative.
-            number = error.errno or 0
-            why = os.strerror(number) if number > 0 else error.strerror or str(error)
-            raise StartError(f"admin.listen: cannot listen at {address}: {why}") from None
+            raise StartError(f"admin.listen: {error}") from None
+        return self.bound.name
+
+    async def _accept(self, runner: web.AppRunner, bound: Listening) -> None:
+        for listening in bound.sockets:
+            await web.SockSite(runner, listening.dup()).start()
+
+    async def leave(self) -> None:
+        """Another process listens at the same sockets: accept nothing, and refuse what comes over
+        connections that are open. What is being answered still is."""
+        self.has_heir = True
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+
+    async def come_back(self) -> None:
+        """The other process came to nothing."""
+        self.has_heir = False
+        if self._runner is not None and self.bound is not None:
+            await self._accept(self._runner, self.bound)
 
     async def aclose(self) -> None:
         """Stop listening; running answers get a moment to end. May be called at any time."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
-        if self._socket_path:
-            path, self._socket_path = self._socket_path, ""
-            await asyncio.to_thread(_unlink, path)
+        bound, self.bound = self.bound, None
+        if bound is not None:
+            bound.close()
+            if self._owns_path and not self.has_heir:
+                await asyncio.to_thread(remove_path, bound)
 
     async def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._outermost], client_max_size=BODY_BYTES_MAX)
         api = Api(self._views, self._metrics, await asyncio.to_thread(versions))
         application.add_routes(api.routes())
         return application
-
-    async def _listen(self, runner: web.AppRunner, address: Address) -> str:
-        if address.path:
-            await web.UnixSite(runner, address.path).start()
-            self._socket_path = address.path
-            return str(address)
-        await web.TCPSite(runner, address.host, address.port, reuse_address=True).start()
-        port = runner.addresses[0][1]
-        return str(Address(address.host, port))
 
     @web.middleware
     async def _outermost(self, request: web.Request, handler: Answer) -> web.StreamResponse:
@@ -110,6 +133,8 @@ class AdminServer:
 
     def _refused(self, request: web.Request) -> web.Response | None:
         guard = self._guard
+        if self.has_heir:
+            return _error(503, "another process has taken over; ask again")
         if guard is None:
             return _error(503, "the admin listener is not open")
         fields = request.headers
@@ -130,13 +155,6 @@ def _error(status: int, message: str, *, allow: str = "") -> web.Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if allow:
         response.headers["Allow"] = allow
-    if status in (401, 403, 413):
+    if status in (401, 403, 413, 503):
         response.force_close()
     return response
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return

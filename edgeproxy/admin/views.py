@@ -22,6 +22,12 @@ class NodeViews(Protocol):
         """Whether requests should be sent here; if not, why, in one line."""
         ...
 
+    async def reload(self, restart: bool) -> dict[str, Any]:
+        """Read the configuration again: "changed" lists the keys now in force, "needs_restart" those that
+        are not. With `restart` a new process takes over instead. Raises ConfigurationError or StartError, one
+        line saying why nothing has changed."""
+        ...
+
     async def purge(self, purge: Purge) -> None:
         """Raises RequestError (404) for a site that does not exist, StorageError if it was not kept."""
         ...

@@ -25,8 +25,9 @@ class Unanswered(EdgeError):
 class AdminClient:
     """One question each. Raises Unanswered with one line for a person."""
 
-    def __init__(self, settings: Admin) -> None:
+    def __init__(self, settings: Admin, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._settings = settings
+        self._timeout = timeout_seconds
         address = parse_address(settings.listen)
         if address.is_wildcard:
             address = Address("::1" if ":" in address.host else "127.0.0.1", address.port)
@@ -39,7 +40,7 @@ class AdminClient:
         return self._ask("POST", path, orjson.dumps(content))
 
     def _ask(self, method: str, target: str, body: bytes | None) -> Any:
-        connection = _connection(self._address)
+        connection = _connection(self._address, self._timeout)
         fields = {"Accept": "application/json"}
         if self._settings.token:
             fields["Authorization"] = f"Bearer {self._settings.token}"
@@ -70,18 +71,18 @@ def _content(status: int, data: bytes, address: Address) -> Any:
     raise Unanswered(f"the node at {address} says {status}: {said or 'nothing more'}")
 
 
-def _connection(address: Address) -> http.client.HTTPConnection:
+def _connection(address: Address, timeout: float) -> http.client.HTTPConnection:
     if address.path:
-        return _UnixConnection(address.path)
-    return http.client.HTTPConnection(address.host, address.port, timeout=TIMEOUT_SECONDS)
+        return _UnixConnection(address.path, timeout)
+    return http.client.HTTPConnection(address.host, address.port, timeout=timeout)
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_SECONDS)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,6 +10,8 @@ import click
 from edgeproxy.cli.environment import certificate_to_trust, node_url, site_url, variables
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
+from edgeproxy.configuration.source import wait_settled
+from edgeproxy.errors import EdgeError
 
 
 @click.command()
@@ -16,11 +19,27 @@ from edgeproxy.config import Config
 @click.option("--offline", is_flag=True, help="Never ask an upstream: serve what is stored.")
 def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) -> int:
     """Serve until SIGTERM or SIGINT, then finish running answers and end."""
-    config = read(config_file, (*settings, "node.offline=true") if offline else settings)
-    from edgeproxy.process import serve as serve_node  # the node's libraries are needed by this command only
+    if offline:
+        settings = (*settings, "node.offline=true")
+    # The node's libraries are needed by this command only.
+    from edgeproxy.workers.handover import predecessor
 
-    click.echo(hints(config), err=True, nl=False)
-    return serve_node(config)
+    def again() -> Config:
+        if config_file is not None:
+            wait_settled(config_file)
+        return read(config_file, settings)
+
+    old = predecessor(os.environ)
+    try:
+        config = read(config_file, settings)
+        from edgeproxy.process import serve as serve_node
+    except EdgeError as error:
+        if old is not None:
+            old.tell_failed(str(error))
+        raise
+    if old is None:
+        click.echo(hints(config), err=True, nl=False)
+    return serve_node(config, again, old)
 
 
 def hints(config: Config) -> str:

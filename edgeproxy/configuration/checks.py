@@ -13,6 +13,7 @@ from edgeproxy.configuration.upstream_checks import check_upstreams
 from edgeproxy.errors import ConfigurationError
 
 ENTRY_POINTS = "edgeproxy.sites"
+WORKERS_MAX = 256
 _KINDS = frozenset({"generic", "python-index", "huggingface"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -92,11 +93,8 @@ def _check_admin(admin: Admin) -> None:
 
 
 def _check_node(node: Node) -> None:
-    if node.workers not in (1, "auto"):
-        raise ConfigurationError(
-            "node.workers",
-            'this version serves with one process: write 1 or "auto" (run several nodes to scale)',
-        )
+    if node.workers != "auto" and not 1 <= node.workers <= WORKERS_MAX:
+        raise ConfigurationError("node.workers", f'is a number from 1 to {WORKERS_MAX}, or "auto"')
     if node.name and _TOKEN.fullmatch(node.name) is None:
         raise ConfigurationError("node.name", "letters, digits and -._ only: it stands in Via")
 

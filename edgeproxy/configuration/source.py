@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,10 +25,12 @@ from edgeproxy.errors import ConfigurationError
 FILE_BYTES_MAX = 1 << 20
 TABLES: dict[str, type[Section]] = {"site": Site, "parent": Parent}  # those there may be several of
 PREFIX = "EDGEPROXY_"
+_LOOK_SECONDS = 0.05
+_LOOKS = 40
 
 # EDGEPROXY_CONFIG names the file; the others are what Kubernetes puts into the environment of every
 # container beside a service called "edgeproxy". None of them collides with a section.
-_NOT_OPTIONS = re.compile(r"EDGEPROXY_(?:CONFIG|SERVICE_(?:HOST|PORT)(?:_.*)?|PORT(?:_.*)?)")
+_NOT_OPTIONS = re.compile(r"EDGEPROXY_(?:CONFIG|HANDOVER|SERVICE_(?:HOST|PORT)(?:_.*)?|PORT(?:_.*)?)")
 
 
 def load(path: Path | None, settings: Sequence[str], environ: Mapping[str, str]) -> Config:
@@ -45,6 +48,22 @@ def load(path: Path | None, settings: Sequence[str], environ: Mapping[str, str])
     config = draft.config()
     check(config)
     return config
+
+
+def wait_settled(path: Path) -> None:
+    """Wait until nobody has written to a file for a moment, at most two seconds: it may just be written, and
+    half a configuration can be one that is valid. Blocks."""
+    before: tuple[int, ...] = ()
+    for _ in range(_LOOKS):
+        try:
+            status = path.stat()
+        except OSError:
+            return  # reading it will say what is wrong
+        seen = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if seen == before:
+            return
+        before = seen
+        time.sleep(_LOOK_SECONDS)
 
 
 def sections() -> dict[str, type[Section]]:

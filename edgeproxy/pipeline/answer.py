@@ -31,7 +31,8 @@ from edgeproxy.pipeline.fill_head import Streaming
 from edgeproxy.pipeline.sparse_body import SparseBody, SparseContent
 from edgeproxy.policy import cache_status, conditionals, forwarding, ranges, repr_digest
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import Derived, Plan
+from edgeproxy.policy.timed_fields import TimedFields, timed
+from edgeproxy.sites.site import Derived, Plan, Steady
 from edgeproxy.storage.store import Reusable, Store, StoredBody
 from edgeproxy.upstream.upstream import UpstreamResponse
 
@@ -57,6 +58,21 @@ class HitReuse:
     def fields(self, now: float) -> Headers:
         outcome = Outcome(CacheOutcome.HIT, self.site, lifetime=self.made_from.fresh_until - now)
         return self.answers.fields(self.plan, self.made_from, self.stored.headers, outcome, now)
+
+    def timed(self, now: float, *, is_proven: bool = False) -> TimedFields | None:
+        """None for a presentation that may depend on time in ways of its own."""
+        present = self.plan.present
+        if present is not None and not isinstance(present, Steady):
+            return None
+        left = ("cache-status",) if present is None else ("cache-status", *present.left)
+        made_from, fields = self.made_from, self.fields(now)
+        found = timed(fields, born=made_from.born, fresh_until=made_from.fresh_until, left=left)
+        if is_proven:
+            return found
+        # Held against the real ones, so that a presentation that is not what it says is not repeated.
+        later = min(now + 1.5, (now + made_from.fresh_until) / 2)
+        is_right = found.fields(now) == fields and found.fields(later) == self.fields(later)
+        return found if is_right else None
 
     def used(self) -> None:
         self.held.used()

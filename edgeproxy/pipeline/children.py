@@ -28,6 +28,7 @@ from edgeproxy.pipeline.prefetch import OURS
 from edgeproxy.pipeline.purges import Purges
 from edgeproxy.policy import repr_digest
 from edgeproxy.policy.surrogates import NODE, Position, for_children, for_clients
+from edgeproxy.policy.timed_fields import TimedFields
 from edgeproxy.sites.site import Plan
 
 PURGES_PATH = "/.well-known/edgeproxy/purges"
@@ -73,6 +74,10 @@ class _Retold:
 
     def fields(self, now: float) -> Headers:
         return self.change(self.reuse.fields(now))
+
+    def timed(self, now: float, *, is_proven: bool = False) -> TimedFields | None:
+        fields = self.reuse.timed(now, is_proven=is_proven)
+        return fields.changed(self.change, now) if isinstance(fields, TimedFields) else None
 
     def used(self) -> None:
         self.reuse.used()

@@ -40,7 +40,7 @@ class Exchange:
     """Asks upstream for plans of one site after another and counts what came of it."""
 
     def __init__(self, upstream: Upstream, metrics: Metrics, blame: Blame) -> None:
-        self._upstream = upstream
+        self.upstream = upstream  # may be replaced: what has been asked goes on with the former one
         self._metrics = metrics
         self.blame = blame
 
@@ -99,7 +99,7 @@ class Exchange:
 
     async def _fetch(self, request: UpstreamRequest, site: str) -> UpstreamResponse:
         try:
-            response = await self._upstream.fetch(request)
+            response = await self.upstream.fetch(request)
         except UpstreamError as error:
             self._metrics.count("upstream_errors_total", site, error.error.value)
             raise

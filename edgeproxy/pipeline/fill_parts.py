@@ -29,9 +29,9 @@ class Examiner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class FillParts:
-    """What every fill of a node shares."""
+    """What every fill of a node shares. `settings` change with the configuration, also for what runs."""
 
     exchange: Exchange
     store: Store

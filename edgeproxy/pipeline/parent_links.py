@@ -81,5 +81,10 @@ class Introduced:
             self.heard(link, said)
         return response
 
+    @property
+    def running(self) -> int:
+        """Exchanges in flight, as far as can be told."""
+        return int(getattr(self._upstream, "running", 0))
+
     async def aclose(self) -> None:
         await self._upstream.aclose()

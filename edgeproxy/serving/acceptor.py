@@ -6,8 +6,6 @@ a socket that stays readable."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import socket
 from collections.abc import Callable
 
@@ -48,18 +46,26 @@ class Acceptor:
         self._timer = None
         self._loop.add_reader(self._socket.fileno(), self._ready)
 
-    def stop(self) -> None:
-        """Take what the kernel has already accepted, then close the address."""
+    def pause(self) -> None:
+        """Leave what comes to the kernel."""
         if self._timer is None:
             self._loop.remove_reader(self._socket.fileno())
-            self._accept()
-        if self._timer is not None:
+        else:
             self._timer.cancel()
-        path = self._socket.getsockname() if self._socket.family == socket.AF_UNIX else None
+            self._timer = None
+
+    def close(self) -> None:
+        """Let go of the socket; what waits there is for who else has it."""
+        self.pause()
         self._socket.close()
-        if isinstance(path, str) and path:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
+
+    def stop(self) -> None:
+        """Take what the kernel has already accepted, then close the socket."""
+        is_resting = self._timer is not None
+        self.pause()
+        if not is_resting:
+            self._accept()
+        self._socket.close()
 
     def _ready(self) -> None:
         if not self._accept():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 from collections import deque
 from typing import TypeAlias
@@ -48,13 +49,19 @@ class AccessLog:
         self._wake = threading.Event()
         self._closing = False
         self._descriptor = -1
+        self._is_pipe = False
         self._thread: threading.Thread | None = None
         self._lines = _RecalledLines(self._json)
         self.enabled = settings.access != "off"
 
+    @property
+    def has_file(self) -> bool:
+        """Whether it writes to a file of its own, which may have been moved away to begin a new one."""
+        return self.enabled and self._settings.access_file not in ("", "-")
+
     def start(self) -> None:
         """Open the log. Raises StartError if it cannot be opened."""
-        if not self.enabled:
+        if not self.enabled or self._thread is not None:
             return
         path = self._settings.access_file
         if path in ("", "-"):
@@ -65,6 +72,7 @@ class AccessLog:
                 self._descriptor = os.open(path, flags, 0o640)
             except OSError as error:
                 raise StartError(f"access log {path}: {error.strerror}") from error
+        self._is_pipe = stat.S_ISFIFO(os.fstat(self._descriptor).st_mode)
         self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
         self._thread.start()
 
@@ -114,9 +122,22 @@ class AccessLog:
             else:
                 lines.append(self._lines.line(*entry))
         try:
-            self._write(b"".join(lines))
+            self._write_lines(lines)
         except OSError:
             self._lost += len(lines)  # a full disk or a closed pipe costs lines, never requests
+
+    def _write_lines(self, lines: list[bytes]) -> None:
+        """Into a pipe no more at a time than the kernel keeps together: other processes write there too."""
+        if not self._is_pipe:
+            self._write(b"".join(lines))
+            return
+        start = size = 0
+        for place, line in enumerate(lines):
+            if size and size + len(line) > select.PIPE_BUF:
+                self._write(b"".join(lines[start:place]))
+                start, size = place, 0
+            size += len(line)
+        self._write(b"".join(lines[start:]))
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -127,6 +148,13 @@ class AccessLog:
                 if self._closing:
                     raise
                 select.select((), (self._descriptor,), (), _PERIOD)
+
+
+def check_log(settings: Log) -> None:
+    """Raises StartError if the access log cannot be opened."""
+    log = AccessLog(settings, Metrics())
+    log.start()
+    log.close()
 
 
 class _RecalledLines:

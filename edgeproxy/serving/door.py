@@ -29,6 +29,10 @@ class Door:
         self.entering = 0  # admitted, but not yet a connection
         self.look()
 
+    def limit(self, limits: Limits) -> None:
+        """Hold to other limits from the next connection on."""
+        self._limits = limits
+
     def look(self) -> None:
         """Read the process's limit again; it may change while it runs."""
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

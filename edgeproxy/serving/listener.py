@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from edgeproxy.address import Address, parse_address
 from edgeproxy.config import Limits, Listen
+from edgeproxy.configuration.changes import addresses
 from edgeproxy.errors import StartError
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
@@ -22,11 +20,16 @@ from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.request_memo import RequestMemo
 from edgeproxy.serving.service import OpenConnection, Service
+from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
 
 _ABORT_SECONDS = 2.0  # for aborted connections to leave
 _ENTER_SECONDS = 1.0  # for TLS handshakes under way, and then for the requests of their clients
+
+
+GRACE_SECONDS = 5.0  # for idle clients to ask once more, when another process has taken over
+HTTPS = "https"
 
 
 class Bound(NamedTuple):
@@ -36,11 +39,30 @@ class Bound(NamedTuple):
     https: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """An address with the service it offers."""
+
+    bound: Listening
+    service: Service
+    acceptors: list[Acceptor]
+
+
+def names(listening: Iterable[Listening]) -> Bound:
+    """What is told of sockets."""
+    found = list(listening)
+    return Bound(
+        [one.name for one in found if one.kind != HTTPS], [one.name for one in found if one.kind == HTTPS]
+    )
+
+
 class Listeners:
     """Serves `handler` at every address of `listen`.
 
     `report` takes one line for the node's own log. The clock gives wall-clock seconds, `sequence`
-    the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`."""
+    the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`.
+    Sockets that are `inherited` are not bound again. Whoever `owns_paths` removes the name of a unix socket
+    at the end."""
 
     def __init__(
         self,
@@ -55,6 +77,8 @@ class Listeners:
         access_log: AccessLog,
         report: Callable[[str], None],
         handshakes: Handshakes | None = None,
+        inherited: Inherited | None = None,
+        owns_paths: bool = True,
     ) -> None:
         self._handler = handler
         self._listen = listen
@@ -72,7 +96,10 @@ class Listeners:
         self._door = Door(limits, metrics, exempt)
         self._sweep = Sweep(self._door.connections, limits, metrics, self._look)
         self._services: list[Service] = []
-        self._acceptors: list[Acceptor] = []
+        self._places: list[_Place] = []
+        self._waiting: list[Listening] | None = None  # bound, not accepted from yet
+        self._inherited = inherited or Inherited()
+        self._owns_paths = owns_paths
         self._empty: asyncio.Event | None = None
         metrics.gauge("connections", lambda: self.connections)
         metrics.unsettled.append(self._settle)
@@ -85,27 +112,100 @@ class Listeners:
 
     async def start(self) -> Bound:
         """Bind every address and accept. Raises StartError naming the address that cannot be had."""
-        bound = Bound([], [])
-        try:
-            for text in self._listen.http:
-                bound.http.append(await self._open(text, None))
-            for text in self._listen.https:
-                bound.https.append(await self._open(text, self._handshakes))
-        except StartError:
-            for acceptor in self._acceptors:
-                acceptor.stop()
-            raise
-        for acceptor in self._acceptors:
-            acceptor.start()
+        await self.bind()
+        for bound in self._waiting or ():
+            self._open(bound)
         self._sweep.start()
-        return bound
+        return names(self.listening)
 
-    async def _open(self, text: str, handshakes: Handshakes | None) -> str:
-        sockets, name = await self._bind(text)
-        service = self._service(name, "http" if handshakes is None else "https")
-        for listening in sockets:
-            self._acceptors.append(Acceptor(listening, service, self._door, self._proxied, handshakes))
-        return name
+    async def bind(self) -> None:
+        """The first half of `start`: connections wait in the kernel. Raises StartError."""
+        if self._waiting is None:
+            self._waiting = await self.prepare(self._listen)
+
+    async def prepare(self, listen: Listen) -> list[Listening]:
+        """Bind what `listen` names and we do not have. Raises StartError; nothing is bound then."""
+        had = [(place.bound.kind, place.bound.text) for place in self._places]
+        found: list[Listening] = []
+        try:
+            for address in addresses(listen):
+                if address in had:
+                    had.remove(address)
+                else:
+                    found.append(await self._bind(*address))
+        except StartError:
+            for bound in found:
+                bound.close()
+            raise
+        return found
+
+    def change(self, listen: Listen, added: list[Listening]) -> None:
+        """Accept where `listen` says: at `added`, which was prepared for it, and no more where it does not.
+        Connections that are open there are answered once more, then end."""
+        wanted = addresses(listen)
+        for place in list(self._places):
+            address = (place.bound.kind, place.bound.text)
+            if address in wanted:
+                wanted.remove(address)
+                continue
+            self._places.remove(place)
+            for acceptor in place.acceptors:
+                acceptor.stop()
+            if self._owns_paths:
+                remove_path(place.bound)
+            self._retire(place.service)
+            self._services.remove(place.service)
+        for bound in added:
+            self._open(bound)
+        self._listen = listen
+
+    def _open(self, bound: Listening) -> None:
+        handshakes = self._handshakes if bound.kind == HTTPS else None
+        service = self._service(bound.name, bound.kind)
+        acceptors = [Acceptor(each, service, self._door, self._proxied, handshakes) for each in bound.sockets]
+        self._places.append(_Place(bound, service, acceptors))
+        for acceptor in acceptors:
+            acceptor.start()
+
+    def _retire(self, service: Service) -> None:
+        service.draining = True
+        service.memo.close()
+        service.memo_of_frames.close()
+
+    async def _bind(self, kind: str, text: str) -> Listening:
+        if kind == HTTPS and self._handshakes is None:
+            raise StartError(f"cannot listen at {text}: the first https address needs a restart")
+        inherited = self._inherited.take(kind, text)
+        if inherited is not None:
+            return inherited
+        return await asyncio.get_running_loop().run_in_executor(None, bind, kind, text, self._listen)
+
+    # -- another configuration -------------------------------------------------------------------
+
+    def serve(self, handler: Handler) -> None:
+        """Ask another handler from now on; what is running goes on with the former one."""
+        self._handler = handler
+        for service in self._services:
+            service.handler = handler
+        for memo in self._memos():
+            memo.clear()
+
+    def limit(self, limits: Limits) -> None:
+        """Hold to other limits; connections that are open keep those of a head."""
+        self._limits = limits
+        self._door.limit(limits)
+        self._sweep.stop()
+        self._sweep = Sweep(self._door.connections, limits, self._metrics, self._look)
+        self._sweep.start()
+        for service in self._services:
+            service.limits = limits
+        for memo in self._memos():
+            memo.limit(limits.memo, limits.memo_head)
+
+    def log_to(self, log: AccessLog) -> None:
+        self._log = log
+        for service in self._services:
+            service.log = log
 
     def _service(self, name: str, scheme: str) -> Service:
         service = Service(
@@ -126,44 +226,6 @@ class Listeners:
         )
         self._services.append(service)
         return service
-
-    async def _bind(self, text: str) -> tuple[list[socket.socket], str]:
-        try:
-            address = parse_address(text)
-            if address.path:
-                return [_bind_unix(address.path, self._listen.backlog)], text
-            found = await asyncio.get_running_loop().getaddrinfo(
-                address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )
-            return self._bind_tcp(address, found)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise StartError(f"cannot listen at {text}: {reason}") from error
-
-    def _bind_tcp(
-        self, address: Address, found: Sequence[tuple[Any, ...]]
-    ) -> tuple[list[socket.socket], str]:
-        """One socket for each address a name has, all on one port."""
-        sockets: list[socket.socket] = []
-        port = address.port
-        try:
-            for family, kind, protocol, _, where in dict.fromkeys(found):
-                listening = socket.socket(family, kind, protocol)
-                sockets.append(listening)
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if self._listen.reuse_port:
-                    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                if family == socket.AF_INET6:
-                    listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                listening.bind((where[0], port, *where[2:]))
-                listening.listen(self._listen.backlog)
-                listening.setblocking(False)
-                port = listening.getsockname()[1]
-        except OSError:
-            for listening in sockets:
-                listening.close()
-            raise
-        return sockets, str(Address(host=address.host, port=port))
 
     def _lost(self, connection: OpenConnection, peer: str) -> None:
         self._door.lost(connection, peer)
@@ -187,15 +249,52 @@ class Listeners:
         for memo in self._memos():
             memo.sweep(now)
 
+    # -- the end ---------------------------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Accept nothing; connections wait in the kernel until `resume`, or for who else has the sockets."""
+        for place in self._places:
+            for acceptor in place.acceptors:
+                acceptor.pause()
+
+    def resume(self) -> None:
+        for place in self._places:
+            for acceptor in place.acceptors:
+                acceptor.start()
+
+    @property
+    def listening(self) -> list[Listening]:
+        """What is listened at, for who is to inherit it."""
+        return [place.bound for place in self._places]
+
+    async def leave(self) -> None:
+        """Accept no more, because another process does at the same sockets. Clients that are connected are
+        answered once more, and told to connect again; idle ones are given some seconds to ask."""
+        self._close_places(is_heir=True)
+        await self._emptied(min(GRACE_SECONDS, self._limits.drain_timeout))
+        await self._end_connections()
+
     async def drain(self) -> None:
         """Accept no more, finish what runs for at most `drain_timeout` seconds, then break it off."""
-        acceptors, self._acceptors = self._acceptors, []
-        for acceptor in acceptors:
-            acceptor.stop()
-        for service in self._services:
-            service.draining = True
+        self._close_places(is_heir=False)
         for _ in range(3):  # connections just accepted are opened in the next turns of the loop
             await asyncio.sleep(0)
+        await self._end_connections()
+
+    def _close_places(self, *, is_heir: bool) -> None:
+        places, self._places = self._places, []
+        for place in places:
+            for acceptor in place.acceptors:
+                if is_heir:
+                    acceptor.close()
+                else:
+                    acceptor.stop()
+            if not is_heir and self._owns_paths:
+                remove_path(place.bound)
+        for service in self._services:
+            self._retire(service)
+
+    async def _end_connections(self) -> None:
         end = asyncio.get_running_loop().time() + self._limits.drain_timeout
         self._drain_all()
         if self._handshakes is not None and await self._handshakes.settle(_ENTER_SECONDS):
@@ -219,23 +318,3 @@ class Listeners:
             async with asyncio.timeout(seconds):
                 await self._empty.wait()
         return not self._door.connections
-
-
-def _bind_unix(path: str, backlog: int) -> socket.socket:
-    """A socket at `path`; one left behind by a process that is gone is replaced."""
-    with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(os.stat(path).st_mode):
-            with socket.socket(socket.AF_UNIX) as other:
-                try:
-                    other.connect(path)
-                except ConnectionRefusedError:
-                    os.unlink(path)
-    listening = socket.socket(socket.AF_UNIX)
-    try:
-        listening.bind(path)
-        listening.listen(backlog)
-    except OSError:
-        listening.close()
-        raise
-    listening.setblocking(False)
-    return listening

@@ -174,6 +174,21 @@ class RequestMemo(Generic[Kind]):
             self._forget(next(iter(entries)))
         entries[head] = entry
 
+    def clear(self) -> None:
+        """Forget everything: the handler is another one."""
+        for head in list(self._entries):
+            self._forget(head)
+
+    def limit(self, entries_max: int, head_max: int) -> None:
+        self._entries_max, self._head_max = entries_max, head_max
+        if len(self._entries) > entries_max:
+            self.clear()
+
+    def close(self) -> None:
+        """Answer nothing any more."""
+        self.limit(0, 0)
+        self.clear()
+
     def settle(self) -> None:
         """Bring the metrics up to date with what was answered from here."""
         for entry in self._entries.values():

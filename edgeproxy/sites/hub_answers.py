@@ -16,7 +16,7 @@ from edgeproxy.message import EMPTY, BytesBody, Headers, HeadOnly, Pair, Respons
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.hub_facts import Refusal
 from edgeproxy.sites.hub_tree import Entry
-from edgeproxy.sites.site import Presentation, Relay
+from edgeproxy.sites.site import Presentation, Relay, Steady
 
 BARE_MESSAGE = "Invalid username or password."
 BAD_TOKEN = "Invalid credentials in Authorization header"
@@ -226,4 +226,4 @@ def presentation(rewriting: Rewriting) -> Presentation:
         kept = headers.without(("RateLimit", "RateLimit-Policy", "Vary"))
         return rewriting.fields(kept.replacing({"Cache-Control": "no-cache"}))
 
-    return present
+    return Steady(present)

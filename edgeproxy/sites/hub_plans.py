@@ -19,7 +19,7 @@ from edgeproxy.sites.hub_questions import LearnLimits, LimitNotice
 from edgeproxy.sites.hub_rules import HubRules
 from edgeproxy.sites.hub_settings import Hub
 from edgeproxy.sites.hub_tree import Entry
-from edgeproxy.sites.site import Derived, Expected, Plan, Unacceptable
+from edgeproxy.sites.site import Derived, Expected, Plan, Steady, Unacceptable
 from edgeproxy.sites.urls import parse_url
 
 _XET_NAMES = frozenset({"xetHash", "xetEnabled"})
@@ -105,7 +105,7 @@ class HubPlans:
             key_suffix="" if caller == NOBODY else " private",
             expected=expected,
             known=known,
-            present=hub_answers.FilePresentation(known, file.path, is_download),
+            present=Steady(hub_answers.FilePresentation(known, file.path, is_download)),
             redirects=self._hub.redirects,
             finish_without_readers=True,
             tags=(file.repo.tag, f"commit:{file.revision}"),
@@ -124,7 +124,7 @@ class HubPlans:
             rewriting,
             key_suffix="" if caller == NOBODY else " private",
             expected=Expected(sha256, size),
-            present=hub_answers.FilePresentation(Headers(), ""),
+            present=Steady(hub_answers.FilePresentation(Headers(), "")),
             redirects=self._hub.redirects,
             finish_without_readers=True,
             tags=(repo.tag,),

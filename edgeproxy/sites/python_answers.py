@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from edgeproxy.message import BytesBody, Headers, Response
 from edgeproxy.policy import http_date
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import Presentation
+from edgeproxy.sites.site import Presentation, Steady
 
 _FORMAT = re.compile(r"format=[A-Za-z0-9.+/%-]{1,100}")
 
 IMMUTABLE = "max-age=365000000, immutable, public"
 
 
-def page_fields(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+def _page_fields(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
     """Clients keep a page for what is left of our lifetime, and never keep a stale one as fresh. `Date`
     is that of our fetch: pip computes the age from it."""
     changes: dict[str, str | None] = {
@@ -30,9 +30,15 @@ def page_fields(headers: Headers, stored: StoredResponse, now: float, stale: boo
     return headers.replacing(changes)
 
 
-def own_page_fields(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+page_fields = Steady(_page_fields, left=("cache-control",))
+
+
+def _own_page_fields(headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
     """For who asks the index by its own name: its fields, but for what selects a form here."""
     return headers.replacing({"Vary": "Accept, Accept-Encoding"})
+
+
+own_page_fields = Steady(_own_page_fields)
 
 
 def file_fields(*, immutable: bool) -> Presentation:
@@ -56,7 +62,7 @@ def file_fields(*, immutable: bool) -> Presentation:
                 changes["ETag"] = f'"sha256-{proven}"' if proven else f'"u-{fetch:x}"'
         return headers.replacing(changes)
 
-    return present
+    return Steady(present)
 
 
 def redirect(location: str, query: str) -> Response:

@@ -165,8 +165,13 @@ class SiteTable:
         return site.origins if isinstance(site, NamedSite) else ()
 
 
-def build_sites(settings: Sequence[config.Site], context: SiteContext) -> SiteTable:
-    """Builds every site configured, or the preset if there is none. Raises ConfigurationError."""
+def build_sites(
+    settings: Sequence[config.Site],
+    context: SiteContext,
+    kept: Sequence[tuple[config.Site, Site]] = (),
+) -> SiteTable:
+    """Builds every site configured, or the preset if there is none; a site among `kept` that was built from
+    the same settings is used again. Raises ConfigurationError."""
     chosen = tuple(settings) or config.default_sites()
     names: set[str] = set()
     places: list[Place] = []
@@ -181,7 +186,8 @@ def build_sites(settings: Sequence[config.Site], context: SiteContext) -> SiteTa
                 raise ConfigurationError(
                     f"{where}.mount", f"{mount or '/'} belongs to the site {other.site.name} already"
                 )
-        places.append(Place(_kind(one, where)(one, context), mount, hosts))
+        site = next((built for known, built in kept if known == one), None)
+        places.append(Place(site or _kind(one, where)(one, context), mount, hosts))
     return SiteTable(places)
 
 

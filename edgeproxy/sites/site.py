@@ -68,7 +68,8 @@ class View(Protocol):
 
 
 class Presentation(Protocol):
-    """Final touch on the fields a client gets; pure, called for each answer not from the memo."""
+    """Final touch on the fields a client gets; pure, called for each answer not from the memo. Say by
+    Steady how it depends on time."""
 
     def __call__(self, headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers: ...
 
@@ -77,6 +78,19 @@ class Notice(Protocol):
     """Told of each head that the plan's own origin sends; quick, on the event loop."""
 
     def __call__(self, status: int, headers: Headers) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """A Presentation whose fields do not depend on time while the response is fresh, but for the number at
+    the end of the fields `left` (lower case): the whole seconds of freshness that are left. Other processes
+    of the node may then repeat an answer without asking."""
+
+    present: Presentation
+    left: tuple[str, ...] = ()
+
+    def __call__(self, headers: Headers, stored: StoredResponse, now: float, stale: bool) -> Headers:
+        return self.present(headers, stored, now, stale)
 
 
 class Relay(Protocol):

@@ -20,7 +20,9 @@ Everything here blocks and runs in the disk's threads."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import stat
@@ -107,6 +109,24 @@ def open_regular(path: str, directory: int, access: int = os.O_RDONLY) -> int:
         os.close(fd)
         raise Damaged("not a regular file of this user")
     return fd
+
+
+def hold(fd: int) -> None:
+    """Keep holes from being punched into an open file, by whatever process: the lock lasts while this
+    descriptor or a copy of it is open anywhere, also in a process it was passed to and after a crash."""
+    with contextlib.suppress(OSError):  # where files cannot be locked, only this process is careful
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def is_held(fd: int) -> bool:
+    """Whether somebody else holds the file, by another opening of it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def read_footer(fd: int, body: str) -> Footer:

@@ -154,6 +154,11 @@ class Directory:
     def partial_ids(self) -> list[str]:
         return _files(self.partial)
 
+    def unlock(self) -> None:
+        """Let another process use the directory; files that are open here stay readable."""
+        lock = self._fds.pop(0)
+        os.close(lock)
+
     def close(self) -> None:
         while self._fds:
             os.close(self._fds.pop())

@@ -1,11 +1,9 @@
 """The disk tier: body files, how many bytes they take, what leaves for others, and the index.
 
-Everything here blocks and runs in the tier's own threads; the loop sees none of it. A body goes file
-first, then index row, so that a crash between leaves a row that finds nothing rather than a file that
-comes back, and that a full file system gets the room the index needs. A response whose body others
-need as well goes by its row alone; if the body's footer was about it, another takes its place there.
-
-A partial body belongs to whoever has claimed its id: the fill that works on it, or eviction."""
+Everything here blocks and runs in the tier's own threads. A body goes file first, then index row: a crash
+between leaves a row that finds nothing rather than a file that comes back, and a full file system gets the
+room the index needs. A response whose body others need goes by its row alone; if the body's footer was about
+it, another takes its place. A partial body belongs to whoever has claimed its id: a fill, or eviction."""
 
 from __future__ import annotations
 
@@ -282,6 +280,7 @@ class DiskTier:
             )
         except OSError as error:
             raise self.failed("write", error) from error
+        body_file.hold(fd)
         reach("body-opened")
         return fd
 
@@ -341,6 +340,7 @@ class DiskTier:
         fd = -1
         try:
             fd = body_file.open_regular(body_file.path_of(stored.body), self.directory.bodies)
+            body_file.hold(fd)
             footer = self._read_footer(fd, stored.body)
             if footer.size != stored.body_bytes or not body_file.is_about(footer.stored, stored):
                 raise Damaged("a body file is about another response")

@@ -18,6 +18,7 @@ everything older than the next number is dead."""
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -40,13 +41,25 @@ class Verdict(Enum):
 class Generations:
     """The table. Changed on the loop only. What is stored may be older than `forgotten`, the last hard
     purge that was dropped; a fill that began before it may not be kept any more, because it cannot be
-    told whether that purge meant it."""
+    told whether that purge meant it. `watch` is told of the number whenever it changes."""
 
-    sequence: int = 0
     forgotten: int = 0
     hard: dict[tuple[str, str], int] = field(default_factory=dict)
     soft: dict[tuple[str, str], int] = field(default_factory=dict)
+    watch: Callable[[int], None] | None = None
+    number: int = 0  # what `sequence` gives; for who looks at every hit
     _prefix_lengths: tuple[int, ...] = ()
+
+    @property
+    def sequence(self) -> int:
+        """Grows with every purge."""
+        return self.number
+
+    @sequence.setter
+    def sequence(self, number: int) -> None:
+        self.number = number
+        if self.watch is not None:
+            self.watch(number)
 
     def __len__(self) -> int:
         return len(self.hard) + len(self.soft)

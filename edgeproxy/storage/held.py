@@ -52,7 +52,7 @@ class Held:
                 # From here on it has seen the purge: freshening it will make it good again.
                 stored = replace(stored, fresh_until=0.0, sequence=sequence)
                 if copy is not None:
-                    copy.fresh_until = 0.0
+                    copy.make_stale()
             elif copy is not None:
                 copy.sequence = sequence
             kept.append(stored)

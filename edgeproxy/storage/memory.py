@@ -23,7 +23,7 @@ TOUCHED_MAX = 65_536  # a store in RAM only never tells an index
 class Copy:
     """One response in RAM: a store.Reusable."""
 
-    __slots__ = ("_used", "body", "data", "fresh_until", "key", "sequence")
+    __slots__ = ("_used", "body", "data", "fresh_until", "key", "retired", "sequence")
 
     def __init__(
         self, stored: StoredResponse, data: bytes, sequence: int, used: Callable[[str, str], None]
@@ -32,14 +32,21 @@ class Copy:
         self.data = data
         self.fresh_until = stored.fresh_until
         self.sequence = sequence
+        self.retired: Callable[[], None] | None = None
         self._used = used
 
     def used(self) -> None:
         self._used(self.key, self.body)
 
     def retire(self) -> None:
-        self.fresh_until = 0.0
+        self.make_stale()
         self.data = b""
+
+    def make_stale(self) -> None:
+        """Nobody may answer with it without asking the store."""
+        self.fresh_until = 0.0
+        if self.retired is not None:
+            self.retired()
 
 
 class Entry:

@@ -344,6 +344,18 @@ class Partial:
         self._disk.account((self.told or 0) - self.held)
         self.held = self.told or 0
 
+    async def release(self) -> None:
+        """Write down to the byte what is there; from now on it belongs to somebody else. Raises
+        StorageError."""
+        await self.settle()
+        if self.has_ended or self.is_closed:
+            return
+        try:
+            if self.spans.total:
+                await self.write_down()
+        finally:
+            self.has_ended = True
+
     def close(self) -> None:
         if not self.is_closed:
             self.is_closed = True

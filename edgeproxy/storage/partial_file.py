@@ -41,6 +41,7 @@ class PartialFile:
             )
         except OSError as error:
             raise disk.failed("write", error) from error
+        body_file.hold(fd)
         reach("partial-opened")
         return cls(disk, body, fd)
 
@@ -50,9 +51,11 @@ class PartialFile:
         if not disk.reads.is_usable:
             raise StorageError(f"the disk is out of use: {disk.reads.reason}")
         try:
-            return cls(disk, body, body_file.open_regular(body, disk.directory.partial, os.O_RDWR))
+            fd = body_file.open_regular(body, disk.directory.partial, os.O_RDWR)
         except OSError as error:
             raise disk.failed("read", error) from error
+        body_file.hold(fd)
+        return cls(disk, body, fd)
 
     def fileno(self) -> int:
         if self._is_closed:

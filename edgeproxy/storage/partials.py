@@ -275,6 +275,17 @@ class Partials:
         self._disk.claims.release(body)
         self._threads.later(partial.file.close)
 
+    async def release(self) -> None:
+        """Write down all that is open, to the byte, for another process to go on with. Here they take no more
+        and stay readable until they are closed."""
+        if self._closing:
+            await asyncio.wait(list(self._closing.values()))
+        for partial in list(self._open.values()):
+            try:
+                await partial.release()
+            except StorageError as error:
+                self._threads.note("storage_errors_total", "partial", str(error))
+
     async def aclose(self) -> None:
         """Write down all that is open, to the byte; none of them takes any more."""
         if self._closing:

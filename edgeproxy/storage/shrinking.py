@@ -1,7 +1,8 @@
 """A large body that has to make room loses only as much as is needed: its least recently read pieces are
 punched out of its file, and a whole body becomes a partial one. Blocks; runs in the disk's threads.
 
-Readers of a hole would read zeros, so no body is shrunk that is open. What a crash in between leaves is
+Readers of a hole would read zeros, so no body is shrunk that is open, here or in another process of the
+node. What a crash in between leaves is
 never believed: extents are proven by their checksums, and a file without a row is swept."""
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def shrink_partial(disk: DiskTier, body: str, size: int, last_used: float) -> in
         return 0
     fd = body_file.open_regular(body, disk.directory.partial, os.O_RDWR)
     try:
+        if body_file.is_held(fd):
+            return 0
         return _write_and_punch(disk, fd, stored, allocated, extents, victims, last_used)
     except OSError as error:
         raise disk.failed("write", error) from error
@@ -58,6 +61,8 @@ def _shrink_body(disk: DiskTier, body: str, size: int, last_used: float) -> int:
     allocated = rows[0][0] if rows and isinstance(rows[0][0], int) else 0
     fd = body_file.open_regular(path, bodies, os.O_RDWR)
     try:
+        if body_file.is_held(fd):
+            return 0
         footer = body_file.read_footer(fd, body)
         extents = _extents_of(footer)
         victims = _victims(disk, body, extents, size)

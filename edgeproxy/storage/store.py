@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -231,11 +231,12 @@ class Store(Protocol):
 
 
 class Reusable(Protocol):
-    """A response in the RAM tier as the request memo sees it. `fresh_until` becomes 0 the moment it
-    is replaced, freshened, removed, purged or evicted."""
+    """A response in the RAM tier as the request memo sees it. `fresh_until` becomes 0, and `retired` is
+    called, the moment it is replaced, freshened, removed, purged or evicted."""
 
     fresh_until: float
     sequence: int
+    retired: Callable[[], None] | None
     data: bytes
 
     def used(self) -> None:

@@ -40,6 +40,7 @@ from edgeproxy.storage.writer import Writer
 from edgeproxy.tasks import Tasks
 
 Report = Callable[[str], None]
+RELEASE_SECONDS = 5.0  # for what is being written, before another process may open the directory
 
 
 class TieredStore:
@@ -55,12 +56,13 @@ class TieredStore:
         metrics: Metrics,
         report: Report,
         on_disk: bool = True,
+        sequence_changed: Callable[[int], None] | None = None,
     ) -> None:
         self.disk: DiskTier | None = None
         self._settings, self._clock, self._tasks, self._metrics = settings, clock, tasks, metrics
         self._on_disk = on_disk
         self._threads = Threads(metrics, report)
-        self._generations = Generations()
+        self._generations = Generations(watch=sequence_changed)
         policy = eviction.build(settings.memory_eviction)
         self._ram = RamTier(settings.memory, policy, lambda: metrics.count("evictions_total", "memory"))
         self._held = Held(self._ram, self._generations, self._threads, tasks)
@@ -74,6 +76,7 @@ class TieredStore:
         self._purging: Purging | None = None
         self._upkeep: Upkeep | None = None
         self._is_closed = False
+        self._released: DiskTier | None = None  # open for those who read already
 
     def __repr__(self) -> str:
         disk = "no disk" if self.disk is None else f"disk {self.disk.used} bytes, {self.disk.state}"
@@ -135,6 +138,32 @@ class TieredStore:
         ):
             self._own_tasks.append(self._tasks.start(work, name))
 
+    async def release(self) -> None:
+        """Let another process open the directory. What is open stays readable here, what is being stored is
+        stored no further, and what comes from now on is kept in RAM only."""
+        disk, upkeep, behind, partials = self.disk, self._upkeep, self._behind, self._partials
+        if disk is None or upkeep is None or behind is None or partials is None:
+            return
+        self.disk = self._held.disk = self._keeping.disk = self._keeping.behind = None
+        upkeep.stop()
+        jobs = [writer.job for writer in self._writers if writer.job is not None and not writer.job.done()]
+        if jobs:
+            await asyncio.wait(jobs, timeout=RELEASE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await behind.flush()
+        await partials.release()
+        self._partials = self._behind = self._purging = None
+        for task in self._own_tasks:
+            task.cancel()
+        await asyncio.wait(self._own_tasks)
+        self._own_tasks = []
+        with contextlib.suppress(StorageError):
+            await self._threads.run(upkeep.tell_touches)
+        await self._threads.run(disk.index.close)
+        disk.directory.unlock()
+        self._released = disk
+
     async def aclose(self) -> None:
         """Write what waits, then let go of the directory."""
         if self._is_closed:
@@ -156,6 +185,8 @@ class TieredStore:
 
     def _close(self) -> None:
         self._threads.close()
+        if self._released is not None:
+            self._released.directory.close()
         if self.disk is not None and self._upkeep is not None:
             with contextlib.suppress(StorageError):
                 self._upkeep.tell_touches()
@@ -169,7 +200,7 @@ class TieredStore:
 
     @property
     def sequence(self) -> int:
-        return self._generations.sequence
+        return self._generations.number
 
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
         return self._held.lookup(key)
@@ -327,7 +358,21 @@ class TieredStore:
 
 
 def open_store(
-    settings: config.Cache, *, clock: Clock, tasks: Tasks, metrics: Metrics, report: Report
+    settings: config.Cache,
+    *,
+    clock: Clock,
+    tasks: Tasks,
+    metrics: Metrics,
+    report: Report,
+    sequence_changed: Callable[[int], None] | None = None,
 ) -> TieredStore:
-    """The store of a configuration; call `start` before use."""
-    return TieredStore(settings, clock=clock, tasks=tasks, metrics=metrics, report=report)
+    """The store of a configuration; call `start` before use. `sequence_changed` is told, on whatever
+    thread, of each new purge sequence before the purge is done."""
+    return TieredStore(
+        settings,
+        clock=clock,
+        tasks=tasks,
+        metrics=metrics,
+        report=report,
+        sequence_changed=sequence_changed,
+    )

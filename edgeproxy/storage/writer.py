@@ -63,6 +63,11 @@ class Writer:
         self._is_dead = False
         self._is_ended = False
 
+    @property
+    def job(self) -> asyncio.Future[Any] | None:
+        """What a thread does for it just now."""
+        return self._job
+
     def fileno(self) -> int:
         if self._fd < 0:
             raise ValueError("the writer is closed")

@@ -93,6 +93,11 @@ class Chain:
             prober = Prober(remote, self._trackers[name], self._upstream, self._timer)
             self._tasks.start(prober.run(), f"probe {name}")
 
+    @property
+    def running(self) -> int:
+        """Exchanges in flight, as far as can be told."""
+        return self._origins.running + int(getattr(self._upstream, "running", 0))
+
     async def aclose(self) -> None:
         await self._upstream.aclose()
         await self._origins.aclose()

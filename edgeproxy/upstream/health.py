@@ -105,6 +105,11 @@ class Breaker:
         self._records.pop(origin, None)
         return response
 
+    @property
+    def running(self) -> int:
+        """Exchanges in flight."""
+        return int(getattr(self._upstream, "running", 0))
+
     async def aclose(self) -> None:
         await self._upstream.aclose()
 

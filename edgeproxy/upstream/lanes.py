@@ -16,6 +16,11 @@ class Lanes:
     async def fetch(self, request: UpstreamRequest) -> UpstreamResponse:
         return await (self._bulk if request.bulk else self._small).fetch(request)
 
+    @property
+    def running(self) -> int:
+        """Exchanges in flight, as far as can be told."""
+        return sum(int(getattr(lane, "running", 0)) for lane in (self._small, self._bulk))
+
     async def aclose(self) -> None:
         await self._small.aclose()
         await self._bulk.aclose()

@@ -50,7 +50,7 @@ def test_a_node_that_cannot_start_is_one_line_and_1(run: Any, node: Any) -> None
 
 
 def test_nothing_is_started_with_a_wrong_configuration(run: Any, node: Any) -> None:
-    assert run("serve", "--set", "node.workers=4").code == 2
+    assert run("serve", "--set", "node.workers=0").code == 2
     assert node.served == []
 
 

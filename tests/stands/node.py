@@ -60,6 +60,31 @@ def _address(text: str) -> Address:
     return host, int(port)
 
 
+class Adopted:
+    """A process that is not our child, with what is used of Popen. How it ended cannot be known."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        try:
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return 0
+        return 0 if state == "Z" else None
+
+    def wait(self, timeout: float = 10.0) -> int:
+        if not eventually(lambda: self.poll() is not None, timeout):
+            raise subprocess.TimeoutExpired("adopted", timeout)
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
 class NodeFailed(AssertionError):
     """The process did not do what a node promises; the text holds its standard error."""
 
@@ -92,7 +117,8 @@ class Node:
             several = not isinstance(table, Mapping)  # an array of tables
             self.sections[name] = table if several else {**self.sections.get(name, {}), **table}
         self.sections["site"] = list(sites)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Adopted | None = None
+        self._readies = 1
         self.http: Address = ("", 0)
         self.https: Address = ("", 0)
         self.admin: Address = ("", 0)
@@ -105,15 +131,16 @@ class Node:
         config = self.directory / "edge.toml"
         config.write_text(toml(self.sections))
         command = [sys.executable, "-c", PROGRAM, "serve", "--config", str(config)]
+        self._readies = 1
         with open(self._output, "wb") as output, open(self._errors, "ab") as errors:
-            self.process = subprocess.Popen(
+            self.process = process = subprocess.Popen(
                 [*command, *self.arguments],
                 stdout=output,
                 stderr=errors,
                 cwd=self.directory,
                 env=environment(),
             )
-        return self.process
+        return process
 
     def start(self) -> float:
         """Start and wait until ready; gives the seconds that took."""
@@ -126,7 +153,7 @@ class Node:
                 process.kill()
                 raise NodeFailed(f"not ready after {READY_SECONDS} s:\n{self.stderr[-4000:]}")
             time.sleep(0.01)
-        self.http = _address(found[1]) if found[1] != "-" else ("", 0)
+        self.http = _address(found[1].partition(",")[0]) if found[1] != "-" else ("", 0)
         self.admin = _address(found[2])
         self.https = _address(found[3]) if found[3] else ("", 0)
         return time.monotonic() - began
@@ -156,6 +183,35 @@ class Node:
             self.process.wait(10)
             self.process = None
 
+    def reload(self, sections: Mapping[str, Any] | None = None, **answer: Any) -> dict[str, Any]:
+        """Change the configuration, and have it taken over; what the control plane says."""
+        for name, table in (sections or {}).items():
+            changed = table if name == "site" else {**self.sections.get(name, {}), **table}
+            self.sections[name] = changed
+        self.write(toml(self.sections))
+        return dict(json.loads(self.ask_admin("/api/v1/reload", "POST", answer)))
+
+    def write(self, text: str) -> None:
+        """Let another configuration file appear, whole."""
+        new = self.directory / "edge.toml.new"
+        new.write_text(text)
+        new.rename(self.directory / "edge.toml")
+
+    def replaced(self) -> None:
+        """The process has been told to start anew: wait until it is gone, and go on with its successor."""
+        former, process = self.pid, self.process
+        assert process is not None
+        if not eventually(
+            lambda: len(READY.findall(self._output.read_text())) > self._readies, READY_SECONDS
+        ):
+            raise NodeFailed(f"nothing took over from {former}:\n{self.stderr[-4000:]}")
+        self._readies += 1
+        found = re.findall(r'"pid": ([0-9]+)', self.stderr)
+        status = process.wait(40)
+        if status != 0:
+            raise NodeFailed(f"exit {status} after another took over:\n{self.stderr[-4000:]}")
+        self.process = Adopted(int(found[-1]))
+
     def restart(self) -> float:
         self.stop()
         return self.start()
@@ -164,6 +220,19 @@ class Node:
     def pid(self) -> int:
         assert self.process is not None
         return self.process.pid
+
+    def pids(self, role: str = "") -> dict[str, int]:
+        """The processes of a node with several workers whose role ("filler", "server 0") begins so."""
+        found: dict[str, int] = {}
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+                name = (place / "comm").read_text().strip().removeprefix("edge ")
+            except (OSError, ValueError):
+                continue  # it has ended meanwhile
+            if parent == self.pid and name.startswith(role or ("filler", "server")):
+                found[name] = int(place.name)
+        return found
 
     # What it says.
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 LEVELS = {
-    **dict.fromkeys(("cli", "node", "node_views", "process", "__main__"), 5),
-    **dict.fromkeys(("pipeline", "admin"), 4),
+    **dict.fromkeys(("cli", "node", "node_engine", "node_tls", "node_uplink", "node_views"), 5),
+    **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
+    **dict.fromkeys(("pipeline", "admin", "relay"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
     "config": 1,
@@ -16,7 +17,12 @@ LEVELS = {
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).
-SAME_LEVEL = {("cli", "process"), ("process", "node"), ("node", "node_views"), ("__main__", "cli")}
+SAME_LEVEL = {
+    *(("cli", "process"), ("process", "node"), ("node", "node_views"), ("__main__", "cli")),
+    *(("node", "node_engine"), ("node", "node_tls"), ("node", "node_uplink")),
+    *(("workers", "node_tls"), ("process", "workers"), ("workers", "node")),
+    *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
+}
 
 CONCRETE = {
     "pipeline": ("edgeproxy.storage.disk", "edgeproxy.storage.memory", "edgeproxy.upstream.client"),
