@@ -15,7 +15,7 @@ def refused(
     *,
     host: str = "127.0.0.1:8081",
     method: str = "GET",
-    path: str = "/readyz",
+    path: str = "/metrics",
     token: str | None = None,
     origin: str | None = None,
     fetch_site: str = "",
@@ -84,7 +84,7 @@ def test_two_hosts_or_none_are_refused() -> None:
 def test_a_token_that_is_set_must_be_sent(sent: str | None, status: int) -> None:
     the = guard(token="right")
     assert refused(the, token=sent) == status
-    assert refused(the, token=sent, path="/healthz") == 0
+    assert [refused(the, token=sent, path=path) for path in ("/healthz", "/readyz")] == [0, 0]
     assert refused(guard(), token=sent) == 0
 
 

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -16,7 +17,9 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Any:
     module.served = []
     module.result = 0
 
-    def serve(config: Config) -> int:
+    def serve(config: Config, again: Callable[[], Config], predecessor: object) -> int:
+        assert again() == config
+        assert predecessor is None
         module.served.append(config)
         if isinstance(module.result, Exception):
             raise module.result
