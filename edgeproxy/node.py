@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ from edgeproxy.configuration.changes import Changes, changes
 from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
+from edgeproxy.node_place import Place
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
@@ -28,33 +28,17 @@ from edgeproxy.relay.gate import Gate
 from edgeproxy.relay.handler import Channels, Relay
 from edgeproxy.relay.listener import RelayListener
 from edgeproxy.relay.marks import Marks
-from edgeproxy.relay.table import SharedTable
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Bound, Listeners
-from edgeproxy.serving.sockets import Inherited, Listening
+from edgeproxy.serving.sockets import Listening
 from edgeproxy.storage.tiered import TieredStore, open_store
 from edgeproxy.tasks import Tasks
 
 THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
 READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
 SETTLE_SECONDS = 0.3
-ADMIN = "admin"  # what the control plane's sockets are called among those another process inherits
 
 Reload = Callable[[bool], Awaitable[dict[str, Any]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a node stands among processes. A filler has a `table` and no listeners for clients: it answers
-    what servers ask at the socket `relay`, and tells by the table what they may repeat. `inherited` sockets
-    are not bound again; `admin` is that of the control plane, which somebody else owns if this is a filler.
-    `former` is where the program asks that this one takes over from."""
-
-    relay: socket.socket | None = None
-    table: SharedTable | None = None
-    inherited: Inherited | None = None
-    admin: Listening | None = None
-    former: Listening | None = None
 
 
 async def _no_reload(restart: bool) -> dict[str, Any]:

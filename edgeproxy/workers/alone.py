@@ -18,7 +18,8 @@ import structlog
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes
 from edgeproxy.errors import ConfigurationError, StartError
-from edgeproxy.node import ADMIN, Node, Place
+from edgeproxy.node import Node
+from edgeproxy.node_place import ADMIN, Place
 from edgeproxy.own_log import configure_log
 from edgeproxy.serving.handshakes import quiet_handshakes
 from edgeproxy.serving.listener import Bound

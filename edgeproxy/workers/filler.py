@@ -13,7 +13,8 @@ import orjson
 
 from edgeproxy.config import Config
 from edgeproxy.errors import StartError
-from edgeproxy.node import Node, Place
+from edgeproxy.node import Node
+from edgeproxy.node_place import Place
 from edgeproxy.own_log import configure_log
 from edgeproxy.workers.child import Supervised, decoded, started
 from edgeproxy.workers.orders import (

@@ -18,7 +18,7 @@ import structlog
 from edgeproxy.config import Config, Listen
 from edgeproxy.configuration.changes import addresses
 from edgeproxy.errors import ConfigurationError, StartError
-from edgeproxy.node import ADMIN, Place
+from edgeproxy.node_place import ADMIN, Place
 from edgeproxy.node_tls import make_certificate
 from edgeproxy.relay.table import SharedTable
 from edgeproxy.serving.access_log import check_log

@@ -55,6 +55,16 @@ def test_what_is_not_said_to_count_stays_as_it_is(pair: tuple[str, str]) -> None
     assert made.fields(50.0) == Headers((pair,))
 
 
+def test_fields_that_are_changed_on_the_way_count_on() -> None:
+    made = timed(
+        fields(10.0, 0.0, 100.0), born=0.0, fresh_until=100.0, left=("cache-control", "cache-status")
+    )
+    changed = made.changed(lambda headers: headers.without(("Age", "Expires")).adding((("X", "y"),)), 10.0)
+    assert changed is not None
+    assert changed.fields(20.0) == fields(20.0, 0.0, 100.0).without(("Age", "Expires")).adding((("X", "y"),))
+    assert made.changed(lambda headers: headers.replacing({"Age": "7"}), 10.0) is None
+
+
 def test_of_several_lines_the_last_counts() -> None:
     lines = Headers((("Cache-Status", "one; ttl=5"), ("Cache-Status", "two; ttl=90")))
     made = timed(lines, born=0.0, fresh_until=100.0, left=("cache-status",))

@@ -28,8 +28,8 @@ from edgeproxy.relay.handler import Channels, Relay
 
 Relayed = Callable[..., Stand]
 REQUEST = Request(
-    "GET", "/a?b=\xe9", Headers((("A", "\xff"), ("A", "2"))), "https", "h:1", "1.0", "1.2.3.4", "::1", "l",
-    id="i", traceparent="t", received_at=12.5,
+    "GET", "/a?b=\xe9", Headers((("A", "\xff"), ("A", "2"))), "https", "h:1", "1.0", "1.2.3.4", "::1",
+    listener="l", id="i", traceparent="t", received_at=12.5,
     certified=Certified(("a",), "CN=a", "00"), target_scheme="https",
 )  # fmt: skip
 OUTCOME = Outcome(CacheOutcome.MISS, "files", ForwardReason.STALE, 200, True, True, 3.5, "why", 0.25)

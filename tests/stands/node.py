@@ -163,6 +163,7 @@ class Node:
         process = self.process
         if process is None:
             return
+        self._end_heirs()
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
@@ -175,6 +176,13 @@ class Node:
         if status != 0:
             raise NodeFailed(f"exit {status} after SIGTERM:\n{self.stderr[-4000:]}")
         self.check()
+
+    def _end_heirs(self) -> None:
+        """Processes that took over from this one in a test that failed before it knew them."""
+        for number in re.findall(r'"pid": ([0-9]+)', self.stderr):
+            place = Path("/proc") / number / "cmdline"
+            if int(number) != self.pid and place.exists() and str(self.directory) in place.read_text():
+                os.kill(int(number), signal.SIGKILL)
 
     def kill(self) -> None:
         """SIGKILL, at once."""

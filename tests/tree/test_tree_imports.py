@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 LEVELS = {
-    **dict.fromkeys(("cli", "node", "node_engine", "node_tls", "node_uplink", "node_views"), 5),
+    **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
     **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
     **dict.fromkeys(("pipeline", "admin", "relay"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
@@ -20,7 +20,13 @@ LEVELS = {
 SAME_LEVEL = {
     *(("cli", "process"), ("process", "node"), ("node", "node_views"), ("__main__", "cli")),
     *(("node", "node_engine"), ("node", "node_tls"), ("node", "node_uplink")),
-    *(("workers", "node_tls"), ("process", "workers"), ("workers", "node")),
+    *(
+        ("node", "node_place"),
+        ("workers", "node_place"),
+        ("workers", "node_tls"),
+        ("process", "workers"),
+        ("workers", "node"),
+    ),
     *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
 }
 
