@@ -16,7 +16,7 @@ MIB = 1 << 20
 
 async def test_what_was_stored_is_there_for_the_next_and_stays_readable_here(tmp_path):
     large = bytes([7]) * (80 * MIB)
-    async with opened(tmp_path / "c", memory_body=1000) as old:
+    async with opened(tmp_path / "c", memory_body=1000, disk=200 * MIB) as old:
         small = await old.put("small", b"small")
         stored = await old.put("large", large)
         reading = await old.store.open(stored)
@@ -24,7 +24,7 @@ async def test_what_was_stored_is_there_for_the_next_and_stays_readable_here(tmp
             async with opened(tmp_path / "c"):
                 pass
         await old.store.release()
-        async with opened(tmp_path / "c", memory_body=1000) as new:
+        async with opened(tmp_path / "c", memory_body=1000, disk=200 * MIB) as new:
             assert await new.get("small") == b"small"
             assert (await new.store.lookup("large"))[0].body == stored.body
             await new.store.purge(Purge(PurgeScope.ALL))
