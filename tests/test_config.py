@@ -29,10 +29,10 @@ def test_every_default_is_a_value_its_own_type_accepts(section: type[Section]) -
         assert msgspec.convert(value, option.annotation, strict=True) == value
 
 
-def test_every_section_but_the_sites_is_there_with_its_defaults() -> None:
+def test_every_section_but_the_lists_is_there_with_its_defaults() -> None:
     config = Config()
     assert {name: type(getattr(config, name)) for name in sections()} == sections()
-    assert set(sections()) | {"site"} == {field.name for field in msgspec.structs.fields(Config)}
+    assert set(sections()) | {"site", "parent"} == {field.name for field in msgspec.structs.fields(Config)}
 
 
 def test_sections_cannot_be_changed_once_built() -> None:

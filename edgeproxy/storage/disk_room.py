@@ -147,7 +147,8 @@ class DiskRoom:
         last_used, body, allocated, is_partial, _ = row
         if not isinstance(allocated, int) or not isinstance(last_used, float):
             return 0
-        if allocated <= LARGE_BYTES or allocated - wanted < LARGE_BYTES // 4:
+        is_large = allocated > LARGE_BYTES or is_partial  # one that has begun to shrink goes on to
+        if not is_large or allocated - wanted < LARGE_BYTES // 4:
             return 0
         try:
             shrink = shrink_partial if is_partial else shrink_body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -307,6 +308,15 @@ class Node:
     def cpu_seconds(self) -> float:
         times = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+    def bodies_open(self) -> list[str]:
+        """Body files, whole, in part and on their way, that the process has open."""
+        folders = tuple(f"{self.cache / name}/" for name in ("bodies", "partial", "tmp"))
+        found = []
+        for descriptor in os.listdir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(OSError):  # it has been closed meanwhile
+                found.append(os.readlink(f"/proc/{self.pid}/fd/{descriptor}"))
+        return [path for path in found if path.startswith(folders)]
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -40,8 +40,8 @@ def piece_of(number: int) -> bytes:
 
 
 def is_closed(disk, body: str) -> bool:
-    with disk.kept_closed(body) as found:
-        return found
+    with disk.claims.briefly(body) as is_free, disk.kept_closed(body) as found:
+        return is_free and found
 
 
 async def in_pieces(directory: str) -> None:
