@@ -240,7 +240,9 @@ def test_a_lie_about_the_first_range_gives_right_bytes_or_none(node: Node, large
     for start, end in [(0, 1000), (9 * MIB, 10 * MIB)]:
         answer = node.get("/l", [("Range", f"bytes={start}-{end - 1}")])
         if answer.status < 400 and answer.complete:
-            assert is_right(answer, large, start, end)
+            # Of a first range nobody can know that the size it tells is wrong; its bytes are right.
+            is_unknown = lie == "size" and answer.status == 206 and answer.body == large.bytes(start, end)
+            assert is_unknown or is_right(answer, large, start, end)
     assert settled(node)
     large.lie = ""
     assert node.get("/l").body == large.bytes()
