@@ -337,20 +337,20 @@ def _show(size: int) -> str:
 
 def _method(scale: Scale) -> list[str]:
     return [
-        "Distances are emulated (benchmarks/wire.py): round trips, a rate for each direction, slow start from "
-        f"ten segments and at most {_show(WINDOW)} under way for each connection, as hosts have by default. "
-        "Clients are beside the edge. Nodes are on one core; links, clients and origin on another. Every byte "
-        "is checked.",
-        f"Tiers: {CLIENTS} clients take {scale.objects} objects of {_show(SMALL_BYTES)}, then one takes a body "
-        f"of {_show(scale.body)}; cold, after another edge's clients (parent warm), and again (warm).",
-        f"Small objects: {MANY_CLIENTS} clients ask an edge for {scale.many} objects that its parent has; the "
-        f"edge asks over {CLIENTS} connections of HTTP/1.1, or over HTTP/2.",
+        "Distances are emulated (benchmarks/wire.py): round trips, a rate for each direction, slow start "
+        f"from ten segments and at most {_show(WINDOW)} under way for each connection, as hosts have by "
+        "default. Clients are beside the edge. Nodes are on one core; links, clients and origin on another. "
+        "Every byte is checked.",
+        f"Tiers: {CLIENTS} clients take {scale.objects} objects of {_show(SMALL_BYTES)}, then one takes a "
+        f"body of {_show(scale.body)}; cold, after another edge's clients (parent warm), and again (warm).",
+        f"Small objects: {MANY_CLIENTS} clients ask an edge for {scale.many} objects that its parent has; "
+        f"the edge asks over {CLIENTS} connections of HTTP/1.1, or over HTTP/2.",
         f"Large body: an edge alone, the origin {FAR * 1000:.0f} ms away at 1 Gbit/s, a new edge each time; "
-        f"{scale.rounds} round(s) with the most exchanges side by side, one with fewer. Fetched twice is what "
-        f"the link carried beyond the body and {HEAD_BYTES} bytes for each response head.",
-        f"Dying parent: two parents at {REGIONAL * 1000:.0f} ms and 200 Mbit/s that have everything; when half "
-        f"of {_show(scale.killed)} has come, the first is killed, stopped (SIGSTOP), or its link goes dark. "
-        f"Then {scale.after} new objects one after the other.",
+        f"{scale.rounds} round(s) with the most exchanges side by side, one with fewer. Fetched twice is "
+        f"what the link carried beyond the body and {HEAD_BYTES} bytes for each response head.",
+        f"Dying parent: two parents at {REGIONAL * 1000:.0f} ms and 200 Mbit/s that have everything; when "
+        f"half of {_show(scale.killed)} has come, the first is killed, stopped (SIGSTOP), or its link goes "
+        f"dark. Then {scale.after} new objects one after the other.",
     ]
 
 
