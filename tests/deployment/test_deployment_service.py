@@ -60,6 +60,10 @@ def test_there_are_descriptors_for_all_connections(service: dict[str, str]) -> N
     assert int(service["LimitNOFILE"]) >= 4 * Limits().connections
 
 
+def test_systemd_is_told_of_readiness_also_by_a_program_that_takes_over(service: dict[str, str]) -> None:
+    assert (service["Type"], service["NotifyAccess"]) == ("notify", "all")
+
+
 def test_what_ends_is_started_again_by_a_user_without_rights(service: dict[str, str]) -> None:
     assert service["Restart"] == "always"
     assert service["DynamicUser"] == "yes"
