@@ -26,6 +26,7 @@ _ORDER = (
     "ranges",
     "broken_origin",
     "large",
+    "tiers",
     "restart",
     "workers",
     "footprint",
