@@ -66,7 +66,7 @@ class Inquiries:
             asking = Request(
                 inquiry.method,
                 inquiry.plan.target,
-                FIELDS,
+                FIELDS.adding(_way_so_far(request)),
                 client=request.client,
                 peer=request.peer,
                 listener=request.listener,
@@ -116,6 +116,11 @@ class Inquiries:
             await response.body.aclose()
         is_stale = outcome.cache is CacheOutcome.STALE
         return Seen(response.status, response.headers, data, is_stale=is_stale, at=now)
+
+
+def _way_so_far(request: Request) -> list[tuple[str, str]]:
+    """The fields by which nodes that are each other's parent notice that they ask in a circle."""
+    return [(name, value) for name in ("Via", "CDN-Loop") if (value := request.headers.get(name))]
 
 
 async def _gathered(response: Response, bytes_max: int) -> bytes:

@@ -67,6 +67,15 @@ async def test_what_comes_is_read_learned_and_then_planned_with(house: House) ->
     )
 
 
+async def test_the_way_a_request_has_come_is_told_so_that_circles_are_noticed(house: House) -> None:
+    house.upstream.answers("/api", Scripted())
+    way = REQUEST.headers.adding((("Via", "1.1 child"), ("CDN-Loop", "child")))
+    await plan(house, asking(), replace(REQUEST, headers=way))
+    (sent,) = house.upstream.requests
+    assert sent.headers.get("Via").startswith("1.1 child, ")
+    assert sent.headers.get("CDN-Loop").startswith("child, ")
+
+
 async def test_fields_of_the_client_are_not_sent(house: House) -> None:
     house.upstream.answers("/api", Scripted())
     secret = replace(REQUEST, headers=REQUEST.headers.adding((("Authorization", "secret"), ("Cookie", "c"))))
