@@ -25,6 +25,7 @@ class Rules:
     stale_if_error: float = 0.0  # likewise
     stale_when_disconnected: float | None = None  # no answer from upstream at all; None: RFC (4.2.4)
     error_statuses: frozenset[int] = frozenset({500, 502, 503, 504})  # count as failure (RFC 5861 section 4)
+    stale_statuses: frozenset[int] = frozenset()  # no failures, but what is stored is served meanwhile
     second_look: float = 0.0  # a 404/410 for what is stored is believed when seen again this much later
     patience: float | None = None  # wait this long for upstream when a stale answer may be served instead
     offline: bool = False  # never ask upstream; everything stored is usable whatever its age

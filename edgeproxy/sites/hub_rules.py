@@ -59,6 +59,7 @@ def hub_rules(settings: config.Site, context: SiteContext) -> HubRules:
         stale_if_error=max_stale,
         stale_when_disconnected=max_stale,
         error_statuses=ERROR_STATUSES,
+        stale_statuses=frozenset({429}),
         patience=PATIENCE_SECONDS,
         offline=offline,
         honour_request_directives=False,

@@ -260,3 +260,11 @@ def test_who_may_share_what_another_fetched(get: Get, store: Keep, now: float) -
     assert not shareable(dataclasses.replace(get(), received_at=now + 200), stored)
     assert not shareable(get(), store(("Cache-Control", "max-age=0"), ("ETag", '"a"')))
     assert not shareable(get(), store(("Cache-Control", "no-cache, max-age=9"), ("ETag", '"a"')))
+
+
+def test_what_is_stored_is_served_while_upstream_asks_for_patience(get: Get, store: Keep, now: float) -> None:
+    patient = Rules(stale_if_error=100.0, stale_statuses=frozenset({429}))
+    stored = store(("Cache-Control", "max-age=100"))
+    for rules, kind in ((patient, ServeStale), (Rules(stale_if_error=100.0), PassThrough)):
+        answer = after(get(), 429, Headers(), stored, rules, now, now + 150, "k", "s")
+        assert isinstance(answer, kind)
