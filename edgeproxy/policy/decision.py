@@ -262,9 +262,9 @@ def _after_trouble(
     request: Request, status: int, stored: StoredResponse, rules: Rules, now: float
 ) -> ServeStale | PassThrough | None:
     """Errors upstream while something is stored: an error never takes the place of an answer."""
-    if status in rules.error_statuses or status in rules.stale_statuses:
-        if _stale_if_error(request, stored, rules, now):
-            return ServeStale(stored, f"stale-if-error, upstream said {status}")
+    is_trouble = status in rules.error_statuses or status in rules.stale_statuses
+    if is_trouble and _stale_if_error(request, stored, rules, now):
+        return ServeStale(stored, f"stale-if-error, upstream said {status}")
     if status in rules.error_statuses:
         return PassThrough(f"upstream said {status}") if stored.status < 400 else None
     if status in (404, 410) and rules.second_look > 0 and stored.status < 400:
