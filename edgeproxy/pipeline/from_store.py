@@ -11,6 +11,12 @@ from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
 
 
+def as_expected(plan: Plan, variants: tuple[StoredResponse, ...]) -> tuple[StoredResponse, ...]:
+    """Without what was stored before the site learned what the bytes must be, and is not that."""
+    expected = plan.expected.sha256
+    return tuple(one for one in variants if one.digest in ("", expected)) if expected else variants
+
+
 class FromStore:
     """Opens stored bodies and makes answers of them."""
 
@@ -21,9 +27,7 @@ class FromStore:
 
     def in_memory(self, plan: Plan) -> tuple[StoredResponse, ...]:
         """What the RAM tier has for `plan` now."""
-        expected = plan.expected.sha256
-        found = self._store.lookup_memory(plan.key) or ()
-        return tuple(one for one in found if not expected or one.digest in ("", expected))
+        return as_expected(plan, self._store.lookup_memory(plan.key) or ())
 
     async def serve(
         self, request: Request, plan: Plan, site: Site, stored: StoredResponse, outcome: Outcome

@@ -9,7 +9,7 @@ from edgeproxy.errors import RequestError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers, stale_outcome
 from edgeproxy.pipeline.children import PURGES_PATH, Children
-from edgeproxy.pipeline.from_store import FromStore
+from edgeproxy.pipeline.from_store import FromStore, as_expected
 from edgeproxy.pipeline.from_upstream import FromUpstream, Question
 from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.passing import Passing
@@ -116,8 +116,7 @@ class Pipeline:
         variants = self._store.lookup_memory(plan.key)
         if variants is None:
             variants = await self._store.lookup(plan.key)
-        if plan.expected.sha256:  # what was stored before the site learned otherwise is not it
-            variants = tuple(one for one in variants if one.digest in ("", plan.expected.sha256))
+        variants = as_expected(plan, variants)
         if not plan.keep_authorization and "Authorization" in request.headers:
             request = replace(request, headers=request.headers.without(("Authorization",)))
         now = self._clock()
