@@ -85,6 +85,8 @@ class Answering:
         self._shared = shared
         self._body: IncomingBody | None = None
         self._task: asyncio.Task[None] | None = None
+        self._is_told = False  # all of the answer has been sent, though the exchange may not have ended
+        self._next: Ask | None = None  # came as soon as that was read
         self._unsent = 0  # parts the client has not been sent yet
         self._sent: asyncio.Future[None] | None = None
 
@@ -106,6 +108,8 @@ class Answering:
                     self._sent.set_result(None)
             case Ask() if self._task is None:
                 self._start(message)
+            case Ask() if self._is_told and self._next is None:
+                self._next = message
             case ContentEnd():
                 if self._body is not None:
                     self._body.finish()
@@ -123,6 +127,7 @@ class Answering:
             self._body.feed(data)
 
     def lost(self) -> None:
+        self._next = None
         if self._body is not None:
             self._body.fail(BodyAborted("the client left within its request"))
         if self._task is not None:
@@ -140,7 +145,7 @@ class Answering:
                 lambda: channel.send(Taken(PIECES_AHEAD)),
                 lambda: channel.send(Taken(1)),
             )
-        is_open = True
+        self._is_told, is_open = False, True
 
         def interim(status: int, headers: Headers) -> None:
             if is_open:
@@ -181,6 +186,9 @@ class Answering:
             pass
         finally:
             self._task = self._body = None
+            following, self._next = self._next, None
+            if following is not None:
+                self._start(following)
             self._shared.answered()
 
     async def _ask(self, request: Request) -> HandlerResponse | None:
@@ -189,6 +197,7 @@ class Answering:
             response: HandlerResponse = await shared.handler(request)
             return response
         except RequestError as error:
+            self._is_told = True
             self.channel.send(Refused(error.status, str(error), error.close))
             return None
         except Exception as error:  # noqa: BLE001 - the outermost step: one request fails, not the node
@@ -201,6 +210,7 @@ class Answering:
         try:
             if self._send_head(request, response):
                 await self._send_parts(body)
+                self._is_told = True
                 self.channel.send(End())
                 await self._all_sent(0)
         except ChannelLost:
@@ -244,7 +254,8 @@ class Answering:
         )
         if data is not None:
             self.channel.send_content(data)
-        return not bare and data is None
+        self._is_told = bare or data is not None
+        return not self._is_told
 
     async def _send_parts(self, body: Body) -> None:
         files: list[OpenFile] = []

@@ -172,6 +172,7 @@ class Relay:
             except ChannelLost:
                 if not may_repeat:
                     raise RequestError(502, "the node broke off; the request may have been done") from None
+                self.channels.close_idle()  # they went to the same filler
         return unavailable("the filler broke off again and again")
 
     async def _ask(self, channel: Channel, request: Request) -> Response:

@@ -7,11 +7,11 @@ import socket
 from typing import Any
 
 import pytest
-from relay_stand import NOW, HeldCopy, Repeats, Stand, until
+from relay_stand import NOW, Body, HeldCopy, Repeats, Stand, until
 
 from edgeproxy.message import BytesBody, HeadOnly, Request, Response
 from edgeproxy.relay.channel import Channel
-from edgeproxy.relay.messages import DECODER, Answer, Ask, ContentEnd, Hello, Interim, Taken
+from edgeproxy.relay.messages import DECODER, Answer, Ask, ContentEnd, End, Hello, Interim, Taken
 
 ASK = Ask("GET", "/", (), "http", "", "1.1", "", "", "", "", "", 0.0, False, False, None, None, "")
 
@@ -102,3 +102,30 @@ async def test_what_may_be_repeated_comes_with_what_is_needed_for_it(
 
 def _asking(method: str) -> Ask:
     return Ask(method, "/", (), "http", "", "1.1", "", "", "", "", "", 0.0, False, False, None, None, "")
+
+
+class _Closing(Body):
+    """Takes a turn of the loop to be closed, as what has come from upstream does."""
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0)
+        await super().aclose()
+
+
+async def test_who_asks_again_as_soon_as_the_last_part_has_come_is_answered(relayed: Any) -> None:
+    async def answer(request: Request) -> Response:
+        return Response(200, body=_Closing([b"part"]))
+
+    class Hurried(Talk):
+        def message(self, message: Any) -> None:
+            super().message(message)
+            if isinstance(message, End) and len(self.heard) < 50:
+                self.channel.send(Taken(1))
+                self.channel.send(ASK)
+
+    talk = Hurried(relayed(answer))
+    talk.channel.send(ASK)
+    await until(lambda: len(talk.heard) >= 50 or talk.is_over)
+    assert not talk.is_over
+    assert talk.heard[1:4] == talk.heard[4:7]
+    talk.channel.close()
