@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from edgeproxy.errors import UpstreamError
-from edgeproxy.message import Outcome, Request, Response
+from edgeproxy.message import CacheOutcome, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.views import Views, learn_from
+from edgeproxy.policy.decision import Hit, before
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
@@ -25,9 +26,15 @@ class FromStore:
         self._views = views
         self._answers = answers
 
-    def in_memory(self, plan: Plan) -> tuple[StoredResponse, ...]:
-        """What the RAM tier has for `plan` now."""
-        return as_expected(plan, self._store.lookup_memory(plan.key) or ())
+    async def hit(self, request: Request, plan: Plan, site: Site, now: float) -> Response | None:
+        """What the RAM tier answers without asking anybody: a fill may have left it since the store was
+        looked at."""
+        variants = as_expected(plan, self._store.lookup_memory(plan.key) or ())
+        decision = before(request, variants, plan.rules, now)
+        if not isinstance(decision, Hit):
+            return None
+        outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=decision.lifetime, detail=decision.detail)
+        return await self.serve(request, plan, site, decision.stored, outcome)
 
     async def serve(
         self, request: Request, plan: Plan, site: Site, stored: StoredResponse, outcome: Outcome

@@ -113,22 +113,25 @@ class FromUpstream:
             if isinstance(large, Response):
                 return large
             first = large
-            running = self._fills.joinable(plan.key) if first is None else None
-            if running is not None and shared:  # somebody was quicker
-                return await self._join(running, question, owner=False)
-            kept = await self._kept_meanwhile(question) if first is None else None
-            if kept is not None:
-                return kept
+            meanwhile = await self._meanwhile(question, shared) if first is None else None
+            if meanwhile is not None:
+                return meanwhile
         return await self._join(self._start(question, shared=shared, first=first), question, owner=True)
 
-    async def _kept_meanwhile(self, question: Question) -> Response | None:
-        """What a fill that was quicker still, and has ended, has left in the store since it was looked at."""
+    async def _meanwhile(self, question: Question, shared: bool) -> Response | None:
+        """What somebody quicker has begun, handed over to a fill of a large body, or left in the store since
+        these were looked at."""
         request, plan, site = question.request, question.plan, question.site
-        decision = before(request, self._from_store.in_memory(plan), plan.rules, self._clock())
-        if not isinstance(decision, Hit):
-            return None
-        outcome = Outcome(CacheOutcome.HIT, site.name, lifetime=decision.lifetime, detail=decision.detail)
-        return await self._from_store.serve(request, plan, site, decision.stored, outcome)
+        try:
+            large = await self._large.joined(self._asked(question, shared))
+        except UpstreamError as error:
+            return await self._instead(question, error)
+        if large is not None:
+            return large
+        running = self._fills.joinable(plan.key)
+        if running is not None and shared:
+            return await self._join(running, question, owner=False)
+        return await self._from_store.hit(request, plan, site, self._clock())
 
     async def held(self, question: Question) -> Response | None:
         """What can be answered without asking anybody although nothing whole is stored under the key."""

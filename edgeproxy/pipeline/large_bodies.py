@@ -86,6 +86,9 @@ class LargeBodies:
         response = await self._joined(asked) or await self._linked(asked) or await self._in_part(asked)
         if response is not None or asked.request.method != "GET":
             return response
+        kept = await self._from_store.hit(asked.request, plan, asked.site, self._parts.clock())
+        if kept is not None:
+            return kept
         if plan.known is not None:
             return await self._known(asked)
         if "Range" not in asked.request.headers:
@@ -95,6 +98,13 @@ class LargeBodies:
             await asyncio.shield(opening)
             return await self._joined(asked)
         return await self._cold_range(asked)
+
+    async def joined(self, asked: Asked) -> Response | None:
+        """From a fill that runs, if there is one; without a turn of the loop if there is none. Raises
+        UpstreamError."""
+        if asked.plan.view is not None or not asked.shared:
+            return None
+        return await self._joined(asked)
 
     async def _joined(self, asked: Asked, *, only_held: bool = False) -> Response | None:
         plan, request = asked.plan, asked.request
@@ -161,8 +171,12 @@ class LargeBodies:
             if not plan.rules.offline:
                 return await self._confirmed(asked, stored)
         partial = await store.open_partial(stored)
-        if partial is None:  # somebody else was quicker
-            return await self._joined(asked, only_held=plan.rules.offline)
+        if partial is None:  # somebody else was quicker, or is about to be done with it
+            response = await self._joined(asked, only_held=plan.rules.offline)
+            if response is None and await self._fills.ending(stored.key):
+                partial = await store.open_partial(stored)
+            if partial is None:
+                return response or await self._joined(asked, only_held=plan.rules.offline)
         if plan.rules.offline and not is_held(request, stored, partial, plan.layout):
             partial.close()
             return None

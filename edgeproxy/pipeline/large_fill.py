@@ -78,7 +78,7 @@ class LargeFill:
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _was_read_whole: bool = False
     _idle_since: float = 0.0
-    _is_closed: bool = False
+    closed: asyncio.Event = field(default_factory=asyncio.Event)  # the parts have been let go
 
     def __post_init__(self) -> None:
         self.body = SparseBody(
@@ -106,7 +106,7 @@ class LargeFill:
     def is_joinable(self) -> bool:
         """Whether a new reader could still get every byte."""
         joinable = self.end in (FillEnd.RUNNING, FillEnd.COMPLETE, FillEnd.SUPERSEDED)
-        return joinable and self.error is None and not self._is_closed and not self.body.store_failed
+        return joinable and self.error is None and not self.closed.is_set() and not self.body.store_failed
 
     async def begun(self) -> None:
         """Until upstream has given something: then an answer may be begun as well. Raises UpstreamError if
@@ -193,9 +193,9 @@ class LargeFill:
                 self._changed.clear()
                 await self._changed.wait()
         finally:
-            self._is_closed = True
             self._begun.set()
             self.partial.close()
+            self.closed.set()
 
     def _fail(self, error: UpstreamError) -> None:
         if self.end in (FillEnd.RUNNING, FillEnd.COMPLETE):

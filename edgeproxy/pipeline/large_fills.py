@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 
 from msgspec.structs import replace
@@ -18,6 +19,8 @@ from edgeproxy.policy.partial_content import Pinned, strong_tag
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import PartialBody
+
+ENDING_SECONDS = 1.0  # for the last reader to leave a fill that has failed, or a fill to be wound up
 
 
 def is_identified(stored: StoredResponse) -> bool:
@@ -48,6 +51,18 @@ class LargeFills:
                 return False
             fill.sequence = store.sequence
         return fill.is_joinable
+
+    async def ending(self, name: str) -> bool:
+        """Wait a moment for fills under a cache key or digest that have ended to let go of their parts;
+        whether all have."""
+        ending = [fill for fill in self._running.get(name, ()) if not fill.is_joinable]
+        try:
+            async with asyncio.timeout(ENDING_SECONDS):
+                for fill in ending:
+                    await fill.closed.wait()
+        except TimeoutError:
+            return False
+        return bool(ending)
 
     def is_large(self, plan: Plan, size: int) -> bool:
         """Whether a body of `size` bytes is kept in parts."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from pipeline_house import House, Scripted, content
+from pipeline_origin import RangeOrigin
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.policy.rules import Rules
@@ -44,6 +45,32 @@ async def test_what_a_fill_has_left_since_the_store_was_looked_at_is_a_hit(
     monkeypatch.setattr(house.store, "lookup_partial", slowly)
     assert await house.get("/a") == (200, b"hello world", "hit")
     assert len(house.upstream.requests) == 1
+
+
+async def test_who_was_slow_to_look_joins_the_fill_a_large_body_has_been_handed_over_to(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = bytes(10 << 20)
+    origin = RangeOrigin(body, gate=asyncio.Event())
+    house.upstream.answers("/big", origin)
+    at_once, first = house.store.lookup_partial, []
+
+    async def slowly(key: str, digest: str = "") -> tuple[StoredResponse, ...]:
+        monkeypatch.setattr(house.store, "lookup_partial", at_once)
+        found = await at_once(key, digest)
+        first.append(asyncio.ensure_future(house.get("/big")))
+        await house.settle()
+        assert len(house.large_fills) == 1
+        return found
+
+    monkeypatch.setattr(house.store, "lookup_partial", slowly)
+    late = asyncio.ensure_future(house.get("/big"))
+    await house.settle()
+    assert origin.gate is not None
+    origin.gate.set()
+    answers = await asyncio.gather(late, *first)
+    assert [(status, data == body) for status, data, _ in answers] == [(200, True)] * 2
+    assert origin.sent == len(body)
 
 
 async def test_what_is_not_storable_is_remembered_and_not_queued_for(house: House) -> None:

@@ -13,9 +13,11 @@ from msgspec.structs import replace as changed
 from pipeline_house import NOW, ORIGIN, House
 from pipeline_origin import RangeOrigin
 
+from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.pipeline import large_fill
 from edgeproxy.pipeline.asked import Source
+from edgeproxy.pipeline.fill_end import FillEnd
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.large_fills import is_identified
 from edgeproxy.policy.rules import Rules
@@ -67,6 +69,28 @@ async def begin(house: House, plan: Plan = PLAN, stored: StoredResponse = STORED
 def test_parts_belong_together_by_digest_or_strong_tag(digest: str, tag: str, identified: bool) -> None:
     stored = changed(STORED, digest=digest, fields=(("ETag", tag),) if tag else ())
     assert is_identified(stored) is identified
+
+
+async def test_who_comes_while_a_fill_is_wound_up_goes_on_with_its_parts(
+    house: House, origin: RangeOrigin
+) -> None:
+    origin.gate = asyncio.Event()
+    fill = await begin(house)
+    reader = fill.body.reader(None)
+    parts = reader.parts()
+    await anext(parts)
+    fill.error = UpstreamError(ProxyError.CONNECTION_TERMINATED, "gone")  # its reader has not left yet
+    await asyncio.sleep(0.05)
+    assert fill.end is FillEnd.FAILED
+    origin.gate = None
+    late = asyncio.ensure_future(house.get("/big"))
+    await house.settle()
+    assert not late.done()
+    await parts.aclose()  # type: ignore[attr-defined]
+    await reader.aclose()
+    status, data, _ = await late
+    assert (status, data == BODY) == (200, True)
+    assert len([start for start, _ in origin.asked if start == 0]) == 1
 
 
 async def test_a_fill_is_found_by_key_and_digest_while_it_runs(house: House, origin: RangeOrigin) -> None:
