@@ -235,7 +235,7 @@ def test_a_small_file_with_wrong_bytes_is_fetched_once_more_before_anybody_is_to
     assert index.files_server.journal.count(alpha.path) == 2
     assert len([path for path in (node.cache / "quarantine").iterdir() if path.suffix == ".json"]) == 2
     index.faults.wrong_files.clear()
-    assert eventually(lambda: node.get(target).body == alpha.content, 10)
+    assert eventually(lambda: node.get(target).body == alpha.content)
 
 
 def test_the_legacy_json_points_at_the_node(serve_index: ServeIndex, index: Index) -> None:

@@ -75,7 +75,7 @@ def test_a_parent_that_goes_in_mid_body_is_noticed_by_nobody(
     top = start_node(sites(origin))
     edge = start_node(sites(origin), {"parent": [parent(top.url())]})
     reader, answers = in_background(edge, "/model.bin")
-    assert eventually(lambda: fetched(edge) > 8 * MIB, 20)
+    assert eventually(lambda: fetched(edge) > 8 * MIB)
     os.kill(top.pid, how)
     if how is signal.SIGKILL:
         top.kill()

@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stands.raw_client import Address, RawAnswer, fetch
+from stands.raw_client import PATIENCE_SECONDS, Address, RawAnswer, RawClient, fetch
 
 CHECKOUT = Path(__file__).parents[2]
 READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?$", re.MULTILINE)
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0  # generous: the machine is busy with other tests
 PROGRAM = "from edgeproxy.cli.main import main; main()"  # what the console script does
 Table = Mapping[str, Any]
 
@@ -265,6 +265,14 @@ class Node:
 
     # What it is asked.
 
+    def refuses(self) -> bool:
+        """Whether it no longer takes connections."""
+        try:
+            RawClient(self.http).close()
+        except OSError:
+            return True
+        return False
+
     def url(self, target: str = "") -> str:
         return f"http://{self.http[0]}:{self.http[1]}{target}"
 
@@ -322,7 +330,7 @@ class Node:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
-def eventually(question: Any, within: float = 15.0) -> bool:
+def eventually(question: Any, within: float = PATIENCE_SECONDS) -> bool:
     """Whether `question()` becomes true in time."""
     deadline = time.monotonic() + within
     while not question():
