@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from stands.hub import Hub
-from stands.hub_clients import Done, HubClient, ask
+from stands.hub_clients import Call, Done, HubClient, ask, file, snapshot
 from stands.hub_content import Pattern
 from stands.hub_faults import Cut, Flip
 from stands.node import Node, eventually
@@ -267,15 +268,19 @@ def test_what_is_not_there_is_told_in_the_hubs_words_and_asked_for_once(
         ({"repo_id": "acme/none", "filename": "config.json", "token": "hf_bob"}, "RepositoryNotFoundError"),
         ({"repo_id": "acme/none", "filename": "config.json"}, "RepositoryNotFoundError"),
     ]
+    calls = [Call("hf_hub_download", arguments) for arguments, _ in wanted]
     for round_number in range(2):
-        for arguments, kind in wanted:
-            done = visit(release, node, f"{round_number}").call("hf_hub_download", **arguments)
+        told = visit(release, node, f"{round_number}").do(*calls)
+        for done, (_, kind) in zip(told, wanted, strict=True):
             assert kind in done.raised + done.cause, (round_number, done)
         if round_number == 0:
             hub.forget()
     assert [a.target for a in hub.asked() if "agent-harnesses" not in a.target] == []
-    assert visit(release, node).call("file_exists", repo_id="acme/tiny", filename="none.json").value is False
-    assert visit(release, node).call("repo_exists", repo_id="acme/none").value is False
+    answers = visit(release, node).do(
+        Call("file_exists", {"repo_id": "acme/tiny", "filename": "none.json"}),
+        Call("repo_exists", {"repo_id": "acme/none"}),
+    )
+    assert [done.value for done in answers] == [False, False], answers
 
 
 MALFORMED = [
@@ -318,16 +323,18 @@ def test_a_node_told_to_be_offline_serves_what_it_has_and_refuses_the_rest_at_on
     node.arguments.append("--offline")
     node.start()
     hub.forget()
-    done = visit(release, node, "offline").snapshot("acme/tiny")
+    done, absent, refused, bob, nobody = visit(release, node, "offline").do(
+        snapshot("acme/tiny"),
+        file("acme/tiny", "none.json"),
+        file("acme/other", "config.json"),
+        snapshot("acme/secret", token="hf_bob"),
+        snapshot("acme/secret", token=False),
+    )
     assert done.files == head.digests, done
-    absent = visit(release, node, "absent").call("hf_hub_download", repo_id="acme/tiny", filename="none.json")
     assert "EntryNotFoundError" in absent.raised, absent
-    refused = visit(release, node, "offline").file("acme/other", "config.json")
-    assert not refused.ok, refused
+    assert [refused.ok, bob.ok, nobody.ok] == [False, False, False], refused
     assert refused.seconds < QUICK_SECONDS, refused
     assert not {"RepositoryNotFoundError", "RemoteEntryNotFoundError"} & set(refused.raised), refused
-    assert not visit(release, node, "bob", token="hf_bob").snapshot("acme/secret").ok
-    assert not visit(release, node, "nobody").snapshot("acme/secret").ok
     assert hub.asked() == []
 
 
@@ -346,7 +353,7 @@ def test_a_hub_that_cannot_be_reached_is_not_taken_for_a_missing_model(
 
 
 def test_a_limit_of_the_hub_is_waited_for_with_what_is_known(
-    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str
+    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str, tmp_path: Path
 ) -> None:
     node = serve_hub(hub, revision_ttl="0s")
     head = hub.repositories["model", "acme/tiny"].head
@@ -354,8 +361,8 @@ def test_a_limit_of_the_hub_is_waited_for_with_what_is_known(
     hub.faults.limited.update(api=1000, resolvers=1000)
     hub.faults.limited_seconds = 600
     hub.forget()
-    for number in range(3):
-        done = visit(release, node, f"limited{number}").snapshot("acme/tiny")
+    calls = [snapshot("acme/tiny", cache_dir=str(tmp_path / f"limited{number}")) for number in range(3)]
+    for done in visit(release, node, "limited").do(*calls):
         assert done.files == head.digests, done
     asked = [a.target for a in hub.asked("hub")]
     assert len(asked) <= 3, asked
