@@ -62,7 +62,7 @@ def test_a_body_that_stalls_upstream_is_fetched_again(
     serve_hub: ServeHub, visit: Visit, big_hub: Hub
 ) -> None:
     big_hub.faults.cut["big.bin"] = Cut(after=7_000_000, times=2, how="stall")
-    node = serve_hub(big_hub, {"upstream": {"progress_timeout": "3s"}})
+    node = serve_hub(big_hub, {"upstream": {"progress_timeout": "1s"}})
     for name in ("1", "2"):
         done = visit(name, node, name).file("acme/large", "big.bin")
         assert done.files == WHOLE, done
@@ -144,6 +144,11 @@ def is_stuck(release: str, path: str) -> bool:
     return release == "0.24" and path == "big.bin"
 
 
+def asks_for_half_a_minute(release: str, path: str) -> bool:
+    """Whether a release does not take a 503 for an end: its next attempts are let succeed."""
+    return release == "0.36" and path != "big.bin"
+
+
 @pytest.mark.parametrize("path", ["big.bin", "config.json"])
 def test_a_flipped_byte_completes_no_file_and_the_next_time_all_is_well(
     serve_hub: ServeHub, visit: Visit, big_hub: Hub, release: str, path: str
@@ -153,8 +158,14 @@ def test_a_flipped_byte_completes_no_file_and_the_next_time_all_is_well(
     big_hub.faults.flipped[path] = Flip(at=repository.head.files[path].size - 1)
     node = serve_hub(big_hub)
     user = visit(release, node, seconds=40)
-    bad = user.file("acme/large", path)
-    assert not bad.ok, bad
+    if asks_for_half_a_minute(release, path):
+        with meanwhile(user, "acme/large", path) as results:
+            assert eventually(lambda: node.metric("digest_mismatch_total") >= 1)
+            big_hub.faults.flipped.clear()
+        assert results[0].files in ({}, right), results[0]
+    else:
+        bad = user.file("acme/large", path)
+        assert not bad.ok, bad
     assert node.metric("digest_mismatch_total") >= 1
     big_hub.faults.flipped.clear()
     # Who comes back within a second is told of the same failure.
@@ -205,18 +216,23 @@ def test_a_cdn_whose_ranges_are_no_use_gives_right_files_all_the_same(
         assert done.files == WHOLE, done
 
 
-@pytest.mark.slow
 def test_a_page_in_place_of_the_bytes_is_never_a_file(
     serve_hub: ServeHub, visit: Visit, hub: Hub, release: str
 ) -> None:
     hub.faults.html.add(SHARD)
     node = serve_hub(hub)
     user = visit(release, node, extra={"HF_HUB_DOWNLOAD_TIMEOUT": "5"})
-    bad = user.file("acme/tiny", SHARD)
-    assert not bad.ok, bad
+    right = {SHARD: hub.repositories["model", "acme/tiny"].head.digests[SHARD]}
+    if asks_for_half_a_minute(release, SHARD):
+        with meanwhile(user, "acme/tiny", SHARD) as results:
+            assert eventually(lambda: any(line["status"] >= 500 for line in node.access_log()))
+            hub.faults.html.clear()
+        assert results[0].files in ({}, right), results[0]
+    else:
+        bad = user.file("acme/tiny", SHARD)
+        assert not bad.ok, bad
     hub.faults.html.clear()
-    digest = hub.repositories["model", "acme/tiny"].head.digests[SHARD]
-    assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 40)
+    assert eventually(lambda: user.file("acme/tiny", SHARD).files == right, 40)
 
 
 @pytest.mark.parametrize(
