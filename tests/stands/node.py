@@ -226,10 +226,10 @@ class Node:
         ):
             raise NodeFailed(f"nothing took over from {former}:\n{self.stderr[-4000:]}")
         self._readies += 1
-        found = re.findall(r'"pid": ([0-9]+)', self.stderr)
         status = process.wait(40)
         if status != 0:
             raise NodeFailed(f"exit {status} after another took over:\n{self.stderr[-4000:]}")
+        found = re.findall(r'"pid": ([0-9]+)', self.stderr)  # told after the other said that it is ready
         self.process = Adopted(int(found[-1]))
 
     def restart(self) -> float:
