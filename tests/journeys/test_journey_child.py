@@ -15,6 +15,7 @@ from stands.hub_clients import Unavailable, hub_client
 from stands.index import Index
 from stands.node import Node, Table, eventually
 from stands.origin import Origin
+from stands.ports import reserve
 
 Below = Callable[..., Node]
 ServeIndex = Callable[..., Node]
@@ -100,10 +101,8 @@ def tier(start_node: StartNode, below: Below, origin: Origin) -> tuple[Node, Nod
     """A parent and its child in front of an origin; at the child the site has another name and mount."""
     origin.put("/a", 3000, fields=[("Surrogate-Key", "news")])
     origin.put("/b", 3000)
-    parent = start_node([{"name": "origin", "mount": "/o", "origin": origin.url}])
-    parent.sections["listen"]["http"] = [
-        parent.url().removeprefix("http://")
-    ]  # the same when it starts again
+    listen = {"http": [f"127.0.0.1:{reserve()}"]}  # the same when it starts again
+    parent = start_node([{"name": "origin", "mount": "/o", "origin": origin.url}], {"listen": listen})
     node = below(parent, [{"name": "files", "mount": "/", "origin": origin.url}])
     assert eventually(lambda: followed(node)["gap"] == 1)
     return parent, node

@@ -126,7 +126,7 @@ async def test_many_small_objects_come_over_http2_in_a_fifth_of_the_time(
         origin.paths[f"/{number}"].body = b"x" * 1024  # type: ignore[union-attr]
     distance = Distance(rtt=0.08)
     async with Link(("127.0.0.1", nginx.h2_port), distance) as link:
-        # The best of three: what else the machine does lengthens what is short, and is not what is asked here.
+        # The best of three: what else the machine does lengthens what is short, and is not asked here.
         over_http2 = min([await _seconds(link.url, count, http2="prior-knowledge") for _ in range(3)])
     async with Link(("127.0.0.1", origin.server.port), distance) as link:
         over_http1 = await _seconds(link.url, count, http2="off")

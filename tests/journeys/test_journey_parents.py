@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from stands.node import Node, eventually
 from stands.origin import Origin, counted, head
+from stands.ports import reserve
 from stands.raw_client import RawAnswer
 from stands.wire import Exchange, Wire
 
@@ -40,11 +40,7 @@ def mirror() -> Iterator[Origin]:
 
 def free_addresses(count: int) -> list[str]:
     """Addresses that nobody listens at, for nodes that must know each other beforehand."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
-    for one in sockets:
-        one.close()
-    return addresses
+    return [f"127.0.0.1:{reserve()}" for _ in range(count)]
 
 
 def upstream(node: Node, name: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Load:
                 self.answers += 1
                 if is_fresh or answer.get("connection") == "close":
                     return
-                time.sleep(0.002)
+                time.sleep(0.005)
 
     def end(self) -> None:
         self._over.set()
@@ -68,7 +68,7 @@ class Load:
 
 
 @contextmanager
-def load(node: Node, targets: list[str], kept: int = 12, fresh: int = 6) -> Iterator[Load]:
+def load(node: Node, targets: list[str], kept: int = 6, fresh: int = 3) -> Iterator[Load]:
     running = Load(node, targets, kept, fresh)
     try:
         assert eventually(lambda: running.answers > 50)
