@@ -67,7 +67,7 @@ def test_three_tiers_fetch_once_and_answer_while_what_is_above_them_is_gone(
     start_node: StartNode, origin: Origin
 ) -> None:
     body = origin.put("/a", 70_000)
-    top = start_node(sites(origin), {"node": {"name": "top"}})
+    top = start_node(sites(origin), {"node": {"name": "top"}, "listen": {"http": free_addresses(1)}})
     edges = [
         start_node(sites(origin), {"node": {"name": name}, "parent": [parent(top.url())]})
         for name in ("edge-1", "edge-2")
