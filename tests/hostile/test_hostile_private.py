@@ -92,14 +92,14 @@ def test_waiting_together_does_not_mean_sharing(node: Node, recording: Origin, n
 
 
 def test_uncacheable_waiters_are_not_served_one_after_another(node: Node, recording: Origin) -> None:
-    recording.paths["/queue"] = counted(cache_control("no-store"), delay=1.0)
+    recording.paths["/queue"] = counted(cache_control("no-store"), delay=0.4)
     clients = [threading.Thread(target=node.get, args=("/queue",)) for _ in range(10)]
     for client in clients:
         client.start()
     for client in clients:
         client.join()
     assert recording.journal.count("/queue") == 10
-    assert recording.journal.at_once("/queue") >= 5
+    assert recording.journal.at_once("/queue") >= 3
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ def environment() -> dict[str, str]:
     return kept
 
 
+# What all but a few tests have. What is loaded for nodes may have read it, so that others cannot use that.
+_ENVIRONMENT = environment()
+
+
 def _address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     return host, int(port)
@@ -139,7 +143,7 @@ class Node:
         arguments = ["serve", "--config", str(config), *self.arguments]
         self._readies = 1
         variables = environment()
-        forks = None if self.is_loaded_anew else node_forks(variables)
+        forks = None if self.is_loaded_anew or variables != _ENVIRONMENT else node_forks(variables)
         if forks is not None:
             self._output.write_bytes(b"")
             self.process = child = forks.run(arguments, self.directory, self._output, self._errors)

@@ -115,13 +115,12 @@ class NodeForks:
     """Commands of the program, in processes that need not load it; used from any thread."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.environment = dict(environment)
         self._lock = threading.Lock()
         self._loaded = subprocess.Popen(
             [sys.executable, "-c", _SERVE, json.dumps(_LOADED)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=self.environment,
+            env=dict(environment),
             text=True,
         )
         atexit.register(self.close)
@@ -151,13 +150,13 @@ _starting = threading.Lock()
 
 
 def node_forks(environment: Mapping[str, str]) -> NodeForks | None:
-    """The one of this process, started when it is first needed. None where this cannot be done, or for
-    another environment than it has: what is loaded may have read it."""
+    """The one of this process, started in `environment` when it is first needed. None where this cannot be
+    done."""
     global _running
     with _starting:
         if _running is None and _takes_in_orphans():
             _running = NodeForks(environment)
-        return _running if _running is not None and _running.environment == dict(environment) else None
+        return _running
 
 
 def _takes_in_orphans() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stands.node import Node, environment
-from stands.node_forks import NodeForks, node_forks
+from stands.node_forks import Child, NodeForks, node_forks
 
 
 @pytest.fixture
@@ -56,5 +57,15 @@ def test_another_program_can_take_over_from_either(tmp_path: Path, is_loaded_ane
     node.stop()
 
 
-def test_what_is_loaded_is_not_used_with_another_environment(forks: NodeForks) -> None:
-    assert node_forks({**environment(), "PYTHONHASHSEED": "1"}) is None
+def test_what_is_loaded_is_not_used_in_another_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(tmp_path, [{"name": "all", "mount": "/", "origin": "http://127.0.0.1:9"}])
+    for is_same in (True, False, True):
+        if is_same:
+            monkeypatch.undo()
+        else:
+            monkeypatch.setenv("LC_ALL", "C.UTF-8" if os.environ.get("LC_ALL") != "C.UTF-8" else "C")
+        node.start()
+        assert isinstance(node.process, Child) is is_same
+        node.stop()
