@@ -405,7 +405,7 @@ def test_a_limit_on_files_is_shared_and_nothing_unproven_follows_it(
     paths = [f"/hf/acme/large/resolve/{repository.head.sha}/{path}" for path in ("big.bin", "config.json")]
     assert [node.get(path, method="HEAD").status for path in paths] == [200, 200]
     big_hub.faults.limited.update(resolvers=1)
-    big_hub.faults.limited_seconds = 2
+    big_hub.faults.limited_seconds = 4
     big_hub.forget()
     for path in [*paths, *paths]:
         answer = node.get(path)
