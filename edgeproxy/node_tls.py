@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from edgeproxy.config import Config
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.negotiation import PROTOCOLS
-from edgeproxy.serving.tls_watch import TlsWatch
 from edgeproxy.storage.directory import directory_path
 from edgeproxy.tasks import Tasks
+
+if TYPE_CHECKING:
+    from edgeproxy.serving.tls_watch import TlsWatch
 
 
 class ClientTls:
@@ -28,6 +31,7 @@ class ClientTls:
         from edgeproxy.serving.certificates import describe
         from edgeproxy.serving.self_signed import names_wanted
         from edgeproxy.serving.tls import Sources
+        from edgeproxy.serving.tls_watch import TlsWatch
 
         sources = Sources(
             config.tls, directory_path(config.cache.directory), names_wanted(config.listen, config.site)

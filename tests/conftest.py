@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -14,6 +15,13 @@ from stands.node import Node, Table
 from stands.origin import Origin
 
 StartNode = Callable[..., Node]
+
+# The same examples in every run, however slow: a run tells of the change at hand, not of luck or of a busy
+# machine. `pytest --hypothesis-profile=explore` looks for new ones.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **_PATIENT)
+settings.register_profile("explore", **_PATIENT)
+settings.load_profile("same")
 
 
 @pytest.fixture

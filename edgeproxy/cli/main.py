@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,22 +11,29 @@ from typing import NoReturn
 import click
 
 import edgeproxy
-from edgeproxy.cli import check, env, explain, ls, purge, reload, serve, status, warm
 from edgeproxy.errors import ConfigurationError, EdgeError
 
+# Each is a module of this package with a function of its name.
+_COMMANDS = ("serve", "check", "status", "ls", "explain", "purge", "reload", "warm", "env")
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Loads a command when it is asked for: most need libraries that the others have no use for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"edgeproxy.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(edgeproxy.__version__, prog_name="edgeproxy")
 def commands() -> None:
     """A caching reverse proxy for the edge: packages, model files and API responses from near by."""
-
-
-_COMMANDS = (
-    *(serve.serve, check.check, status.status, ls.ls, explain.explain),
-    *(purge.purge, reload.reload, warm.warm, env.env),
-)
-for _command in _COMMANDS:
-    commands.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

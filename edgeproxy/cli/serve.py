@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -32,14 +33,20 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
     old = predecessor(os.environ)
     try:
         config = read(config_file, settings)
+        gc.disable()  # nothing that is loaded is garbage, now or later
         from edgeproxy.process import serve as serve_node
+
+        gc.freeze()
+        gc.enable()
     except EdgeError as error:
         if old is not None:
             old.tell_failed(str(error))
         raise
     if old is None:
         click.echo(hints(config), err=True, nl=False)
-    return serve_node(config, again, old)
+    status = serve_node(config, again, old)
+    gc.freeze()  # the interpreter would look through everything again as it ends
+    return status
 
 
 def hints(config: Config) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from importlib.metadata import entry_points
 
 from edgeproxy.address import parse_address
 from edgeproxy.config import Admin, Config, Listen, Node, Site, Tls
@@ -103,10 +102,8 @@ def _check_site(site: Site) -> None:
     path = f"site.{site.name}"
     if _NAME.fullmatch(site.name) is None:
         raise ConfigurationError(path, "a site's name is 1 to 64 letters, digits, - and _")
-    kinds = _KINDS | {entry.name for entry in entry_points(group=ENTRY_POINTS)}
-    if site.kind not in kinds:
-        near = difflib.get_close_matches(site.kind, kinds, n=1, cutoff=0.5) or sorted(kinds)
-        raise ConfigurationError(f"{path}.kind", f"unknown kind; did you mean {' or '.join(near)}?")
+    if site.kind not in _KINDS:
+        _check_kind(site, path)
     _check_place(site, path)
     if site.kind == "generic" and not site.origin:
         raise ConfigurationError(f"{path}.origin", "a generic site needs the URL its requests go to")
@@ -119,6 +116,16 @@ def _check_site(site: Site) -> None:
                 raise ConfigurationError(f"{path}.{key}", f"{name!r} is not a field name")
     if site.credentials == "static" and not site.credentials_file:
         raise ConfigurationError(f"{path}.credentials_file", "is needed for static credentials")
+
+
+def _check_kind(site: Site, path: str) -> None:
+    """One that is not built in must be installed. Reads what is: takes a while."""
+    from importlib.metadata import entry_points
+
+    kinds = _KINDS | {entry.name for entry in entry_points(group=ENTRY_POINTS)}
+    if site.kind not in kinds:
+        near = difflib.get_close_matches(site.kind, kinds, n=1, cutoff=0.5) or sorted(kinds)
+        raise ConfigurationError(f"{path}.kind", f"unknown kind; did you mean {' or '.join(near)}?")
 
 
 def _check_place(site: Site, path: str) -> None:

@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiofastnet
 
@@ -28,7 +28,9 @@ from edgeproxy.serving.first_bytes import has_hello, look_at_hello, look_now, ta
 from edgeproxy.serving.negotiation import Negotiation
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError
 from edgeproxy.serving.service import Service
-from edgeproxy.serving.tls import Contexts
+
+if TYPE_CHECKING:  # it loads what reads certificates, which nodes without TLS can do without
+    from edgeproxy.serving.tls import Contexts
 
 # Requests are small; answers leave in pieces of this size. Both are held by every open connection.
 INCOMING_BYTES = 32 << 10

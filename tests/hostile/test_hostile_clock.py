@@ -79,4 +79,4 @@ def test_the_node_stays_up_through_many_steps(
         for _ in range(3):
             answer = node.get(path)
             assert (answer.status, answer.body) == (200, body)
-    assert eventually(lambda: node.status()["node"]["ready"], 5)
+    assert eventually(lambda: node.status()["node"]["ready"])

@@ -76,9 +76,7 @@ def test_a_full_disk_costs_hits_and_nothing_else(
     for _ in range(2):
         all_right(node, bodies)
     subprocess.run(["mount", "-o", "remount,size=256m,nr_inodes=20000", str(small_disk)], check=True)
-    assert eventually(lambda: stores_again(node, origin), 20), (
-        "nothing is stored although there is room again"
-    )
+    assert eventually(lambda: stores_again(node, origin)), "nothing is stored although there is room again"
 
 
 def stores_again(node: Node, origin: Origin) -> bool:
@@ -105,7 +103,7 @@ def test_a_file_size_limit_gives_short_writes_and_right_answers(
     all_right(node, bodies)
     all_right(node, bodies)
     resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    assert eventually(lambda: stores_again(node, origin), 20)
+    assert eventually(lambda: stores_again(node, origin))
 
 
 def test_bits_flipped_in_stored_bodies_are_noticed_after_a_restart(
@@ -257,7 +255,7 @@ def test_the_store_keeps_its_limit(start_node: StartNode, origin: Origin) -> Non
         assert node.get(f"/fill/{number}").body == body
         used = sum(p.stat().st_blocks * 512 for p in stored_files(node))
         largest = max(largest, used)
-    assert eventually(lambda: node.metric("disk_bytes") <= 8 << 20, 5)
+    assert eventually(lambda: node.metric("disk_bytes") <= 8 << 20)
     assert 4 << 20 < largest <= 11 << 20
 
 

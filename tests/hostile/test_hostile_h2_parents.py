@@ -117,21 +117,21 @@ class Here:
         return (ip_address("127.0.0.1"),)
 
 
-Start = Callable[[Parent2], Awaitable[tuple[Chain, UpstreamRequest]]]
+Start = Callable[..., Awaitable[tuple[Chain, UpstreamRequest]]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """A chain with a hostile parent and a good origin, and a request for it."""
+    """A chain with a hostile parent and a good origin, and a request for it; options are the parent's."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def begin(parent: Parent2) -> tuple[Chain, UpstreamRequest]:
+        async def begin(parent: Parent2, **options: float) -> tuple[Chain, UpstreamRequest]:
             await parent.start()
             stack.push_async_callback(parent.stop)
             origin = await asyncio.start_server(plain, "127.0.0.1", 0)
             stack.callback(origin.close)
             url = f"http://127.0.0.1:{parent.port}"
-            short = {"connect_timeout": 1.0, "head_timeout": 0.5, "progress_timeout": 0.5}
+            short = {"connect_timeout": 1.0, "head_timeout": 0.5, "progress_timeout": 0.5, **options}
             up = Parent(name="up", url=url, http2="prior-knowledge", **short)  # type: ignore[arg-type]
             tasks = Tasks(lambda _, error: pytest.fail(repr(error)))
             chain = build_chain(
@@ -266,7 +266,7 @@ async def test_a_stream_that_stalls_holds_up_no_other(start: Start) -> None:
         return head(stream) + (data(stream, BODY[:5], end=False) if stream == 1 else data(stream))
 
     parent = Parent2(say)
-    chain, request = await start(parent)
+    chain, request = await start(parent, head_timeout=10.0, progress_timeout=1.0)
     async with asyncio.timeout(20):
         stalled = await chain.fetch(request)
         chunks = stalled.chunks()

@@ -119,12 +119,12 @@ def test_a_malformed_head_is_refused_and_ends_the_connection(
 ) -> None:
     payload, statuses = REFUSED[name]
     before = len(recording.journal.exchanges)
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(payload)
         assert client.read().status in statuses
         if payload.startswith((b"CONNECT", b"GET *", b"GET ftp")):
             return  # understood and refused: the connection may go on
-        assert client.wait_end(3) in ("eof", "reset")
+        assert client.wait_end() in ("eof", "reset")
         assert b"HTTP/1.1 2" not in client.left
     assert recording.journal.exchanges[before:] == []
 
@@ -134,7 +134,7 @@ def test_a_field_everybody_relies_on_cannot_be_nominated_hop_by_hop(
     node: Node, recording: Origin, field: str
 ) -> None:
     before = len(recording.journal.exchanges)
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(request("/heads", [("Connection", f"close, {field}")]))
         assert client.read().status == 400
     assert recording.journal.exchanges[before:] == []
@@ -155,7 +155,7 @@ HOP_BY_HOP = [
 
 def test_fields_of_one_hop_go_no_further(node: Node, recording: Origin) -> None:
     before = len(recording.journal.exchanges)
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(request("/heads", HOP_BY_HOP))
         assert client.read().status == 200
     (seen,) = recording.journal.exchanges[before:]
@@ -169,7 +169,7 @@ def test_an_upgrade_is_ignored_and_what_follows_is_still_http(
     node: Node, recording: Origin, protocol: str
 ) -> None:
     before = len(recording.journal.exchanges)
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(request("/heads", [("Connection", "Upgrade"), ("Upgrade", protocol)]) + request("/heads"))
         first, second = client.read().status, client.read().status
     assert first in (200, 400, 501)
@@ -190,16 +190,16 @@ def test_any_method_is_passed_or_refused_but_never_answered_from_the_store(
 
 
 def test_one_empty_line_before_a_request_is_forgiven_or_refused(node: Node) -> None:
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(b"\r\n" + request("/alive"))
         assert client.read().status in (200, 400)
 
 
 def test_http_1_0_gets_an_answer_and_a_close(node: Node) -> None:
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(b"GET /alive HTTP/1.0\r\n\r\n")
         assert client.read().status == 200
-        assert client.wait_end(3) == "eof"
+        assert client.wait_end() == "eof"
 
 
 def test_client_bytes_do_not_become_labels_of_metrics(node: Node) -> None:

@@ -88,7 +88,7 @@ def test_writes_that_fail_cost_hits_and_nothing_else(
         all_right(node, fresh)
         return is_kept(node, origin, list(fresh))
 
-    assert eventually(stores_again, 20)
+    assert eventually(stores_again)
     if calls is WRITING:
         assert node.metric("storage_errors_total") > 0
     node.restart()
@@ -99,7 +99,7 @@ def test_writes_that_fail_cost_hits_and_nothing_else(
 def test_reads_that_fail_are_fetched_again(node: Node, origin: Origin, error: str) -> None:
     bodies = publish(origin, "r")
     all_right(node, bodies)
-    assert eventually(lambda: is_kept(node, origin, list(bodies)), 10)
+    assert eventually(lambda: is_kept(node, origin, list(bodies)))
     for when in ("1", "2+3", "1+1"):
         with failing(node, READING, error, when):
             all_right(node, bodies)

@@ -41,7 +41,7 @@ def test_host_does_not_choose_where_a_request_goes_nor_what_is_stored(node: Node
     recording.paths["/echo/host"] = echo
     node.get("/echo/host", [("Host", "evil.test")])
     assert b"evil" not in node.get("/echo/host").body
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(b"GET http://evil.test/echo/host HTTP/1.1\r\nHost: evil.test\r\n\r\n")
         assert b"evil" not in client.read().body
 
@@ -243,7 +243,7 @@ def test_ranges_cost_the_origin_no_more_than_the_whole(node: Node, recording: Or
     size = 1_000_000
     body = recording.put("/amplified", size)
     many = ",".join(f"{n}-{n}" for n in range(0, 2000, 2))
-    with RawClient(node.http, 10) as client:
+    with RawClient(node.http) as client:
         client.send(request("/amplified", [("Range", f"bytes={many}")]))
         answer = client.read()
     assert answer.status in (200, 416)

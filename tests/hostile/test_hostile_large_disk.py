@@ -84,7 +84,7 @@ def test_a_node_starts_on_a_disk_that_is_full(
         assert node.get("/new").body == fresh.bytes()
         return len(fresh.ranges_asked) == before
 
-    assert eventually(is_stored, 10), "nothing is stored although there is room again"
+    assert eventually(is_stored), "nothing is stored although there is room again"
 
 
 def test_a_file_size_limit_in_the_middle_of_a_fill_stops_no_client(
@@ -106,7 +106,7 @@ def test_a_file_size_limit_in_the_middle_of_a_fill_stops_no_client(
         assert read_all(node, "/l", large, 5) == ""
         return node.metric("disk_responses") == 1
 
-    assert eventually(is_stored, 10), "nothing is stored although it could be again"
+    assert eventually(is_stored), "nothing is stored although it could be again"
 
 
 def _read_at_random(
@@ -166,7 +166,7 @@ def test_bodies_evicted_piece_by_piece_while_they_are_read_are_never_wrong(
     assert [wrong for _, found in results for wrong in found] == []
     assert sum(count for count, _ in results) > 20
     assert settled(node)
-    assert eventually(lambda: node.metric("disk_bytes") <= disk * MIB, 10)
+    assert eventually(lambda: node.metric("disk_bytes") <= disk * MIB)
     for path, large in bodies.items():
         start = large.size // 2
         assert ranged(node, path, start, start + 5 * MIB).body == large.bytes(start, start + 5 * MIB)

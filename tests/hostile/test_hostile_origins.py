@@ -12,7 +12,7 @@ import pytest
 from stands.faults import BODY, FAULTS, ODDITIES, flapping, repeating, sending
 from stands.node import Node, eventually
 from stands.origin import Origin, Resource, Script, head
-from stands.raw_client import RawAnswer, RawClient, request
+from stands.raw_client import PATIENCE_SECONDS, RawAnswer, RawClient, request
 
 GOOD = Resource(BODY)
 
@@ -54,7 +54,7 @@ def test_every_waiter_learns_of_a_failure_at_once(node: Node, recording: Origin)
         client.start()
     for client in clients:
         client.join()
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < PATIENCE_SECONDS
     assert all(answer.status >= 500 or not answer.complete for answer in answers)
     assert recording.journal.count("/herd") <= 35
 
@@ -62,22 +62,21 @@ def test_every_waiter_learns_of_a_failure_at_once(node: Node, recording: Origin)
 def test_nobody_wants_an_endless_body_any_more_and_it_is_given_up(node: Node, recording: Origin) -> None:
     endless = b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nTransfer-Encoding: chunked\r\n\r\n"
     recording.paths["/endless"] = repeating(endless, b"10000\r\n" + b"a" * 65536 + b"\r\n", 1_000_000, 0.002)
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(request("/endless"))
         assert client.read_some(100)
-    assert eventually(lambda: recording.journal.to("/endless")[0].ended > 0, 3)
+    assert eventually(lambda: recording.journal.to("/endless")[0].ended > 0)
 
 
 def test_an_origin_that_drips_does_not_hold_up_others(node: Node, recording: Origin) -> None:
     slow = head(200, [("Content-Length", "1000"), ("Cache-Control", "max-age=60")])
     recording.paths["/drip"] = repeating(slow, b"x", 1000, 0.05)
-    with RawClient(node.http, 5) as client:
+    with RawClient(node.http) as client:
         client.send(request("/drip"))
         assert client.read_some(100)
-        began = time.monotonic()
         for _ in range(20):
             assert node.get("/alive").status == 200
-        assert time.monotonic() - began < 1
+        assert not recording.journal.to("/drip")[0].ended, "others waited for the fifty seconds that it takes"
 
 
 def test_a_flapping_origin_never_yields_wrong_bytes(node: Node, recording: Origin) -> None:
@@ -149,4 +148,4 @@ def test_the_origin_is_gone_and_comes_back(start_node, origin: Origin) -> None: 
     assert node.get("/absent").status in (502, 503, 504)
     origin.server.open()
     origin.put("/absent", 10)
-    assert eventually(lambda: node.get("/absent").status == 200, 15)
+    assert eventually(lambda: node.get("/absent").status == 200)

@@ -77,7 +77,7 @@ def test_a_disk_that_dies_costs_hits_and_nothing_else(
         all_right(node, bodies)
     fresh = {f"/new/{n}": origin.put(f"/new/{n}", 200_000) for n in range(10)}
     all_right(node, fresh)
-    assert eventually(lambda: node.status()["store"]["disk_state"] != "ok", 10)
+    assert eventually(lambda: node.status()["store"]["disk_state"] != "ok")
 
 
 @pytest.mark.slow
@@ -94,6 +94,7 @@ def test_power_loss_leaves_right_bytes_or_misses(
         node.kill()
         disk.unmount()
         disk.mount()
-        assert node.restart() < 5.0
+        node.restart()
+        assert node.cpu_seconds() < 2.0, "it looked at more than it must"
         all_right(node, bodies)
         node.purge("all")

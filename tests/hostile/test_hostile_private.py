@@ -98,9 +98,8 @@ def test_uncacheable_waiters_are_not_served_one_after_another(node: Node, record
         client.start()
     for client in clients:
         client.join()
-    exchanges = recording.journal.to("/queue")
-    assert len(exchanges) == 10
-    assert max(e.ended for e in exchanges) - min(e.started for e in exchanges) < 2.0
+    assert recording.journal.count("/queue") == 10
+    assert recording.journal.at_once("/queue") >= 3
 
 
 @pytest.mark.parametrize(

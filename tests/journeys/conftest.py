@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from stands.clients import Installer, Pip, Uv, obtain
+from stands.clients import INSTALLERS, Installer, Pip, Uv, obtain
 from stands.hub import Hub
-from stands.hub_clients import HUB_RELEASES, HubClient, Unavailable, hub_client
+from stands.hub_clients import HUB_RELEASES, HubClient, hub_client
 from stands.hub_models import ODD_FILES
 from stands.index import Index
+from stands.kept import Unavailable
 from stands.node import Node
 from stands.wheels import catalogue
 
-BIG_BYTES = 60_000_000
-RELEASES = ["pip", "pip==22.3", "pip==20.3.4", "uv", "uv==0.9.9", "uv==0.5.31"]
+BIG_BYTES = 30_000_000
 ServeIndex = Callable[..., Node]
 
 
@@ -32,33 +33,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def releases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Installer]:
-    """Get an installer by requirement; each is fetched once from the index this machine uses."""
-    root = tmp_path_factory.mktemp("releases")
-    outcomes: dict[str, str] = {}
+def releases() -> Callable[[str], Installer]:
+    """Get an installer by requirement; each is fetched once from the index this machine uses, and kept."""
+    missing: dict[str, str] = {}
+
+    def released(requirement: str) -> Path:
+        if requirement not in missing:
+            try:
+                return obtain(requirement)
+            except Unavailable as reason:
+                missing[requirement] = str(reason)
+        pytest.skip(missing[requirement])
 
     def get(requirement: str) -> Installer:
         project, _, version = requirement.partition("==")
         if project == "uv" and not version:
-            program = shutil.which("uv") or shutil.which(
-                "uv", path=str(Path(__import__("sys").executable).parent)
-            )
+            program = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
             if program is None:
                 pytest.skip("uv is not installed")
             return Uv("uv", Path(program))
         if not version:
             return Pip("pip")
-        place = root / requirement
-        if requirement not in outcomes:
-            outcomes[requirement] = obtain(requirement, place)
-        if outcomes[requirement]:
-            pytest.skip(f"{requirement} cannot be had: {outcomes[requirement]}")
+        place = released(requirement)
         return Pip(requirement, place) if project == "pip" else Uv(requirement, place / "bin" / "uv")
 
     return get
 
 
-@pytest.fixture(params=RELEASES)
+@pytest.fixture(params=["pip", "uv", *INSTALLERS])
 def installer(request: pytest.FixtureRequest, releases: Callable[[str], Installer]) -> Installer:
     """Each release of each installer in turn."""
     return releases(request.param)

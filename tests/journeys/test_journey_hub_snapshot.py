@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from stands.hub import Hub
-from stands.hub_clients import HUB_RELEASES, Done, HubClient, ask, document
+from stands.hub_clients import HUB_RELEASES, Call, Done, HubClient, ask, document, file, snapshot
 from stands.hub_content import Pattern
 from stands.hub_models import ODD_FILES
 from stands.hub_repository import Repository
@@ -122,24 +123,25 @@ def test_the_same_file_in_another_repository_costs_no_transfer(
     assert visit(release, node).snapshot("acme/first").ok
     assert hub.sent("cdn") >= 12 << 20
     hub.forget()
-    done = visit(release, node).snapshot("fork/second")
-    assert done.files == fork.head.digests, done
-    done = visit(release, node).snapshot("fork/rows", repo_type="dataset")
-    assert done.files == rows.head.digests, done
+    both = visit(release, node).do(snapshot("fork/second"), snapshot("fork/rows", repo_type="dataset"))
+    assert [done.files for done in both] == [fork.head.digests, rows.head.digests], both
     assert hub.sent("cdn") == 0
 
 
 def test_renamed_and_wrongly_written_repositories_are_found(
-    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str
+    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str, tmp_path: Path
 ) -> None:
     node = serve_hub(hub)
     repository = hub.repositories["model", "acme/tiny"]
     hub.rename(repository, "acme/Moved")
-    for name in ("acme/tiny", "ACME/moved", "acme/Moved"):
-        done = visit(release, node, name).snapshot(name, token=False)
+    names = ("acme/tiny", "ACME/moved", "acme/Moved")
+    apart = [str(tmp_path / f"apart{number}") for number in range(6)]
+    whole = [snapshot(name, token=False, cache_dir=place) for name, place in zip(names, apart, strict=False)]
+    single = [file(name, "config.json", cache_dir=apart[3 + number]) for number, name in enumerate(names)]
+    for done in visit(release, node).do(*whole):
         assert done.files == repository.head.digests, done
-        one = visit(release, node, f"{name}-one").file(name, "config.json")
-        assert one.files == {"config.json": repository.head.digests["config.json"]}, one
+    for done in visit(release, node).do(*single):
+        assert done.files == {"config.json": repository.head.digests["config.json"]}, done
     assert passed_by(hub) == []
     assert hub.sent("cdn") <= 1.01 * large_bytes(repository)
 
@@ -178,25 +180,29 @@ def test_odd_and_empty_files_come_one_by_one(
     node = serve_hub(hub)
     digests = hub.repositories["model", "acme/tiny"].head.digests
     for round_name in ("cold", "warm"):
-        for path in ODD_FILES:
-            done = visit(release, node, round_name).file("acme/tiny", path)
+        for path, done in zip(
+            ODD_FILES,
+            visit(release, node, round_name).do(*(file("acme/tiny", path) for path in ODD_FILES)),
+            strict=True,
+        ):
             assert done.files == {path: digests[path]}, done
         hub.down()
 
 
 def test_revisions_may_be_named_in_every_way(
-    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str
+    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str, tmp_path: Path
 ) -> None:
     node = serve_hub(hub)
     repository = hub.repositories["model", "acme/tiny"]
     first = repository.head
     repository.refs |= {"refs/tags/v1.0": first, "refs/heads/feature/x": first, "refs/pr/1": first}
     repository.commit({"README.md": b"# second"})
-    for revision in ("v1.0", "feature/x", "refs/pr/1", first.sha, first.sha[:8]):
-        done = visit(release, node, revision.replace("/", "-")).file(
-            "acme/tiny", "README.md", revision=revision
-        )
-        assert done.files == {"README.md": first.digests["README.md"]}, (revision, done)
+    calls = [
+        file("acme/tiny", "README.md", revision=revision, cache_dir=str(tmp_path / f"apart{number}"))
+        for number, revision in enumerate(("v1.0", "feature/x", "refs/pr/1", first.sha, first.sha[:8]))
+    ]
+    for call, done in zip(calls, visit(release, node).do(*calls), strict=True):
+        assert done.files == {"README.md": first.digests["README.md"]}, (call, done)
 
 
 def test_a_tree_of_several_pages_is_read_through_the_node(
@@ -205,9 +211,10 @@ def test_a_tree_of_several_pages_is_read_through_the_node(
     hub.page_size = 7
     repository = hub.add("acme/many", {f"folder/{n:02}.txt": f"{n}".encode() for n in range(40)})
     node = serve_hub(hub)
-    listed = visit(release, node).call("list_repo_files", repo_id="acme/many")
+    listed, done = visit(release, node).do(
+        Call("list_repo_files", {"repo_id": "acme/many"}), snapshot("acme/many")
+    )
     assert sorted(listed.value) == sorted(repository.head.files), listed
-    done = visit(release, node).snapshot("acme/many")
     assert done.files == repository.head.digests, done
     assert passed_by(hub) == []
     hub.down()

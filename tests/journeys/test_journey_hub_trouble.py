@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from stands.hub import Hub
-from stands.hub_clients import Done, HubClient, ask
+from stands.hub_clients import Call, Done, HubClient, ask, file, snapshot
 from stands.hub_content import Pattern
 from stands.hub_faults import Cut, Flip
 from stands.node import Node, eventually
@@ -61,7 +62,7 @@ def test_a_body_that_stalls_upstream_is_fetched_again(
     serve_hub: ServeHub, visit: Visit, big_hub: Hub
 ) -> None:
     big_hub.faults.cut["big.bin"] = Cut(after=7_000_000, times=2, how="stall")
-    node = serve_hub(big_hub, {"upstream": {"progress_timeout": "3s"}})
+    node = serve_hub(big_hub, {"upstream": {"progress_timeout": "1s"}})
     for name in ("1", "2"):
         done = visit(name, node, name).file("acme/large", "big.bin")
         assert done.files == WHOLE, done
@@ -143,6 +144,11 @@ def is_stuck(release: str, path: str) -> bool:
     return release == "0.24" and path == "big.bin"
 
 
+def asks_for_half_a_minute(release: str, path: str) -> bool:
+    """Whether a release does not take a 503 for an end: its next attempts are let succeed."""
+    return release == "0.36" and path != "big.bin"
+
+
 @pytest.mark.parametrize("path", ["big.bin", "config.json"])
 def test_a_flipped_byte_completes_no_file_and_the_next_time_all_is_well(
     serve_hub: ServeHub, visit: Visit, big_hub: Hub, release: str, path: str
@@ -152,8 +158,14 @@ def test_a_flipped_byte_completes_no_file_and_the_next_time_all_is_well(
     big_hub.faults.flipped[path] = Flip(at=repository.head.files[path].size - 1)
     node = serve_hub(big_hub)
     user = visit(release, node, seconds=40)
-    bad = user.file("acme/large", path)
-    assert not bad.ok, bad
+    if asks_for_half_a_minute(release, path):
+        with meanwhile(user, "acme/large", path) as results:
+            assert eventually(lambda: node.metric("digest_mismatch_total") >= 1)
+            big_hub.faults.flipped.clear()
+        assert results[0].files in ({}, right), results[0]
+    else:
+        bad = user.file("acme/large", path)
+        assert not bad.ok, bad
     assert node.metric("digest_mismatch_total") >= 1
     big_hub.faults.flipped.clear()
     # Who comes back within a second is told of the same failure.
@@ -204,18 +216,23 @@ def test_a_cdn_whose_ranges_are_no_use_gives_right_files_all_the_same(
         assert done.files == WHOLE, done
 
 
-@pytest.mark.slow
 def test_a_page_in_place_of_the_bytes_is_never_a_file(
     serve_hub: ServeHub, visit: Visit, hub: Hub, release: str
 ) -> None:
     hub.faults.html.add(SHARD)
     node = serve_hub(hub)
     user = visit(release, node, extra={"HF_HUB_DOWNLOAD_TIMEOUT": "5"})
-    bad = user.file("acme/tiny", SHARD)
-    assert not bad.ok, bad
+    right = {SHARD: hub.repositories["model", "acme/tiny"].head.digests[SHARD]}
+    if asks_for_half_a_minute(release, SHARD):
+        with meanwhile(user, "acme/tiny", SHARD) as results:
+            assert eventually(lambda: any(line["status"] >= 500 for line in node.access_log()))
+            hub.faults.html.clear()
+        assert results[0].files in ({}, right), results[0]
+    else:
+        bad = user.file("acme/tiny", SHARD)
+        assert not bad.ok, bad
     hub.faults.html.clear()
-    digest = hub.repositories["model", "acme/tiny"].head.digests[SHARD]
-    assert eventually(lambda: user.file("acme/tiny", SHARD).files == {SHARD: digest}, 40)
+    assert eventually(lambda: user.file("acme/tiny", SHARD).files == right, 40)
 
 
 @pytest.mark.parametrize(
@@ -267,15 +284,19 @@ def test_what_is_not_there_is_told_in_the_hubs_words_and_asked_for_once(
         ({"repo_id": "acme/none", "filename": "config.json", "token": "hf_bob"}, "RepositoryNotFoundError"),
         ({"repo_id": "acme/none", "filename": "config.json"}, "RepositoryNotFoundError"),
     ]
+    calls = [Call("hf_hub_download", arguments) for arguments, _ in wanted]
     for round_number in range(2):
-        for arguments, kind in wanted:
-            done = visit(release, node, f"{round_number}").call("hf_hub_download", **arguments)
+        told = visit(release, node, f"{round_number}").do(*calls)
+        for done, (_, kind) in zip(told, wanted, strict=True):
             assert kind in done.raised + done.cause, (round_number, done)
         if round_number == 0:
             hub.forget()
     assert [a.target for a in hub.asked() if "agent-harnesses" not in a.target] == []
-    assert visit(release, node).call("file_exists", repo_id="acme/tiny", filename="none.json").value is False
-    assert visit(release, node).call("repo_exists", repo_id="acme/none").value is False
+    answers = visit(release, node).do(
+        Call("file_exists", {"repo_id": "acme/tiny", "filename": "none.json"}),
+        Call("repo_exists", {"repo_id": "acme/none"}),
+    )
+    assert [done.value for done in answers] == [False, False], answers
 
 
 MALFORMED = [
@@ -297,12 +318,12 @@ MALFORMED = [
 ]
 
 
-@pytest.mark.parametrize("path", MALFORMED)
-def test_malformed_names_are_refused_without_asking(serve_hub: ServeHub, hub: Hub, path: str) -> None:
+def test_malformed_names_are_refused_without_asking(serve_hub: ServeHub, hub: Hub) -> None:
     node = serve_hub(hub)
-    answer = node.get(f"/hf{path}")
-    assert answer.status in (400, 404), answer
-    assert hub.asked() == []
+    for path in MALFORMED:
+        answer = node.get(f"/hf{path}")
+        assert answer.status in (400, 404), (path, answer)
+        assert hub.asked() == [], path
 
 
 def test_a_node_told_to_be_offline_serves_what_it_has_and_refuses_the_rest_at_once(
@@ -318,16 +339,18 @@ def test_a_node_told_to_be_offline_serves_what_it_has_and_refuses_the_rest_at_on
     node.arguments.append("--offline")
     node.start()
     hub.forget()
-    done = visit(release, node, "offline").snapshot("acme/tiny")
+    done, absent, refused, bob, nobody = visit(release, node, "offline").do(
+        snapshot("acme/tiny"),
+        file("acme/tiny", "none.json"),
+        file("acme/other", "config.json"),
+        snapshot("acme/secret", token="hf_bob"),
+        snapshot("acme/secret", token=False),
+    )
     assert done.files == head.digests, done
-    absent = visit(release, node, "absent").call("hf_hub_download", repo_id="acme/tiny", filename="none.json")
     assert "EntryNotFoundError" in absent.raised, absent
-    refused = visit(release, node, "offline").file("acme/other", "config.json")
-    assert not refused.ok, refused
+    assert [refused.ok, bob.ok, nobody.ok] == [False, False, False], refused
     assert refused.seconds < QUICK_SECONDS, refused
     assert not {"RepositoryNotFoundError", "RemoteEntryNotFoundError"} & set(refused.raised), refused
-    assert not visit(release, node, "bob", token="hf_bob").snapshot("acme/secret").ok
-    assert not visit(release, node, "nobody").snapshot("acme/secret").ok
     assert hub.asked() == []
 
 
@@ -346,7 +369,7 @@ def test_a_hub_that_cannot_be_reached_is_not_taken_for_a_missing_model(
 
 
 def test_a_limit_of_the_hub_is_waited_for_with_what_is_known(
-    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str
+    serve_hub: ServeHub, visit: Visit, hub: Hub, release: str, tmp_path: Path
 ) -> None:
     node = serve_hub(hub, revision_ttl="0s")
     head = hub.repositories["model", "acme/tiny"].head
@@ -354,8 +377,8 @@ def test_a_limit_of_the_hub_is_waited_for_with_what_is_known(
     hub.faults.limited.update(api=1000, resolvers=1000)
     hub.faults.limited_seconds = 600
     hub.forget()
-    for number in range(3):
-        done = visit(release, node, f"limited{number}").snapshot("acme/tiny")
+    calls = [snapshot("acme/tiny", cache_dir=str(tmp_path / f"limited{number}")) for number in range(3)]
+    for done in visit(release, node, "limited").do(*calls):
         assert done.files == head.digests, done
     asked = [a.target for a in hub.asked("hub")]
     assert len(asked) <= 3, asked
@@ -382,7 +405,7 @@ def test_a_limit_on_files_is_shared_and_nothing_unproven_follows_it(
     paths = [f"/hf/acme/large/resolve/{repository.head.sha}/{path}" for path in ("big.bin", "config.json")]
     assert [node.get(path, method="HEAD").status for path in paths] == [200, 200]
     big_hub.faults.limited.update(resolvers=1)
-    big_hub.faults.limited_seconds = 2
+    big_hub.faults.limited_seconds = 4
     big_hub.forget()
     for path in [*paths, *paths]:
         answer = node.get(path)

@@ -17,6 +17,7 @@ from stands.large_client import MIB, settled
 from stands.large_origin import Large, put_large
 from stands.node import Node, eventually
 from stands.origin import Origin, Resource, bytes_of
+from stands.ports import reserve
 from stands.raw_client import RawAnswer
 from stands.wire import Exchange, Wire
 
@@ -72,10 +73,10 @@ def test_a_parent_that_goes_in_mid_body_is_noticed_by_nobody(
     start_node: StartNode, origin: Origin, how: signal.Signals
 ) -> None:
     large = put_large(origin, "/model.bin", SIZE, rate=20e6)
-    top = start_node(sites(origin))
+    top = start_node(sites(origin), {"listen": {"http": [f"127.0.0.1:{reserve()}"]}})
     edge = start_node(sites(origin), {"parent": [parent(top.url())]})
     reader, answers = in_background(edge, "/model.bin")
-    assert eventually(lambda: fetched(edge) > 8 * MIB, 20)
+    assert eventually(lambda: fetched(edge) > 8 * MIB)
     os.kill(top.pid, how)
     if how is signal.SIGKILL:
         top.kill()

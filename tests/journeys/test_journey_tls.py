@@ -80,7 +80,8 @@ def test_curl_chooses_among_certificates_and_is_told_apart_from_plain_http(
 def test_certificates_change_under_running_downloads(
     start_node: StartNode, origin: Origin, authority: Authority
 ) -> None:
-    body = origin.put("/slow", 3_000_000, piece=50_000, piece_delay=0.03)
+    changed = threading.Event()
+    body = origin.put("/slow", 3_000_000, piece=50_000, held=changed)
     issued = authority.issue("first")
     node = start_node([site(origin)], {"listen": HTTPS, "tls": {**files(issued), "reload": "100ms"}})
     context = authority.client()
@@ -102,7 +103,8 @@ def test_certificates_change_under_running_downloads(
     assert now() == "first"
     authority.issue("second").move_to(issued)
     assert eventually(lambda: now() == "second")
-    assert not answers, "the downloads were to outlast the change"
+    assert not answers, "the downloads outlast the change"
+    changed.set()
     for client in clients:
         client.join()
     assert [answer.complete and answer.body == body for answer in answers] == [True] * 8

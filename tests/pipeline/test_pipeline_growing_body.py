@@ -108,7 +108,7 @@ async def test_a_failed_store_keeps_what_the_slowest_reader_has_not_had() -> Non
     assert await anext(parts) == b"stored.."
     assert await anext(parts) == b"window.."
     nothing_yet = asyncio.ensure_future(anext(parts))
-    await asyncio.wait_for(room, 1)
+    await asyncio.wait_for(room, 30)
     body.complete()
     with pytest.raises(StopAsyncIteration):
         await nothing_yet

@@ -162,7 +162,7 @@ async def read(response: Response) -> bytes:
         await response.body.aclose()
 
 
-async def until(question: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(question: Callable[[], bool], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not question():  # noqa: ASYNC110
             await asyncio.sleep(0.005)

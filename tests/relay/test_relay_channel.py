@@ -85,7 +85,7 @@ async def test_who_sends_much_can_wait_until_it_is_taken() -> None:
     await asyncio.sleep(0.02)
     assert not waiting.done()
     second = Channel(other, DECODER, Heard())
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
     first.close()
     second.close()
 

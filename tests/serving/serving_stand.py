@@ -90,7 +90,7 @@ def force_engine(contexts: Contexts, engine: str) -> None:
 Serve = Callable[..., Awaitable[Served]]
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for a condition that others bring about."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition belongs to others

@@ -141,7 +141,7 @@ async def test_a_client_that_leaves_ends_handler_and_body(serve: Serve) -> None:
     writer.write(GET)
     await entered.wait()
     writer.transport.abort()
-    await asyncio.wait_for(ended.wait(), 3)
+    await asyncio.wait_for(ended.wait(), 30)
     reader, writer = await served.connect()
     writer.write(GET.replace(b"/a", b"/body"))
     await reader.readuntil(b"first")

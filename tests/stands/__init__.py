@@ -1,6 +1,9 @@
 """Stand-ins at the borders of a node, for tests that run a whole one.
 
 node         a real node as a subprocess: start, stop, kill, restart, logs, metrics, purges
+node_forks   where those come from: a process that has the program loaded
+ports        ports that stay ours while nobody listens at them
+kept         what is made once and kept between runs: released clients
 wire         a raw HTTP/1.1 server in its own thread, which keeps every byte it receives
 origin       ordinary resources of an origin on that server: validators, ranges, delays, Vary
 faults       what a broken or hostile origin does, as a table

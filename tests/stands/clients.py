@@ -10,20 +10,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stands.forks import forks
+from stands.kept import Unavailable, kept
 from stands.node import environment
 
 SECONDS = 100
+INSTALL_SECONDS = 110
+_PIP = ("pip._internal.cli.main", "pip._internal.commands.install")
+_RUN_PIP = "import sys; from pip._internal.cli.main import main; sys.exit(main())"
+INSTALLERS = ("pip==22.3", "pip==20.3.4", "uv==0.9.9", "uv==0.5.31")  # older releases than this environment's
 
 
-def _run(command: Sequence[str], home: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+def _clean(home: Path, **extra: str) -> dict[str, str]:
     clean = environment()
     clean.pop("PYTHONPATH")
     for trusted in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         clean.pop(trusted, None)
     home.mkdir(parents=True, exist_ok=True)
     clean.update(HOME=str(home), XDG_CONFIG_HOME=str(home), XDG_CACHE_HOME=str(home / "cache"), **extra)
+    return clean
+
+
+def _run(command: Sequence[str], home: Path, **extra: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=home, env=clean, capture_output=True, text=True, timeout=SECONDS, check=False
+        command,
+        cwd=home,
+        env=_clean(home, **extra),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
     )
 
 
@@ -49,15 +65,19 @@ class Pip:
     name: str
     where: Path | None = None
 
-    def install(self, index: str, target: Path, *arguments: str) -> Installed:
-        command = [sys.executable, "-m", "pip", "install", "--no-compile", "--no-cache-dir", "--isolated"]
-        command += ["--index-url", index, "--target", str(target), *arguments]
-        extra = {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        if self.where is not None:
-            extra["PYTHONPATH"] = str(self.where)
-        command.insert(4, "--disable-pip-version-check")
-        done = _run(command, target.parent / f"{target.name}.home", **extra)
-        return Installed(done.returncode, done.stdout + done.stderr, target)
+    def install(self, index: str, target: Path, *arguments: str, retries: int | None = None) -> Installed:
+        more = [] if retries is None else ["--retries", str(retries)]
+        options = ["--disable-pip-version-check", "install", "--no-compile", "--no-cache-dir", "--isolated"]
+        options += ["--index-url", index, "--target", str(target), *more, *arguments]
+        path = "" if self.where is None else str(self.where)
+        extra = {"PIP_CONFIG_FILE": os.devnull, **({"PYTHONPATH": path} if path else {})}
+        home, python = target.parent / f"{target.name}.home", Path(sys.executable)
+        if not hasattr(os, "pidfd_open"):
+            done = _run([sys.executable, "-m", "pip", *options], home, **extra)
+            return Installed(done.returncode, done.stdout + done.stderr, target)
+        loaded = forks(python, _PIP, path)
+        status, output, errors = loaded.run(_RUN_PIP, options, home, _clean(home, **extra), SECONDS)
+        return Installed(status, output + errors, target)
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,8 @@ class Uv:
     name: str
     program: Path
 
-    def install(self, index: str, target: Path, *arguments: str) -> Installed:
+    def install(self, index: str, target: Path, *arguments: str, retries: int | None = None) -> Installed:
+        extra = {} if retries is None else {"UV_HTTP_RETRIES": str(retries)}
         command = [
             str(self.program),
             "pip",
@@ -79,7 +100,7 @@ class Uv:
         ]
         command += ["--default-index" if self.name != "uv 0.4" else "--index-url", index]
         command += ["--target", str(target), *arguments]
-        done = _run(command, target.parent / f"{target.name}.home")
+        done = _run(command, target.parent / f"{target.name}.home", **extra)
         return Installed(done.returncode, done.stdout + done.stderr, target)
 
 
@@ -92,15 +113,20 @@ def curl(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return _run([program, "--silent", "--show-error", "--max-time", "60", *arguments], home)
 
 
-def obtain(requirement: str, directory: Path) -> str:
-    """Install one released client into `directory` with this machine's own settings. Returns "" or
-    why it could not be had."""
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps"]
-    done = subprocess.run(
-        [*command, "--target", str(directory), requirement],
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    return "" if done.returncode == 0 else done.stderr.strip()[-300:]
+def obtain(requirement: str) -> Path:
+    """A folder with one released client in it, installed with this machine's own settings if it is not there
+    yet. Raises Unavailable."""
+
+    def make(place: Path) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--no-deps"]
+        done = subprocess.run(
+            [*command, "--target", str(place), requirement],
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise Unavailable(f"{requirement} cannot be had: {done.stderr.strip()[-300:]}")
+
+    return kept(requirement.replace("==", "-"), [requirement], make)

@@ -63,14 +63,15 @@ for line in sys.stdin:
 
 
 class Forks:
-    """Programs of one interpreter; used from any thread."""
+    """Programs of one interpreter, with `path` as its PYTHONPATH; used from any thread."""
 
-    def __init__(self, python: Path, modules: Sequence[str]) -> None:
+    def __init__(self, python: Path, modules: Sequence[str], path: str = "") -> None:
         self._lock = threading.Lock()
         self._server = subprocess.Popen(
             [str(python), "-c", _SERVE, json.dumps(list(modules))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": path},
             text=True,
         )
         assert self._server.stdout is not None
@@ -121,13 +122,13 @@ class Forks:
             os.close(process)
 
 
-_running: dict[Path, Forks] = {}
+_running: dict[tuple[Path, str], Forks] = {}
 _starting = threading.Lock()
 
 
-def forks(python: Path, modules: Sequence[str]) -> Forks:
-    """The one of this interpreter, started when it is first needed."""
+def forks(python: Path, modules: Sequence[str], path: str = "") -> Forks:
+    """The one of this interpreter and path, started when it is first needed."""
     with _starting:
-        if python not in _running:
-            _running[python] = Forks(python, modules)
-        return _running[python]
+        if (python, path) not in _running:
+            _running[python, path] = Forks(python, modules, path)
+        return _running[python, path]

@@ -158,7 +158,7 @@ class Http2Client:
         with contextlib.suppress(OSError):
             await self.writer.wait_closed()
 
-    async def until(self, condition: Callable[[Http2Client], object], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[Http2Client], object], seconds: float = 30.0) -> None:
         """Read until `condition` holds. Raises TimeoutError, or ConnectionError if it can no longer hold."""
         async with asyncio.timeout(seconds):
             while not condition(self):
@@ -166,7 +166,7 @@ class Http2Client:
                     raise ConnectionError(f"{self.closed}: {self.goaways}")
                 await self._read()
 
-    async def answer(self, stream: int, seconds: float = 10.0) -> Http2Answer:
+    async def answer(self, stream: int, seconds: float = 30.0) -> Http2Answer:
         await self.until(lambda _: stream in self.answers and self.answers[stream].is_over, seconds)
         return self.answers[stream]
 
@@ -176,7 +176,7 @@ class Http2Client:
             self.send(data(stream, content, ended=True))
         return await self.answer(stream)
 
-    async def ended(self, seconds: float = 10.0) -> int | None:
+    async def ended(self, seconds: float = 30.0) -> int | None:
         """Read until the connection ends; the code of the last GOAWAY."""
         async with asyncio.timeout(seconds):
             while not self.closed:

@@ -6,23 +6,21 @@ home of its own, told of the hub by HF_ENDPOINT and by nothing else."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from stands.forks import forks
+from stands.kept import Unavailable, kept
 from stands.node import environment
 from stands.raw_client import RawAnswer, fetch
 
@@ -48,25 +46,24 @@ IMPORTED = (
     *("requests", "ssl", "tempfile", "tqdm.auto", "typer", "typing_extensions", "urllib3", "uuid", "yaml"),
 )
 
-# Runs a call of huggingface_hub given as JSON, and says as JSON what came of it.
-_CALL = """
-import json, sys
-order = json.loads(sys.argv[1])
+# Runs calls of huggingface_hub given as JSON one after the other, and says as JSON what came of each.
+_CALLS = """
+import json, sys, time
 import huggingface_hub
-try:
-    value = getattr(huggingface_hub, order["call"])(**order["arguments"])
-    said = {"value": value}
-except Exception as error:
-    said = {"raised": [kind.__name__ for kind in type(error).__mro__], "message": str(error)}
-    cause = error.__cause__
-    if cause is not None:
-        said["cause"] = [kind.__name__ for kind in type(cause).__mro__]
-print("\\nsaid " + json.dumps(said, default=repr))
+
+def call(order):
+    began = time.monotonic()
+    try:
+        said = {"value": getattr(huggingface_hub, order["call"])(**order["arguments"])}
+    except Exception as error:
+        said = {"raised": [kind.__name__ for kind in type(error).__mro__], "message": str(error)}
+        cause = error.__cause__
+        if cause is not None:
+            said["cause"] = [kind.__name__ for kind in type(cause).__mro__]
+    return {**said, "seconds": time.monotonic() - began}
+
+print("\\nsaid " + json.dumps([call(order) for order in json.loads(sys.argv[1])], default=repr))
 """
-
-
-class Unavailable(Exception):
-    """An environment or program cannot be had here; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -93,26 +90,13 @@ class Done:
         return f"status {self.status} after {self.seconds:.1f} s, {said}\n{self.output}\n{self.errors}"
 
 
-def cache_directory() -> Path:
-    named = os.environ.get("EDGEPROXY_TEST_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeproxy-tests"
-
-
 def obtain_environment(name: str) -> Path:
     """The interpreter of an environment, which is made if there is none. Raises Unavailable."""
-    wanted = "\n".join([*RELEASES[name], platform.python_version(), platform.machine()])
-    place = cache_directory() / f"hub-{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:10]}"
-    python = place / "bin" / "python"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with open(place.parent / f"{place.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "complete").exists():
-            shutil.rmtree(place, ignore_errors=True)
-            _make(place, python, RELEASES[name])
-            (place / "complete").write_text(wanted)
-    return python
+
+    def make(place: Path) -> None:
+        _make(place, place / "bin" / "python", RELEASES[name])
+
+    return kept(f"hub-{name}", RELEASES[name], make) / "bin" / "python"
 
 
 def _make(place: Path, python: Path, requirements: tuple[str, ...]) -> None:
@@ -153,6 +137,27 @@ def _clean(home: Path) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of huggingface_hub. If it `downloads`, what it gives back is the place of a snapshot, or of the
+    file `path`."""
+
+    function: str
+    arguments: Mapping[str, Any]
+    downloads: bool = False
+    path: str = ""
+
+
+def snapshot(name: str, **arguments: Any) -> Call:
+    return Call("snapshot_download", {"repo_id": name, **arguments}, downloads=True)
+
+
+def file(name: str, path: str, **arguments: Any) -> Call:
+    return Call(
+        "hf_hub_download", {"repo_id": name, "filename": path, **arguments}, downloads=True, path=path
+    )
+
+
+@dataclass(frozen=True)
 class HubClient:
     """One release of the hub's libraries, of a user who lives in `home` and sends `token`.
 
@@ -190,34 +195,42 @@ class HubClient:
 
     def snapshot(self, name: str, **arguments: Any) -> Done:
         """snapshot_download; `files` of the result hold the whole snapshot."""
-        return self._downloaded(self.call("snapshot_download", repo_id=name, **arguments))
+        return self.do(snapshot(name, **arguments))[0]
 
     def file(self, name: str, path: str, **arguments: Any) -> Done:
         """hf_hub_download of one file, which is all there is in `files` of the result."""
-        done = self.call("hf_hub_download", repo_id=name, filename=path, **arguments)
-        return self._downloaded(done, path)
+        return self.do(file(name, path, **arguments))[0]
 
     def call(self, function: str, **arguments: Any) -> Done:
         """Any function of huggingface_hub by name; what is no JSON in its result comes as its repr."""
-        order = json.dumps({"call": function, "arguments": arguments})
-        if not hasattr(os, "pidfd_open"):
-            return self._said(self.run([str(self.python), "-c", _CALL, order]))
-        variables, server = self.environment(), forks(self.python, IMPORTED)
-        began = time.monotonic()
-        status, output, errors = server.run(_CALL, [order], self.home, variables, self.seconds)
-        return self._said(Done(status, output, errors, time.monotonic() - began))
+        return self.do(Call(function, arguments))[0]
+
+    def do(self, *calls: Call) -> list[Done]:
+        """Several calls in one process, one after the other, and what came of each."""
+        order = _order(calls)
+        if hasattr(os, "pidfd_open"):
+            variables, server = self.environment(), forks(self.python, IMPORTED)
+            began = time.monotonic()
+            status, output, errors = server.run(_CALLS, [order], self.home, variables, self.seconds)
+            done = Done(status, output, errors, time.monotonic() - began)
+        else:
+            done = self.run([str(self.python), "-c", _CALLS, order])
+        told = _told(done)
+        if not isinstance(told, list):
+            return [done] * len(calls)
+        return [_outcome(done, call, said) for call, said in zip(calls, told, strict=True)]
 
     def start(self, function: str, **arguments: Any) -> subprocess.Popen[str]:
-        """The same without waiting, for those who are to be killed."""
-        order = json.dumps({"call": function, "arguments": arguments})
+        """A call without waiting, for those who are to be killed."""
         return subprocess.Popen(
-            [str(self.python), "-c", _CALL, order],
+            [str(self.python), "-c", _CALLS, _order([Call(function, arguments)])],
             cwd=self.home, env=self.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
     def python_code(self, code: str, *arguments: str) -> Done:
         """Any program; what it prints after a line's "said " is JSON and becomes `value`."""
-        return self._said(self.run([str(self.python), "-c", code, *arguments]))
+        done = self.run([str(self.python), "-c", code, *arguments])
+        return _with(done, value=_told(done))
 
     # The command line.
 
@@ -246,23 +259,30 @@ class HubClient:
         )
         return Done(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 
-    def _said(self, done: Done) -> Done:
-        lines = [line for line in done.output.split("\n") if line.startswith("said ")]
-        if not lines:
-            return done
-        said = json.loads(lines[-1].removeprefix("said "))
-        if not isinstance(said, dict) or not {"value", "raised"} & set(said):
-            return _with(done, value=said)
-        raised, cause = tuple(said.get("raised", ())), tuple(said.get("cause", ()))
-        return _with(
-            done, value=said.get("value"), raised=raised, cause=cause, message=said.get("message", "")
-        )
 
-    def _downloaded(self, done: Done, path: str = "") -> Done:
-        if not done.ok:
-            return done
-        place = Path(str(done.value))
-        return _with(done, files={path: _digest(place)} if path else digests(place))
+def _order(calls: Sequence[Call]) -> str:
+    return json.dumps([{"call": call.function, "arguments": dict(call.arguments)} for call in calls])
+
+
+def _told(done: Done) -> Any:
+    """The JSON after a line's "said ", None if there is none."""
+    lines = [line for line in done.output.split("\n") if line.startswith("said ")]
+    return json.loads(lines[-1].removeprefix("said ")) if lines else None
+
+
+def _outcome(done: Done, call: Call, said: dict[str, Any]) -> Done:
+    outcome = _with(
+        done,
+        seconds=said["seconds"],
+        value=said.get("value"),
+        raised=tuple(said.get("raised", ())),
+        cause=tuple(said.get("cause", ())),
+        message=said.get("message", ""),
+    )
+    if not outcome.ok or not call.downloads:
+        return outcome
+    place = Path(str(outcome.value))
+    return _with(outcome, files={call.path: _digest(place)} if call.path else digests(place))
 
 
 def _with(done: Done, **changes: Any) -> Done:
@@ -316,20 +336,3 @@ def document(answer: RawAnswer) -> Any:
     """The JSON of a good answer."""
     assert answer.status == 200, answer
     return json.loads(answer.body)
-
-
-def prepare() -> int:
-    """Make every environment that is not there yet, two at a time; the number of those that cannot be had."""
-    missing = 0
-    with ThreadPoolExecutor(2) as pool:
-        for name, made in [(name, pool.submit(obtain_environment, name)) for name in RELEASES]:
-            try:
-                made.result()
-            except Unavailable as reason:
-                print(f"{name}: {reason}", file=sys.stderr)
-                missing += 1
-    return missing
-
-
-if __name__ == "__main__":
-    sys.exit(prepare())

@@ -15,7 +15,7 @@ SLACK = 4 * MIB  # what lies in the socket buffers of an exchange that is ended 
 
 def settled(node: Node) -> bool:
     """Whether soon no fill runs any more."""
-    return eventually(lambda: node.metric("fills") == 0, 15)
+    return eventually(lambda: node.metric("fills") == 0)
 
 
 def part_of(large: Large, dice: random.Random) -> tuple[int, int]:
@@ -55,7 +55,7 @@ def read_all(node: Node, path: str, large: Large, seed: int) -> str:
 
 def begin(node: Node, path: str, size: int) -> RawClient:
     """A reader of the whole that has got `size` bytes and waits for more."""
-    client = RawClient(node.http, 20)
+    client = RawClient(node.http)
     client.send(request(path))
     received = 0
     while received < size:

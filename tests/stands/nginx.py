@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from stands.ports import reserve
+
 _CONFIGURATION = """\
 {user}daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log warn;
 events {{ worker_connections 1024; }}
@@ -45,10 +47,7 @@ class Nginx:
         (place / "files").mkdir(parents=True)
         self.files = place / "files"
         self._place = place
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        self.port, self.h2_port = (one.getsockname()[1] for one in sockets)
-        for one in sockets:
-            one.close()
+        self.port, self.h2_port = reserve(), reserve()
         self.url, self.h2_url = (f"http://127.0.0.1:{port}" for port in (self.port, self.h2_port))
         configuration = place / "nginx.conf"
         user = "user root;\n" if os.geteuid() == 0 else ""  # folders of tests are their owner's alone
@@ -60,7 +59,7 @@ class Nginx:
     def start(self) -> None:
         with open(self._place / "stderr", "ab") as errors:
             self._process = subprocess.Popen(self._command, stderr=errors, start_new_session=True)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()

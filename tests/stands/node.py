@@ -16,12 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from stands.raw_client import Address, RawAnswer, fetch
+from stands.node_forks import PROGRAM, Child, node_forks
+from stands.raw_client import PATIENCE_SECONDS, Address, RawAnswer, RawClient, fetch
+
+__all__ = ["PROGRAM"]
 
 CHECKOUT = Path(__file__).parents[2]
 READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?$", re.MULTILINE)
-READY_SECONDS = 20.0
-PROGRAM = "from edgeproxy.cli.main import main; main()"  # what the console script does
+READY_SECONDS = 60.0  # generous: the machine is busy with other tests
 Table = Mapping[str, Any]
 
 
@@ -48,12 +50,16 @@ def toml(sections: Mapping[str, Table | Sequence[Table]]) -> str:
 
 def environment() -> dict[str, str]:
     """This process's environment without anything that configures a node or a client."""
-    unwanted = ("EDGEPROXY_", "PIP_", "UV_")
+    unwanted = ("EDGEPROXY_", "PIP_", "PYTEST_", "UV_")
     proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(unwanted) and k.lower() not in proxies}
     kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else each start compiles everything anew
     kept["PYTHONPATH"] = str(CHECKOUT)
     return kept
+
+
+# What all but a few tests have. What is loaded for nodes may have read it, so that others cannot use that.
+_ENVIRONMENT = environment()
 
 
 def _address(text: str) -> Address:
@@ -92,7 +98,10 @@ class NodeFailed(AssertionError):
 
 class Node:
     """`sections` are merged over settings fit for tests: ports of the kernel's choice, a store under
-    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve` as they are."""
+    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve` as they are. `is_loaded_anew` has
+    the program loaded from its files, as its users do, where otherwise a process is forked that has it."""
+
+    is_loaded_anew = False
 
     def __init__(
         self,
@@ -118,7 +127,7 @@ class Node:
             several = not isinstance(table, Mapping)  # an array of tables
             self.sections[name] = table if several else {**self.sections.get(name, {}), **table}
         self.sections["site"] = list(sites)
-        self.process: subprocess.Popen[bytes] | Adopted | None = None
+        self.process: subprocess.Popen[bytes] | Child | Adopted | None = None
         self._readies = 1
         self.http: Address = ("", 0)
         self.https: Address = ("", 0)
@@ -127,19 +136,25 @@ class Node:
 
     # Life.
 
-    def spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self) -> subprocess.Popen[bytes] | Child:
         """Start the process without waiting for it to be ready."""
         config = self.directory / "edge.toml"
         config.write_text(toml(self.sections))
-        command = [sys.executable, "-c", PROGRAM, "serve", "--config", str(config)]
+        arguments = ["serve", "--config", str(config), *self.arguments]
         self._readies = 1
+        variables = environment()
+        forks = None if self.is_loaded_anew or variables != _ENVIRONMENT else node_forks(variables)
+        if forks is not None:
+            self._output.write_bytes(b"")
+            self.process = child = forks.run(arguments, self.directory, self._output, self._errors)
+            return child
         with open(self._output, "wb") as output, open(self._errors, "ab") as errors:
             self.process = process = subprocess.Popen(
-                [*command, *self.arguments],
+                [sys.executable, "-c", PROGRAM, *arguments],
                 stdout=output,
                 stderr=errors,
                 cwd=self.directory,
-                env=environment(),
+                env=variables,
             )
         return process
 
@@ -215,10 +230,10 @@ class Node:
         ):
             raise NodeFailed(f"nothing took over from {former}:\n{self.stderr[-4000:]}")
         self._readies += 1
-        found = re.findall(r'"pid": ([0-9]+)', self.stderr)
         status = process.wait(40)
         if status != 0:
             raise NodeFailed(f"exit {status} after another took over:\n{self.stderr[-4000:]}")
+        found = re.findall(r'"pid": ([0-9]+)', self.stderr)  # told after the other said that it is ready
         self.process = Adopted(int(found[-1]))
 
     def restart(self) -> float:
@@ -264,6 +279,14 @@ class Node:
         return [json.loads(line) for line in lines]
 
     # What it is asked.
+
+    def refuses(self) -> bool:
+        """Whether it no longer takes connections."""
+        try:
+            RawClient(self.http).close()
+        except OSError:
+            return True
+        return False
 
     def url(self, target: str = "") -> str:
         return f"http://{self.http[0]}:{self.http[1]}{target}"
@@ -322,7 +345,7 @@ class Node:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
 
-def eventually(question: Any, within: float = 15.0) -> bool:
+def eventually(question: Any, within: float = PATIENCE_SECONDS) -> bool:
     """Whether `question()` becomes true in time."""
     deadline = time.monotonic() + within
     while not question():

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import random
 import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,8 @@ def head(status: int, fields: Sequence[tuple[str, str]]) -> bytes:
 
 @dataclass
 class Resource:
-    """A well-behaved resource. Delays in seconds; `piece_delay` between pieces of `piece` bytes."""
+    """A well-behaved resource. Delays in seconds; `piece_delay` between pieces of `piece` bytes. What follows
+    the first half waits until `held` is set, if there is one."""
 
     body: bytes
     cache_control: str | None = "max-age=3600"
@@ -39,6 +41,7 @@ class Resource:
     piece_delay: float = 0.0
     chunked: bool = False
     ranges: bool = True
+    held: threading.Event | None = None
 
     def __post_init__(self) -> None:
         if self.etag is None:
@@ -96,6 +99,8 @@ class Resource:
         for start in range(0, len(content), self.piece):
             piece = content[start : start + self.piece]
             await wire.send(b"%x\r\n%s\r\n" % (len(piece), piece) if self.chunked else piece)
+            if self.held is not None and start >= len(content) // 2:
+                await asyncio.to_thread(self.held.wait, 60)
             if self.piece_delay:
                 await asyncio.sleep(self.piece_delay)
         if self.chunked:

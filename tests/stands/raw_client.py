@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 Address = tuple[str, int]
+# Long enough for a machine that is busy with other tests, shorter than a node's own patience.
+PATIENCE_SECONDS = 25.0
 
 
 class Broken(Exception):
@@ -46,7 +48,7 @@ class RawClient:
     def __init__(
         self,
         address: Address,
-        timeout: float = 10.0,
+        timeout: float = PATIENCE_SECONDS,
         receive_buffer: int = 0,
         context: ssl.SSLContext | None = None,
         server_name: str = "localhost",
@@ -68,6 +70,9 @@ class RawClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
@@ -206,7 +211,7 @@ class RawClient:
                 return b""
         return self._take(size)
 
-    def wait_end(self, timeout: float = 5.0) -> str:
+    def wait_end(self, timeout: float = PATIENCE_SECONDS) -> str:
         """Read on until the connection ends: "eof" or "reset"; "timeout" if it stays open. What
         was read meanwhile stays to be read."""
         self._socket.settimeout(0.2)
@@ -246,7 +251,7 @@ def fetch(
     fields: Sequence[tuple[str, str]] = (),
     method: str = "GET",
     body: bytes = b"",
-    timeout: float = 20.0,
+    timeout: float = PATIENCE_SECONDS,
     context: ssl.SSLContext | None = None,
     server_name: str = "localhost",
 ) -> RawAnswer:

@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 # A build backend inside the source distribution: nothing else is needed to build it.
 _BACKEND = """
@@ -46,11 +47,15 @@ class Distribution:
     requires_python: str = ""
     yanked: str | bool = False
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.content).hexdigest()
 
-    @property
+    @cached_property
+    def md5(self) -> str:
+        return hashlib.md5(self.content).hexdigest()
+
+    @cached_property
     def path(self) -> str:
         """The path on the files host: immutable, because it holds a digest of the content."""
         digest = hashlib.blake2b(self.content, digest_size=32).hexdigest()
@@ -119,6 +124,12 @@ def sdist(project: str, version: str) -> Distribution:
     return Distribution(project, version, f"{project}-{version}.tar.gz", buffer.getvalue())
 
 
+@cache
+def _big(data_bytes: int) -> Distribution:
+    """Nobody changes a distribution, so that one of so many bytes is enough for a whole run."""
+    return wheel("big", "1.0", data_bytes=data_bytes)
+
+
 def catalogue(big_bytes: int = 0) -> list[Distribution]:
     """Projects that depend on each other, and `big` with `big_bytes` of noise if there are any."""
     files = [
@@ -136,5 +147,5 @@ def catalogue(big_bytes: int = 0) -> list[Distribution]:
     files.extend(wheel(f"leaf{n}", "1.0", requires=["gamma"]) for n in range(8))
     files.append(wheel("tree", "1.0", requires=[f"leaf{n}" for n in range(8)] + ["odd-name-project"]))
     if big_bytes:
-        files.append(wheel("big", "1.0", data_bytes=big_bytes))
+        files.append(_big(big_bytes))
     return files

@@ -15,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from stands.ports import reserve
+
 
 @dataclass(slots=True)
 class Exchange:
@@ -152,12 +154,13 @@ class Journal:
 
 
 class WireServer:
-    """Accepts on 127.0.0.1 until `stop`; `answer` is called for every request in turn."""
+    """Accepts on `host` until `stop`; `answer` is called for every request in turn."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, host: str = "127.0.0.1") -> None:
         self.answer = answer
+        self.host = host
         self.journal = Journal()
-        self.port = 0
+        self.port = reserve(host)
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,10 +170,10 @@ class WireServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def open(self) -> None:
-        """Listen, on the port had before if there was one."""
+        """Listen, always at the same port."""
         self._call(self._open())
 
     def close(self) -> None:
@@ -190,10 +193,10 @@ class WireServer:
         asyncio.run_coroutine_threadsafe(run(), self._loop).result(20)
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(
-            self._accepted, "127.0.0.1", self.port, limit=1 << 20, backlog=4096
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        if self._server is None:
+            self._server = await asyncio.start_server(
+                self._accepted, self.host, self.port, limit=1 << 20, backlog=4096
+            )
 
     async def _close(self) -> None:
         if self._server is not None:

@@ -133,7 +133,7 @@ async def opened(directory: Path | str, *, on_disk: bool = True, **changes: Any)
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait, at most ten seconds, for what a background thread is about to do."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - the thread has no event to wait for
             await asyncio.sleep(0.01)
 

@@ -236,7 +236,7 @@ async def test_leaving_before_the_end_frees_connection_and_handle(
     response = await client.fetch(origin.request())
     assert await anext(response.chunks()) == b"abc"
     await response.aclose()
-    await asyncio.wait_for(gone.wait(), 2)
+    await asyncio.wait_for(gone.wait(), 30)
     assert client.running == 0
     origin.says(OK)
     assert await content(await client.fetch(origin.request())) == b"hello"
@@ -261,7 +261,7 @@ async def test_cancelling_a_fetch_frees_connection_and_handle(
         fetching.cancel()
         with pytest.raises(asyncio.CancelledError):
             await fetching
-        await asyncio.wait_for(gone.wait(), 2)
+        await asyncio.wait_for(gone.wait(), 30)
     assert client.running == 0
 
 

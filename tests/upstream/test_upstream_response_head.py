@@ -76,10 +76,10 @@ def test_a_value_loses_the_space_around_it_and_nothing_else() -> None:
 def test_a_field_of_spaces_is_refused_in_linear_time() -> None:
     reader = HeadReader("GET", bytes_max=1 << 20, fields_max=16)
     reader.feed(b"HTTP/1.1 200 OK\r\n")
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UpstreamError):
         reader.feed(b"X:" + b" " * 500_000 + b"\x01\r\n")
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @settings(max_examples=200)

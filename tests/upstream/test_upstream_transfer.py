@@ -196,7 +196,7 @@ async def test_bytes_on_an_idle_connection_end_it(client: CurlUpstream, origin: 
     response = await client.fetch(origin.request())
     assert [piece async for piece in response.chunks()] == [b"hi"]
     late.set()
-    await asyncio.wait_for(there.wait(), 5)
+    await asyncio.wait_for(there.wait(), 30)
     response = await client.fetch(origin.request())
     assert [piece async for piece in response.chunks()] == [b"hi"]
     assert origin.connections == 2
@@ -205,7 +205,7 @@ async def test_bytes_on_an_idle_connection_end_it(client: CurlUpstream, origin: 
 async def test_an_origin_that_never_answers_times_out(client: CurlUpstream, origin: RawOrigin) -> None:
     origin.script = Exchange.until_gone
     with pytest.raises(UpstreamError) as caught:
-        await client.fetch(origin.request(reach=replace(LOCAL, head_timeout=0.1)))
+        await client.fetch(origin.request(reach=replace(LOCAL, head_timeout=0.5)))
     assert (caught.value.error, caught.value.status) == (ProxyError.HTTP_RESPONSE_TIMEOUT, 504)
     assert len(origin.heads) == 1
 
@@ -243,11 +243,11 @@ async def test_a_slow_body_that_moves_is_healthy(client: CurlUpstream, origin: R
     async def script(exchange: Exchange) -> None:
         await exchange.send(START + b"Content-Length: 10\r\n\r\n")
         for _ in range(10):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.08)
             await exchange.send(b"x")
 
     origin.script = script
-    response = await client.fetch(origin.request(reach=replace(LOCAL, progress_timeout=0.15)))
+    response = await client.fetch(origin.request(reach=replace(LOCAL, progress_timeout=0.6)))
     assert b"".join([piece async for piece in response.chunks()]) == b"x" * 10
 
 

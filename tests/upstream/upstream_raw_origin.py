@@ -28,7 +28,7 @@ from edgeproxy.upstream.client import CurlUpstream
 from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for a condition that others bring about."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - the condition belongs to others

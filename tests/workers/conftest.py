@@ -38,4 +38,4 @@ def connect() -> Iterator[Callable[[Node], list[RawClient]]]:
 
     yield connect
     for client in opened:
-        client.__exit__()
+        client.close()
