@@ -59,10 +59,13 @@ class CountryTable:
 
 def read_table(packed: bytes) -> CountryTable:
     """Raises UnusableTable."""
+    unpacking = lzma.LZMADecompressor()
     try:
-        data = lzma.LZMADecompressor().decompress(packed, TABLE_BYTES_MAX)
+        data = unpacking.decompress(packed, TABLE_BYTES_MAX)
     except lzma.LZMAError as error:
         raise UnusableTable(f"it cannot be unpacked: {error}") from None
+    if not unpacking.eof:
+        raise UnusableTable(f"it ends early, or has more than {TABLE_BYTES_MAX} bytes")
     line, _, planes = data.partition(b"\n")
     try:
         head = msgspec.json.decode(line, type=_Head)
