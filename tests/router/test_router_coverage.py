@@ -19,7 +19,7 @@ MAP = coverage(
 
 class At:
     def whereabouts(self, address: object) -> Whereabouts:
-        return Whereabouts("FR", None, 64500 if str(address) == "198.51.100.1" else 0)
+        return Whereabouts("FR", None, 64500 if str(address) == "81.2.69.1" else 0)
 
 
 def at(text: str) -> Client:
@@ -32,8 +32,8 @@ def at(text: str) -> Client:
         ("10.9.9.9", "office"),
         ("10.1.2.3", "lab"),
         ("2001:db8:5::1", "six"),
-        ("198.51.100.1", "isp"),
-        ("198.51.100.2", "fr"),
+        ("81.2.69.1", "isp"),
+        ("81.2.69.2", "fr"),
     ],
 )
 def test_the_longest_prefix_wins_then_the_as_then_the_country(text: str, node: str) -> None:

@@ -23,6 +23,8 @@ UNTESTED = {
     "edgeproxy.node": "the journeys run whole nodes",
     "edgeproxy.process": "the journeys run whole nodes",
     "edgeproxy.node_views": "the journeys ask whole nodes",
+    "edgeproxy.router.nodes": "values only",
+    "edgeproxy.router.snapshot": "values only",
     "edgeproxy.errors": "types only; tested where they are raised",
     "edgeproxy.admin.views": "an interface",
     "edgeproxy.policy.decision": "types only",
