@@ -1,0 +1,88 @@
+"""Takes round trips in and turns them into beliefs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+
+from edgeproxy.router.beliefs import ALL_NODES, CELL, EVERYBODY, PREFIX, Beliefs, Key, Observed, prior_of
+from edgeproxy.router.client import LEVELS, Client
+from edgeproxy.router.pair import Pair, begun, updated
+from edgeproxy.router.place import Place
+
+RTT_MS_LEAST, RTT_MS_MOST = 0.01, 30_000.0
+COUNT_MOST = 1e6
+CELLS_MAX = 512  # of one node, for an estimate: the newest
+
+
+class Learner:
+    """One owner. What `beliefs` has handed out is not changed by `told`. Its tables hold at most
+    `entries_max` each; the longest untold leave first."""
+
+    def __init__(self, *, entries_max: int = 200_000, access_ms: float = 10.0) -> None:
+        self._observed: dict[Key, Observed] = {}
+        self._pairs: dict[tuple[Hashable, str], Pair] = {}
+        self._entries_max = entries_max
+        self._access_ms = access_ms
+
+    def beliefs(self) -> Beliefs:
+        cells: dict[str, list[Observed]] = {}
+        for (level, _, node), found in self._observed.items():
+            if level == CELL:
+                cells.setdefault(node, []).append(found)
+        return Beliefs(
+            dict(self._observed), {node: tuple(found[-CELLS_MAX:]) for node, found in cells.items()}
+        )
+
+    def told(
+        self,
+        client: Client,
+        node: str,
+        place: Place | None,
+        rtt: float,
+        now: float,
+        *,
+        connections: int = 1,
+        finest: int = PREFIX,
+    ) -> None:
+        """A round trip (ms) between `client` and `node` at `place`; the least of `connections`. `finest` is
+        the finest level it says something about: a probe between nodes is a sample of a cell, not of a
+        prefix. What cannot be a round trip is not believed."""
+        if not RTT_MS_LEAST <= rtt <= RTT_MS_MOST:
+            return
+        prior, _, _ = prior_of(client.place, place, access_ms=self._access_ms)
+        if finest == PREFIX:
+            rtt = self._smoothed(client, node, rtt, connections)
+        value = math.log(rtt / prior)
+        for level in range(finest, LEVELS):
+            group = client.groups[level]
+            if group is not None:
+                whose = ALL_NODES if level == EVERYBODY else node
+                where = client.place if level == CELL else None
+                self._note((level, group, whose), value, now, float(connections), where)
+
+    def _smoothed(self, client: Client, node: str, rtt: float, connections: int) -> float:
+        key = (client.group, node)
+        pair = self._pairs.pop(key, None)
+        pair = begun(rtt) if pair is None else updated(pair, rtt, connections)
+        self._pairs[key] = pair
+        if len(self._pairs) > self._entries_max:
+            del self._pairs[next(iter(self._pairs))]
+        return pair.rtt
+
+    def _note(self, key: Key, value: float, now: float, weight: float, where: Place | None) -> None:
+        level = key[0]
+        before = self._observed.pop(key, None)
+        if before is None:
+            after = Observed(weight, value, 0.0, now, where)
+        else:
+            kept = before.decayed(now, level)
+            count = kept + weight
+            away = value - before.mean
+            # The finest level is smoothed already, and may have been set anew.
+            mean = value if level == PREFIX else before.mean + away * weight / count
+            variance = (kept * before.variance + weight * away * (value - mean)) / count
+            after = Observed(min(count, COUNT_MOST), mean, max(0.0, variance), now, before.place or where)
+        self._observed[key] = after
+        if len(self._observed) > self._entries_max:
+            del self._observed[next(iter(self._observed))]
