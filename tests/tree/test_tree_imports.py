@@ -12,8 +12,8 @@ LEVELS = {
     **dict.fromkeys(("pipeline", "admin", "relay"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
-    "config": 1,
-    **dict.fromkeys(("", "address", "chunks", "message", "errors", "metrics", "tasks"), 0),
+    **dict.fromkeys(("config", "config_router"), 1),
+    **dict.fromkeys(("", "address", "chunks", "config_types", "message", "errors", "metrics", "tasks"), 0),
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).
@@ -27,6 +27,7 @@ SAME_LEVEL = {
         ("process", "workers"),
         ("workers", "node"),
     ),
+    ("config", "config_router"),
     *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
 }
 

@@ -20,6 +20,7 @@ UNTESTED = {
     "edgeproxy.pipeline.fill_head": "values only; test_pipeline_fill covers who makes and reads them",
     "edgeproxy.pipeline.fill_parts": "values and an interface",
     "edgeproxy.router.routing": "an interface",
+    "edgeproxy.config_types": "types only; test_config reads every option that is made of them",
     "edgeproxy.__main__": "one line; the journeys start it",
     "edgeproxy.node": "the journeys run whole nodes",
     "edgeproxy.process": "the journeys run whole nodes",
