@@ -57,5 +57,5 @@ def test_every_value_of_the_sample_stands_below_its_meaning() -> None:
 
 def _commented(text: str, head: str) -> list[str]:
     """The lines that set something in a table which is there as a comment."""
-    table = text.partition(f"# [[{head}]]")[2].partition("[[")[0]
+    table = re.split(r"^(?:# )?\[\[", text.partition(f"\n# [[{head}]]\n")[2], flags=re.MULTILINE)[0]
     return [line for line in table.splitlines() if re.match(r"# [a-z_0-9]+ =", line)]
