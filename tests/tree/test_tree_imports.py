@@ -8,7 +8,7 @@ import pytest
 
 LEVELS = {
     **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
-    **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
+    **dict.fromkeys(("own_log", "process", "route_node", "route_passing", "workers", "__main__"), 5),
     **dict.fromkeys(("pipeline", "admin", "relay"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
@@ -28,6 +28,7 @@ SAME_LEVEL = {
         ("workers", "node"),
     ),
     ("config", "config_router"),
+    *(("cli", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
     *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
 }
 
