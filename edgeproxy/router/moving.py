@@ -1,7 +1,7 @@
 """How many client groups may change their node at a time.
 
-A better node is seen by all groups at once; if all moved at once it would be flooded and its cache is cold. So
-moves are booked: each minute takes moves of so many groups as make up a share of all requests."""
+A better node is seen by all groups at once; if all moved at once it would be flooded and its cache is cold.
+So moves are booked: each minute takes moves of so many groups as make up a share of all requests."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Bookings:
         self._booked: OrderedDict[int, float] = OrderedDict()
 
     def book(self, weight: float, total: float, earliest: float, now: float) -> float:
-        """The time from which a group of `weight` may move: `earliest`, or the beginning of a later minute."""
+        """From when a group of `weight` may move: `earliest`, or the beginning of a later minute."""
         present = int(now // MINUTE)
         while self._booked and next(iter(self._booked)) < present:
             self._booked.popitem(last=False)

@@ -20,6 +20,7 @@ class VoteRules:
     down_of: int = 10
     up_row: int = 5
     fresh_seconds: float = 30.0  # an opinion that is older does not count
+    pause_seconds: float = 120.0  # looks before such a pause say nothing of those behind it
     hold_seconds: tuple[float, ...] = (0.0, 600.0, 3600.0)
     hold_window: float = 3600.0
 
@@ -52,7 +53,8 @@ class Looks:
 
 def looked(looks: Looks, alive: bool, now: float, rules: VoteRules = VoteRules()) -> Looks:
     """With another look. The first success is believed at once: nothing speaks against it."""
-    recent = (*looks.recent, alive)[-rules.down_of :]
+    former = looks.recent if now - looks.at <= rules.pause_seconds else ()
+    recent = (*former, alive)[-rules.down_of :]
     opinion = looks.alive
     if opinion is None and alive:
         opinion = True

@@ -10,7 +10,7 @@ RULES = VoteRules()
 
 
 def seen(text: str) -> Looks:
-    """"+" is a look that found it alive, "-" one that did not."""
+    """ "+" is a look that found it alive, "-" one that did not."""
     looks = Looks()
     for at, sign in enumerate(text):
         looks = looked(looks, sign == "+", float(at))
