@@ -81,15 +81,18 @@ def candidates_for(
     snapshot: Snapshot,
     now: float,
 ) -> list[Candidate]:
-    """Each node with what is believed of it."""
-    rules, beliefs = snapshot.rules, snapshot.beliefs
-    found = []
-    for node in nodes:
-        estimate = beliefs.estimate(
-            client, node.name, node.place, now, access_ms=rules.access_ms, asn=node.asn
-        )
-        found.append(Candidate(node, estimate, cost_of(estimate, node, asked, rules)))
-    return found
+    """Each node with what is believed of it. What was observed of nodes that are not among them counts as well.
+    A snapshot that nobody makes anew keeps what it knew: without news a doubt is no better founded."""
+    rules = snapshot.rules
+    if snapshot.made_at:
+        now = min(now, snapshot.made_at + rules.map_seconds)
+    estimates = snapshot.beliefs.estimates(client, snapshot.nodes, now, access_ms=rules.access_ms)
+    wanted = {node.name for node in nodes}
+    return [
+        Candidate(node, estimate, cost_of(estimate, node, asked, rules))
+        for node, estimate in zip(snapshot.nodes, estimates, strict=True)
+        if node.name in wanted
+    ]
 
 
 def _reason(choice: Choice, covered: str, *, panic: bool) -> str:

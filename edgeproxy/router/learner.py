@@ -7,12 +7,13 @@ from collections.abc import Hashable
 
 from edgeproxy.router.beliefs import ALL_NODES, CELL, EVERYBODY, PREFIX, Beliefs, Key, Observed, prior_of
 from edgeproxy.router.client import LEVELS, Client
+from edgeproxy.router.neighbours import Told, fitted
 from edgeproxy.router.pair import Pair, begun, updated
 from edgeproxy.router.place import Place
 
 RTT_MS_LEAST, RTT_MS_MOST = 0.01, 30_000.0
 COUNT_MOST = 1e6
-CELLS_MAX = 512  # of one node, for an estimate: the newest
+CELLS_MAX = 512  # of one node: the newest
 
 
 class Learner:
@@ -26,12 +27,20 @@ class Learner:
         self._access_ms = access_ms
 
     def beliefs(self) -> Beliefs:
-        cells: dict[str, list[Observed]] = {}
-        for (level, _, node), found in self._observed.items():
+        """Takes about 1 us for each entry: for every few seconds, not for every answer."""
+        cells: dict[str, list[tuple[Hashable, Observed]]] = {}
+        for (level, group, node), found in self._observed.items():
             if level == CELL:
-                cells.setdefault(node, []).append(found)
+                cells.setdefault(node, []).append((group, found))
+        newest = max((found.at for told in cells.values() for _, found in told), default=0.0)
         return Beliefs(
-            dict(self._observed), {node: tuple(found[-CELLS_MAX:]) for node, found in cells.items()}
+            dict(self._observed),
+            fitted(
+                Told(group, found.place, node, found.mean, count / (count + 1.0))
+                for node, told in cells.items()
+                for group, found in told[-CELLS_MAX:]
+                if found.place is not None and (count := found.decayed(newest, CELL)) > 0
+            ),
         )
 
     def told(
