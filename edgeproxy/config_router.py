@@ -48,7 +48,8 @@ class RouterNode(Section, frozen=True, kw_only=True):
     cost: Annotated[Seconds, _doc("added to what a client's way to it costs")] = 0.0
     fill: Annotated[Seconds, _doc("what a miss costs here: the way to its parent and the first byte")] = 0.0
     members: Annotated[list[str], _doc("nodes of one place that stand behind this one, by name")] = []
-    probe: Annotated[Url, _doc('asked whether it lives; "" for /healthz of its admin, or url')] = ""
+    probe: Annotated[Url, _doc('asked whether it lives; "" for /healthz below url: any answer but 5xx')] = ""
+    token: Annotated[str, _doc("it shows this when it tells of itself, instead of router.signals.token")] = ""
 
 
 class RouterCoverage(Section, frozen=True, kw_only=True):
@@ -104,12 +105,16 @@ class RouterHealth(Section, frozen=True, kw_only=True):
 class RouterSignals(Section, frozen=True, kw_only=True):
     """What nodes tell the router: that they live, their load, round trips, what they hold."""
 
-    routers: Annotated[list[Url], _doc("told by this node: admin URLs of routers; [] for none")] = []
+    routers: Annotated[list[Url], _doc("told by this node: URLs of routers without a path; [] for none")] = []
     token: Annotated[str, _doc("shown by nodes, and demanded from them")] = ""
     token_file: Annotated[FilePath, _doc("file holding that token")] = ""
     interval: Annotated[Seconds, _doc("between two heartbeats")] = 10.0
-    expiry: Annotated[Seconds, _doc("a node that announced itself is forgotten after this silence")] = 60.0
-    announced: Annotated[bool, _doc("nodes that are not configured here may announce themselves")] = False
+    missed: Annotated[Count, _doc("missed heartbeats after which what a node told is forgotten")] = 3
+    announced: Annotated[
+        list[str],
+        _doc('nodes not configured here may announce such URLs: "https://*.edge.example"; [] for none'),
+    ] = []
+    announced_networks: Annotated[list[Network], _doc("and such addresses")] = []
     round_trips: Annotated[bool, _doc("tell what the kernel measured of clients' round trips")] = True
     digest: Annotated[Bytes, _doc("largest digest of what a node holds; 0 for none")] = 256 << 10
     mesh: Annotated[Seconds, _doc("between two round trips measured to each other node; 0 for none")] = 30.0

@@ -20,6 +20,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
+from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
@@ -60,6 +61,7 @@ class Node:
         self._clock = time.time
         self.metrics = Metrics()
         self._tasks = Tasks(self._report_task)
+        self._routing = NodeRouting(config, self._tasks, self.metrics, self._clock, self._warn)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
         self._access_log = AccessLog(config.log, self.metrics)
         table = self._place.table
@@ -68,7 +70,7 @@ class Node:
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
         self._lasting = self._build_lasting()
-        self._engine = build_engine(config, self._lasting, via=self._via)
+        self._engine = build_engine(config, self._lasting, self._routing, via=self._via)
         self._build_servers()
 
     def _open_store(self) -> TieredStore:
@@ -111,7 +113,7 @@ class Node:
         )
 
     def _build_servers(self) -> None:
-        config, pipeline = self._config, self._engine.pipeline
+        config, handler = self._config, self._engine.handler
         self._relay: RelayListener | None = None
         self._former: RelayListener | None = None
         self._gate: Gate | None = None
@@ -124,7 +126,7 @@ class Node:
         if self._place.table is None:
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
-                pipeline,
+                handler,
                 config.listen,
                 config.limits,
                 clock=self._clock,
@@ -158,12 +160,13 @@ class Node:
             report=self._report_task,
             bound=self._place.admin,
             owns_path=self._place.table is None,
+            further=self._routing.admin_routes,
         )
         self._register_gauges()
 
     def _build_relay(self, listening: socket.socket, marks: Marks | None) -> RelayListener:
         return RelayListener(
-            self._engine.pipeline,
+            self._engine.handler,
             listening,
             marks=marks,
             tasks=self._tasks,
@@ -218,6 +221,7 @@ class Node:
         await self.bind()
         await self._store.start()
         await self._start_above()
+        await self._routing.start()
         if self._listeners is not None:
             bound = await self._listeners.start()
         for relay in self._relays():
@@ -289,7 +293,7 @@ class Node:
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
         self._lasting = self._build_lasting()
-        self._engine = build_engine(self._config, self._lasting, via=self._via)
+        self._engine = build_engine(self._config, self._lasting, self._routing, via=self._via)
         await self._start_above()
         self._take_over(self._engine)
         self._views.store, self._views.purges = self._store, self._purges
@@ -297,7 +301,7 @@ class Node:
         if self._listeners is not None:
             self._listeners.resume()
         if self._gate is not None:
-            self._gate.open(self._engine.pipeline)
+            self._gate.open(self._engine.handler)
         self._life.is_ready = True
 
     async def leave(self, path: str) -> None:
@@ -341,7 +345,9 @@ class Node:
         try:
             if found.touches("upstream", "parent", "siblings"):
                 uplink = self._build_uplink()
-            engine = build_engine(found.config, self._lasting, via=self._via, before=self._engine)
+            engine = build_engine(
+                found.config, self._lasting, self._routing, via=self._via, before=self._engine
+            )
             added = await listeners.prepare(found.config.listen) if listeners is not None else []
             if listeners is not None and (found.touches("log") or log.has_file):
                 log = AccessLog(found.config.log, self.metrics)
@@ -372,11 +378,12 @@ class Node:
         if self._refreshing is not None:
             self._refreshing.cancel()
         self._start_refresh()
+        self._routing.configure(config)
         self._views.reconfigured(config, engine.sites, engine.inquiries, self._uplink.chain)
         for relay in self._relays():
-            relay.serve(engine.pipeline)
+            relay.serve(engine.handler)
         if self._listeners is not None:
-            self._listeners.serve(engine.pipeline)
+            self._listeners.serve(engine.handler)
             self._listeners.limit(config.limits)
 
     # -- trouble -------------------------------------------------------------------------------

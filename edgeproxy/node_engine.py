@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config import Site as SiteSettings
-from edgeproxy.message import Clock
+from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_routing import NodeRouting
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
 from edgeproxy.pipeline.children import Children
@@ -81,7 +82,7 @@ class Engine:
     sites: SiteTable
     inquiries: Inquiries
     refresh: Refresh
-    pipeline: Pipeline
+    handler: Handler  # the pipeline, with the router around it if there is one
 
     def kept(self, context: SiteContext, before: SiteContext) -> Sequence[tuple[SiteSettings, Site]]:
         """The sites that may serve another configuration as they are, with all they have learned. Those that
@@ -114,7 +115,9 @@ def site_context(config: Config, last: Lasting) -> SiteContext:
     )
 
 
-def build_engine(config: Config, last: Lasting, *, via: str, before: Engine | None = None) -> Engine:
+def build_engine(
+    config: Config, last: Lasting, routing: NodeRouting, *, via: str, before: Engine | None = None
+) -> Engine:
     """`via` tells this node from its neighbours. Raises ConfigurationError; nothing has been changed then."""
     parts, store = last.parts, last.store
     clock, tasks, metrics, threads = parts.clock, parts.tasks, parts.metrics, parts.hashing
@@ -173,4 +176,4 @@ def build_engine(config: Config, last: Lasting, *, via: str, before: Engine | No
         answers=answers,
         clock=clock,
     )
-    return Engine(config, sites, inquiries, refresh, pipeline)
+    return Engine(config, sites, inquiries, refresh, routing.around(config, pipeline, sites))

@@ -146,14 +146,15 @@ def _check_signals(router: Router) -> None:
     if _SECRET.fullmatch(signals.token) is None:
         raise ConfigurationError("router.signals.token", "is written in printable ASCII without spaces")
     has_token = bool(signals.token or signals.token_file)
-    if signals.announced and not has_token:
+    if (signals.announced or signals.announced_networks) and not has_token:
         raise ConfigurationError("router.signals.token", "is needed: anybody could announce a node")
     if signals.routers and not has_token:
         raise ConfigurationError("router.signals.token", "is needed: routers believe nobody without it")
-    if signals.expiry and signals.expiry < 2 * signals.interval:
-        raise ConfigurationError(
-            "router.signals.expiry", "is less than two intervals: nodes would come and go"
-        )
+    for url in signals.routers:
+        if urlsplit(url).path not in ("", "/"):
+            raise ConfigurationError("router.signals.routers", "a router has no path in its URL")
+    if signals.missed < 1 or signals.interval <= 0:
+        raise ConfigurationError("router.signals.missed", "is 1 or more, and interval above 0")
 
 
 def _check_dns(dns: RouterDns, nodes: list[RouterNode]) -> None:

@@ -29,6 +29,7 @@ from edgeproxy.router.sent import Again, Sent, SentTable
 from edgeproxy.tasks import Tasks
 
 CLIENTS_MAX = 65_536
+CLIENTS_SECONDS = 60.0  # an address belongs to the same client for so long
 EXCLUDE = "exclude"
 JSON_TYPE = "application/json"
 
@@ -82,14 +83,21 @@ class HttpRouter:
         self._sent = SentTable(settings.facts, settings.reask)
         self._clients: dict[str, Client] = {}
         self._learning: dict[str, asyncio.Task[FileFacts]] = {}
-        routing.watch(self.forget)
+        self._map = routing.snapshot
+        self._clients_since = clock()
 
-    def forget(self) -> None:
-        """There is another map."""
-        self._sent.generation += 1
-        self._clients.clear()
+    def _look(self) -> None:
+        """What was decided with another map is decided again; addresses are looked up anew now and then."""
+        snapshot = self._routing.snapshot
+        if snapshot is not self._map:
+            self._map = snapshot
+            self._sent.generation += 1
+            if self._clock() - self._clients_since > CLIENTS_SECONDS:
+                self._clients.clear()
+                self._clients_since = self._clock()
 
     async def __call__(self, request: Request) -> Response:
+        self._look()
         if request.method == "GET":
             sent = self._sent.get((request.client, request.target))
             if sent is not None and _is_plain(request.headers):

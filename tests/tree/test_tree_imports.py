@@ -8,7 +8,9 @@ import pytest
 
 LEVELS = {
     **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
-    **dict.fromkeys(("own_log", "process", "route_node", "route_passing", "workers", "__main__"), 5),
+    **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
+    **dict.fromkeys(("node_routing", "route_http", "route_map", "route_node"), 5),
+    **dict.fromkeys(("route_passing", "route_views"), 5),
     **dict.fromkeys(("pipeline", "admin", "relay"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
@@ -28,7 +30,11 @@ SAME_LEVEL = {
         ("workers", "node"),
     ),
     ("config", "config_router"),
-    *(("cli", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
+    *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
+    *(("route_node", "route_http"), ("route_node", "route_map"), ("route_node", "route_views")),
+    *(("node", "node_routing"), ("node_engine", "node_routing"), ("node_routing", "route_http")),
+    *(("node_routing", "route_map"), ("node_routing", "route_views")),
+    *(("route_node", "node_tls"), ("route_http", "route_map"), ("route_views", "route_map")),
     *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
 }
 
