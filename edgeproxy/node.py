@@ -18,7 +18,7 @@ from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
 from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
-from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
+from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
 from edgeproxy.node_place import Place
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
@@ -36,8 +36,6 @@ from edgeproxy.storage.tiered import TieredStore, open_store
 from edgeproxy.tasks import Tasks
 
 THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
-READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
-SETTLE_SECONDS = 0.3
 
 Reload = Callable[[bool], Awaitable[dict[str, Any]]]
 
@@ -288,7 +286,7 @@ class Node:
         former, self._store = self._store, self._open_store()
         await self._store.start()
         self._has_released = False
-        self._tasks.start(_closed_when_unread(former, self._lasting), "close the former store")
+        self._tasks.start(closed_when_unread(former, self._lasting), "close the former store")
         self._tasks.start(self._uplink.retire(), "close the former uplink")
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
@@ -394,11 +392,3 @@ class Node:
 
     def _warn(self, line: str) -> None:
         self._log.warning(line)
-
-
-async def _closed_when_unread(store: TieredStore, last: Lasting) -> None:
-    """Close a store that was let go, when nothing that began with it runs any more."""
-    while last.running_fills:  # noqa: ASYNC110
-        await asyncio.sleep(SETTLE_SECONDS)
-    await asyncio.sleep(READING_SECONDS_MAX)
-    await store.aclose()

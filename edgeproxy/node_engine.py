@@ -3,6 +3,7 @@ a whole, for each new configuration."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -34,8 +35,12 @@ from edgeproxy.sites.registry import SiteTable, build_sites
 from edgeproxy.sites.site import Site, SiteContext
 from edgeproxy.storage.ledger import Ledger, ledger_path
 from edgeproxy.storage.store import Store
+from edgeproxy.storage.tiered import TieredStore
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.upstream import Reach, Upstream
+
+READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
+SETTLE_SECONDS = 0.3
 
 
 @dataclass(slots=True)
@@ -53,6 +58,14 @@ class Lasting:
     @property
     def running_fills(self) -> int:
         return len(self.fills) + len(self.large_fills)
+
+
+async def closed_when_unread(store: TieredStore, last: Lasting) -> None:
+    """Close a store that was let go, when nothing that began with it runs any more."""
+    while last.running_fills:  # noqa: ASYNC110
+        await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(READING_SECONDS_MAX)
+    await store.aclose()
 
 
 def lasting(
