@@ -1,8 +1,8 @@
 """Tells every router how this node fares: a heartbeat every ten seconds, sooner when something changed.
 
-Each router is told by a task of its own; one that cannot be reached is tried less and less often, and holds up
-nobody. What was measured is told once, in the announcement that is due next: it is evidence for averages, not
-accounts, and may be lost."""
+Each router is told by a task of its own; one that cannot be reached is tried less and less often, and holds
+up nobody. What was measured is told once, in the announcement that is due next: it is evidence for averages,
+not accounts, and may be lost."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from edgeproxy.router.place import Place, distance_km
 
 PREFIX, BGP_PREFIX, AS, CELL, EVERYBODY = range(5)
 LEVEL_NAMES = ("prefix", "BGP prefix", "AS", "neighbours", "everybody")
-HALF_LIFE_SECONDS = (900.0, 3600.0, 3600.0, 21600.0, 86400.0)
+HALF_LIFE_SECONDS = (900.0, 3600.0, 21600.0, 86400.0, 86400.0)
 SPREAD = (0.05, 0.15, 0.15, 0.25, 0.30)  # by the finest level that has data
 PRIOR_SPREAD = 0.30  # the log-normal spread of round trips around distance is 0.28
 STRENGTH = 4.0  # observations that a coarser group counts for

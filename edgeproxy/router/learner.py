@@ -60,24 +60,34 @@ class Learner:
         if not RTT_MS_LEAST <= rtt <= RTT_MS_MOST:
             return
         prior, _, _ = prior_of(client.place, place, access_ms=self._access_ms)
+        variance = 0.0
         if finest == PREFIX:
-            rtt = self._smoothed(client, node, rtt, connections)
+            pair = self._smoothed(client, node, rtt, connections)
+            rtt, variance = pair.rtt, (pair.deviation / pair.rtt) ** 2
         value = math.log(rtt / prior)
         for level in range(finest, LEVELS):
             group = client.groups[level]
             if group is not None:
                 whose = ALL_NODES if level == EVERYBODY else node
                 where = client.place if level == CELL else None
-                self._note((level, group, whose), value, now, float(connections), where)
+                if level == PREFIX:  # smoothed already, and may have been set anew
+                    self._set((level, group, whose), value, variance, now, float(connections))
+                else:
+                    self._note((level, group, whose), value, now, float(connections), where)
 
-    def _smoothed(self, client: Client, node: str, rtt: float, connections: int) -> float:
+    def _smoothed(self, client: Client, node: str, rtt: float, connections: int) -> Pair:
         key = (client.group, node)
         pair = self._pairs.pop(key, None)
         pair = begun(rtt) if pair is None else updated(pair, rtt, connections)
         self._pairs[key] = pair
         if len(self._pairs) > self._entries_max:
             del self._pairs[next(iter(self._pairs))]
-        return pair.rtt
+        return pair
+
+    def _set(self, key: Key, value: float, variance: float, now: float, weight: float) -> None:
+        before = self._observed.pop(key, None)
+        kept = 0.0 if before is None else before.decayed(now, key[0])
+        self._put(key, Observed(min(kept + weight, COUNT_MOST), value, variance, now))
 
     def _note(self, key: Key, value: float, now: float, weight: float, where: Place | None) -> None:
         level = key[0]
@@ -88,10 +98,13 @@ class Learner:
             kept = before.decayed(now, level)
             count = kept + weight
             away = value - before.mean
-            # The finest level is smoothed already, and may have been set anew.
-            mean = value if level == PREFIX else before.mean + away * weight / count
+            mean = before.mean + away * weight / count
             variance = (kept * before.variance + weight * away * (value - mean)) / count
             after = Observed(min(count, COUNT_MOST), mean, max(0.0, variance), now, before.place or where)
+        self._put(key, after)
+
+    def _put(self, key: Key, after: Observed) -> None:
+        """At the end: the longest untold leave first."""
         self._observed[key] = after
         if len(self._observed) > self._entries_max:
             del self._observed[next(iter(self._observed))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgeproxy.message import Clock
 from edgeproxy.router.announcement import Seen
@@ -46,6 +46,7 @@ class Mesh:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._settings = settings
+        self._tasks = tasks
         self._timer = timer
         self._changed = changed
         self._peers: dict[str, str] = {}
@@ -82,9 +83,11 @@ class Mesh:
         ]
 
     async def run(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._prober.run())
-            group.create_task(self._measure())
+        measuring = self._tasks.start(self._measure(), "mesh")
+        try:
+            await self._prober.run()
+        finally:
+            measuring.cancel()
 
     async def _measure(self) -> None:
         """One peer after the other, each every so often."""
@@ -105,9 +108,3 @@ class Mesh:
                 return
         if name in self._peers:
             self._rtts[name] = min(taken)
-
-
-def quicker(settings: MeshSettings, every_seconds: float) -> MeshSettings:
-    """The same, looking every so often."""
-    probe = replace(settings.probe, every_seconds=every_seconds)
-    return replace(settings, probe=probe)
