@@ -322,4 +322,14 @@ class Handler(Protocol):
     async def __call__(self, request: Request) -> Response: ...
 
 
+AtOnce: TypeAlias = Callable[[Request], Response | None]
+
+
+def at_once_of(handler: Handler) -> AtOnce | None:
+    """A Handler may have a method `at_once` as well, which answers what nothing has to be awaited for, with
+    content in memory; it gives None for everything else, which is then asked as usual. It never raises."""
+    found: AtOnce | None = getattr(handler, "at_once", None)
+    return found
+
+
 Clock: TypeAlias = Callable[[], float]

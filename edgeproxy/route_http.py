@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.errors import RequestError
-from edgeproxy.message import Clock, Handler, Request, Response
+from edgeproxy.message import Clock, Handler, Request, Response, at_once_of
 from edgeproxy.metrics import Metrics
 from edgeproxy.route_map import RouteMap
 from edgeproxy.router.announcements import PATH as ANNOUNCE_PATH
@@ -25,6 +25,11 @@ class Reception:
     def __init__(self, announcements: Handler, clients: Handler) -> None:
         self._announcements = announcements
         self._clients = clients
+        self._clients_at_once = at_once_of(clients)
+
+    def at_once(self, request: Request) -> Response | None:
+        at_once = self._clients_at_once
+        return None if at_once is None or request.target == ANNOUNCE_PATH else at_once(request)
 
     async def __call__(self, request: Request) -> Response:
         if request.target == ANNOUNCE_PATH:

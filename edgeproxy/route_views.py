@@ -40,6 +40,7 @@ class LiveRouting:
             },
             "nodes": [_node(one, sent.get(one.name, 0)) for one in snapshot.nodes],
             "flows": [self._flow(node, country, count) for (node, country), count in most],
+            "countries": self._countries(),
             "complaints": [
                 {"node": node, "how": how, "count": count}
                 for (node, how), count in self._metrics.counters["complaints_total"].items()
@@ -50,6 +51,12 @@ class LiveRouting:
                 if not one.takes_clients
             ],
         }
+
+    def _countries(self) -> list[tuple[float, float, float]]:
+        """Latitude, longitude and radius (km) of all that are known."""
+        known = self._map.atlas.countries
+        places = [] if known is None else [place for place, _ in known.points.values()]
+        return [(place.latitude, place.longitude, place.radius_km) for place in places]
 
     def _flow(self, node: str, country: str, count: int) -> dict[str, Any]:
         place = self._map.atlas.place_of(country)

@@ -21,7 +21,7 @@ class RoutingViews(Protocol):
     """A router as the control plane sees it. Dictionaries hold what JSON can hold; never waits."""
 
     def routing_status(self) -> dict[str, Any]:
-        """ "nodes", "flows", "refusals", "complaints" and "map"."""
+        """ "nodes", "flows", "refusals", "complaints", "map" and "countries"."""
         ...
 
     def routing_explain(self, ip: str, url: str) -> dict[str, Any]:
@@ -43,7 +43,9 @@ class RoutingApi:
         ]
 
     async def status(self, _: web.Request) -> web.Response:
-        return json(self._views.routing_status())
+        status = self._views.routing_status()
+        del status["countries"]  # they are for the drawing
+        return json(status)
 
     async def explain(self, request: web.Request) -> web.Response:
         if set(request.query) - {"ip", "url"}:

@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeproxy.message import BytesBody, CacheOutcome, Clock, Handler, Headers, Outcome, Request, Response
+from edgeproxy.message import (
+    BytesBody,
+    CacheOutcome,
+    Clock,
+    Handler,
+    Headers,
+    Outcome,
+    Request,
+    Response,
+    at_once_of,
+)
 from edgeproxy.metrics import Metrics
 from edgeproxy.router.client import folded, parse, prefix_of
 from edgeproxy.router.hop import Arrival, Came, Signer
@@ -33,6 +43,7 @@ class Arrivals:
     ) -> None:
         self._served = served
         self._routed = routed
+        self._routed_at_once = at_once_of(routed)
         self._signer = signer
         self._own = own
         self._private = private
@@ -48,6 +59,14 @@ class Arrivals:
         if arrival.came is Came.FORGED:
             return self._refused(arrival.why)
         return await self._arrived(replace(request, target=arrival.target), arrival)
+
+    def at_once(self, request: Request) -> Response | None:
+        """The answer, if whoever routes has one at once for who comes plainly."""
+        if self._routed_at_once is None or self._signer.is_signed(request.target):
+            return None
+        if self._private and request.path.startswith(self._private):
+            return None
+        return self._routed_at_once(request)
 
     async def _arrived(self, request: Request, arrival: Arrival) -> Response:
         if arrival.came is Came.MARKED:

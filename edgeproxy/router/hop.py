@@ -67,9 +67,13 @@ class Signer:
         until = f"{int(expires):x}"
         return f"{KEY}={node}.{until}.{self._sign('key', target, node, client, until)}"
 
+    def is_signed(self, target: str) -> bool:
+        """Whether there may be something of ours in it."""
+        return _NAMES[0] in target or _NAMES[1] in target
+
     def arrived(self, target: str, client: str, now: float) -> Arrival:
         """What a request for `target` from the network `client` bears."""
-        if _NAMES[0] not in target and _NAMES[1] not in target:
+        if not self.is_signed(target):
             return Arrival(target)
         path, _, query = target.partition("?")
         parts = query.split("&")

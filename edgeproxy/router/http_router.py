@@ -11,18 +11,18 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import unquote, urlsplit
 
 from edgeproxy.config_router import Router
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Clock, Handler, Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.router.client import Client, parse
-from edgeproxy.router.decide import Asking, Decision, decide
+from edgeproxy.router.decide import Asking, Decision
 from edgeproxy.router.file_facts import NOTHING, FileFacts, KnownFiles, facts_of
 from edgeproxy.router.files import Files
 from edgeproxy.router.hop import Signer
-from edgeproxy.router.ranked_list import METALINK_TYPE, json_list, metalink
+from edgeproxy.router.lists import Wanted, listed, wanted_at_endpoint, wanted_form
+from edgeproxy.router.prepared import Prepared
 from edgeproxy.router.redirects import Redirects
 from edgeproxy.router.routing import Routing
 from edgeproxy.router.sent import Again, Sent, SentTable
@@ -31,7 +31,6 @@ from edgeproxy.tasks import Tasks
 CLIENTS_MAX = 65_536
 CLIENTS_SECONDS = 60.0  # an address belongs to the same client for so long
 EXCLUDE = "exclude"
-JSON_TYPE = "application/json"
 
 _NOBODY: frozenset[str] = frozenset()
 _OF_ONE_CLIENT = (
@@ -84,6 +83,7 @@ class HttpRouter:
         self._clients: dict[str, Client] = {}
         self._learning: dict[str, asyncio.Task[FileFacts]] = {}
         self._map = routing.snapshot
+        self._prepared = Prepared(self._map)
         self._clients_since = clock()
 
     def _look(self) -> None:
@@ -91,25 +91,51 @@ class HttpRouter:
         snapshot = self._routing.snapshot
         if snapshot is not self._map:
             self._map = snapshot
+            self._prepared = Prepared(snapshot)
             self._sent.generation += 1
             if self._clock() - self._clients_since > CLIENTS_SECONDS:
                 self._clients.clear()
                 self._clients_since = self._clock()
 
     async def __call__(self, request: Request) -> Response:
+        return self.at_once(request) or await self._routed(request)
+
+    def at_once(self, request: Request) -> Response | None:
+        """The answer, if it is a redirect for which nobody has to be asked."""
         self._look()
-        if request.method == "GET":
-            sent = self._sent.get((request.client, request.target))
-            if sent is not None and _is_plain(request.headers):
-                again = self._sent.again(sent, self._clock(), is_part="Range" in request.headers)
-                if again is Again.REPEAT:
-                    self._count(sent.node, sent.country)
-                    return sent.response
-                if again is Again.COMPLAINT:
-                    client = self._client(request.client)
-                    self._complained(client, sent.node, "asked again")
-                    return await self._get(request, client, frozenset((sent.node,)))
-        return await self._routed(request)
+        if request.method != "GET":
+            return None
+        sent = self._sent.get((request.client, request.target))
+        if sent is not None and _is_plain(request.headers):
+            again = self._sent.again(sent, self._clock(), is_part="Range" in request.headers)
+            if again is Again.REPEAT:
+                self._count(sent.node, sent.country)
+                return sent.response
+            if again is Again.COMPLAINT:
+                return self._elsewhere(request, sent.node)
+        facts = self._known.get(request.target)
+        if facts is None or facts.size < self._settings.redirect_above or self._is_special(request):
+            return None
+        client = self._client(request.client)
+        away = self._away(request, client)
+        return away if away is not None else self._sent_on(request, client, facts, _NOBODY)
+
+    def _is_special(self, request: Request) -> bool:
+        """Whether there is more to it than a file that anybody may have."""
+        target = request.target
+        return (
+            f"{EXCLUDE}=" in target
+            or _has_credentials(request.headers)
+            or request.path == self._settings.endpoint
+            or not self._files.is_file(target, request.authority)
+        )
+
+    def _elsewhere(self, request: Request, node: str) -> Response | None:
+        """Who asks again was not served where it was sent."""
+        client = self._client(request.client)
+        self._complained(client, node, "asked again")
+        facts = self._known.get(request.target)
+        return None if facts is None else self._sent_on(request, client, facts, frozenset((node,)))
 
     # -- which requests are for whom -------------------------------------------------------------
 
@@ -178,22 +204,24 @@ class HttpRouter:
             if facts.size < 0 and response.status == 200:
                 self._known.put(request.target, facts_of(response))
             return response
-        return await self._sent_on(request, client, facts, excluded)
+        # For this client; another one that sends the same bytes may be near to another node.
+        sent_on = self._sent_on(request, client, facts, excluded)
+        return sent_on or replace(await self._inner(request), reuse=None)
 
     # -- decisions ---------------------------------------------------------------------------------
 
-    async def _sent_on(
+    def _sent_on(
         self, request: Request, client: Client, facts: FileFacts, excluded: frozenset[str]
-    ) -> Response:
+    ) -> Response | None:
+        """None if it is to be answered here."""
         decision = self._decided(request, client, facts, excluded)
-        wanted = request.headers.get("Accept").partition(";")[0].strip(" \t")
-        if wanted in (JSON_TYPE, METALINK_TYPE):
-            return self._list(request, client, decision, facts, wanted)
+        form = wanted_form(request.headers)
+        if form:
+            return self._list(request, Wanted(request.target, form), client, decision, facts)
         if not decision.ranked and not self._own:
             return self._redirects.nobody(decision)
         if self._own and not (decision.ranked and self._is_clearly_nearer(decision)):
-            # For this client; another one that sends the same bytes may be near to another node.
-            return replace(await self._inner(request), reuse=None)
+            return None
         first, now = decision.ranked[0].name, self._clock()
         response = self._redirects.to_node(decision, request.target, facts, map_age=self._map_age(now))
         country = client.whereabouts.country
@@ -212,12 +240,10 @@ class HttpRouter:
             excluded=excluded,
             chance=self._draw(),
         )
-        snapshot = self._routing.snapshot
-        decision = decide(client, facts.asked(request.path), snapshot, self._clock(), asking)
+        asked, now = facts.asked(request.path), self._clock()
+        decision = self._prepared.decide(client, asked, now, asking)
         if not decision.ranked and excluded:  # better one that is complained of than none
-            decision = decide(
-                client, facts.asked(request.path), snapshot, self._clock(), replace(asking, excluded=_NOBODY)
-            )
+            decision = self._prepared.decide(client, asked, now, replace(asking, excluded=_NOBODY))
         self._routing.decided(client, decision)
         return decision
 
@@ -273,41 +299,24 @@ class HttpRouter:
         await response.body.aclose()
         return response
 
-    # -- lists of nodes ----------------------------------------------------------------------------
-
     async def _listed(self, request: Request, client: Client) -> Response:
-        """`url` is a path here, or a whole URL of ours; `format` json or meta4."""
-        asked = dict(part.partition("=")[::2] for part in (request.query or "").split("&"))
-        url, form = unquote(asked.get("url", "")), asked.get("format", "json")
-        target = _target_of(url, request.authority)
-        if target is None or form not in ("json", "meta4") or request.method not in ("GET", "HEAD"):
+        wanted = wanted_at_endpoint(request)
+        if wanted is None:
             line = "ask with ?url=/path of a file here, and &format=json or meta4"
             return self._redirects.refusal(400, line)
-        about = replace(request, method="GET", target=target)
-        facts = self._known.get(target)
-        if facts is None and self._files.is_file(target, request.authority):
+        about = replace(request, method="GET", target=wanted.target)
+        facts = self._known.get(wanted.target)
+        if facts is None and self._files.is_file(wanted.target, request.authority):
             facts = await self._learn(about)
         decision = self._decided(about, client, facts or NOTHING, _NOBODY)
-        wanted = JSON_TYPE if form == "json" else METALINK_TYPE
-        return self._list(about, client, decision, facts or NOTHING, wanted)
+        return self._list(about, wanted, client, decision, facts or NOTHING)
 
     def _list(
-        self, request: Request, client: Client, decision: Decision, facts: FileFacts, wanted: str
+        self, request: Request, wanted: Wanted, client: Client, decision: Decision, facts: FileFacts
     ) -> Response:
-        places = self._redirects.places(decision.ranked, request.target)
-        origin = self._original(request)
-        if wanted == METALINK_TYPE:
-            if not places and origin is None:
-                return self._redirects.nobody(decision)
-            return metalink(places, request.path, facts, origin)
-        return json_list(
-            client,
-            decision,
-            places,
-            request.target,
-            facts=facts,
-            origin=origin,
-            generation=self._routing.snapshot.generation,
+        origin, generation = self._original(request), self._map.generation
+        return listed(
+            wanted, client, decision, self._redirects, facts=facts, origin=origin, generation=generation
         )
 
     # -- clients -----------------------------------------------------------------------------------
@@ -358,21 +367,4 @@ def _is_common(headers: Headers) -> bool:
 
 def _is_plain(headers: Headers) -> bool:
     """Whether a redirect that somebody else got is right for these fields too."""
-    if "Authorization" in headers or "Cookie" in headers:
-        return False
-    return not headers.get("Accept").startswith((JSON_TYPE, METALINK_TYPE))
-
-
-def _target_of(url: str, authority: str) -> str | None:
-    """The raw target that a URL of ours means; None for anybody else's."""
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return None
-    if url.startswith("/") and not url.startswith("//"):
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or parts.netloc.lower() != authority:
-        return None
-    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    return not _has_credentials(headers) and not wanted_form(headers)

@@ -159,7 +159,36 @@ class Answering(asyncio.Protocol):
         tell = interim if head.version == "1.1" else None
         request = make_request(self._service, head, self._peer, self._client, body, tell, self._certified)
         self._quick = False
+        at_once = self._service.at_once
+        if at_once is not None and body is None:
+            response = at_once(request)
+            if response is not None and self._answer_at_once(request, head, response):
+                return
         self._task = self._service.tasks.start(self._exchange(request, head), "exchange")
+
+    def _answer_at_once(self, request: Request, head: Head, response: Response) -> bool:
+        """Send an answer that is there without a task for it. Whether that could be done."""
+        body = response.body
+        if type(body) is not BytesBody:
+            return False
+        progress = Progress(time.monotonic())
+        framing = framing_of(response, request.method, request.version)
+        keep, self._keep = self._keep, self._may_continue(response, framing)
+        try:
+            encoded = self._encode(request, response, framing)
+        except ValueError:
+            self._keep = keep
+            return False
+        self._awaited = None
+        data = b"" if framing is Framing.NONE else body.data
+        self._transport.write(encoded + data)
+        progress.status, progress.sent, progress.complete = response.status, len(data), True
+        progress.head_at = progress.started
+        account(self._service, request, response.outcome, progress)
+        self._head = None
+        if not self._keep and not self._transport.is_closing():
+            self._end()
+        return True
 
     async def _exchange(self, request: Request, head: Head) -> None:
         progress = Progress(time.monotonic())

@@ -188,7 +188,7 @@ class Listeners:
         """Ask another handler from now on; what is running goes on with the former one."""
         self._handler = handler
         for service in self._services:
-            service.handler = handler
+            service.serve(handler)
         for memo in self._memos():
             memo.clear()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
-from edgeproxy.message import Clock, Handler
+from edgeproxy.message import Clock, Handler, at_once_of
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
@@ -61,6 +61,7 @@ class Service:
     connection that ended and the peer it came from, `turned` of one that goes on as another."""
 
     __slots__ = (
+        "at_once",
         "clock",
         "date",
         "draining",
@@ -102,6 +103,7 @@ class Service:
     ) -> None:
         self.sending: set[BodyWriter] = set()
         self.handler: Any = handler
+        self.at_once = at_once_of(handler)
         self.listener = listener
         self.limits = limits
         self.clock = clock
@@ -121,3 +123,7 @@ class Service:
         self.memo_of_frames: RequestMemo[RememberedFrames] = RequestMemo(
             limits.memo, limits.memo_head, sequence, self.date
         )
+
+    def serve(self, handler: Handler) -> None:
+        """Ask another handler from now on."""
+        self.handler, self.at_once = handler, at_once_of(handler)

@@ -92,7 +92,7 @@ class NodeFailed(AssertionError):
 
 class Node:
     """`sections` are merged over settings fit for tests: ports of the kernel's choice, a store under
-    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve` (or another command) as they are."""
+    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve`, or another `command`."""
 
     def __init__(
         self,
