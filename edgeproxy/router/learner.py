@@ -12,6 +12,7 @@ from edgeproxy.router.pair import Pair, begun, updated
 from edgeproxy.router.place import Place
 
 RTT_MS_LEAST, RTT_MS_MOST = 0.01, 30_000.0
+RTT_MS_POSSIBLE = 600_000.0  # longer than RTT_MS_MOST tells that a way is dreadful; this is a broken clock
 COUNT_MOST = 1e6
 CELLS_MAX = 512  # of one node: the newest
 
@@ -57,8 +58,9 @@ class Learner:
         """A round trip (ms) between `client` and `node` at `place`; the least of `connections`. `finest` is
         the finest level it says something about: a probe between nodes is a sample of a cell, not of a
         prefix. What cannot be a round trip is not believed."""
-        if not RTT_MS_LEAST <= rtt <= RTT_MS_MOST:
+        if not RTT_MS_LEAST <= rtt <= RTT_MS_POSSIBLE:
             return
+        rtt = min(rtt, RTT_MS_MOST)
         prior, _, _ = prior_of(client.place, place, access_ms=self._access_ms)
         variance = 0.0
         if finest == PREFIX:
