@@ -57,6 +57,13 @@ COUNTERS: dict[str, Metric] = {
     "evictions_total": Metric("Stored responses evicted", ("tier",)),
     "purges_total": Metric("Purges", ("scope",)),
     "followed_total": Metric("Purges of parents that were followed", ("parent", "end")),
+    "dns_answers_total": Metric("Answers of the DNS router", ("rcode", "transport", "path")),
+    "dns_truncated_total": Metric("Answers too large for UDP, so that the client has to use TCP"),
+    "dns_limited_total": Metric("Answers held back by the limit on alike ones", ("how",)),
+    "dns_subnets_total": Metric("Queries that told of their client's network", ("end",)),
+    "dns_ignored_total": Metric("Datagrams and messages that were no queries"),
+    "dns_unsent_total": Metric("Answers that the system did not take"),
+    "dns_maps_total": Metric("Maps of answers made for the DNS router", ("end",)),
     "task_errors_total": Metric("Background tasks that failed"),
 }
 
@@ -76,6 +83,7 @@ GAUGES: dict[str, Metric] = {
     "disk_bytes": Metric("Bytes held by the disk tier"),
     "disk_responses": Metric("Stored responses held by the disk tier"),
     "memo_entries": Metric("Request heads answered without parsing"),
+    "dns_map_seconds": Metric("Age of the map that the DNS router answers from"),
 }
 
 
