@@ -80,16 +80,18 @@ class RouterRules(Section, frozen=True, kw_only=True):
 
 
 class RouterGeo(Section, frozen=True, kw_only=True):
-    """Where addresses are. What is not set is told by the table of countries in the package."""
+    """Where addresses are. What is not set is told by the table of countries in the package. Files are read
+    again when they change."""
 
-    city: Annotated[FilePath, _doc("places: .mmdb of any vendor; read again when it changes")] = ""
-    asn: Annotated[FilePath, _doc("autonomous systems: .mmdb; likewise")] = ""
-    countries: Annotated[FilePath, _doc("folder with geoip and geoip6, instead of the package's table")] = ""
-    prefixes: Annotated[FilePath, _doc("BGP prefixes, each line a prefix, a tab and the number of an AS")] = (
-        ""
-    )
-    reload: Annotated[Seconds, _doc("between two looks whether a file has changed; 0 for never")] = 60.0
-    private_country: Annotated[str, _doc("of clients with private addresses; two letters")] = ""
+    city: Annotated[FilePath, _doc("places: .mmdb of any vendor")] = ""
+    asn: Annotated[FilePath, _doc("autonomous systems: .mmdb of any vendor")] = ""
+    routes: Annotated[
+        FilePath, _doc("a routing table: MRT, or lines of prefix, tab and number of an AS; also packed")
+    ] = ""
+    country_source: Annotated[
+        FilePath, _doc("countries instead of the package's: geoip as distributions have it for tor")
+    ] = ""
+    reload: Annotated[Seconds, _doc("between two looks whether a file has changed")] = 60.0
 
 
 class RouterHealth(Section, frozen=True, kw_only=True):
@@ -120,28 +122,44 @@ class RouterSignals(Section, frozen=True, kw_only=True):
     mesh: Annotated[Seconds, _doc("between two round trips measured to each other node; 0 for none")] = 30.0
 
 
+class RouterZone(Section, frozen=True, kw_only=True):
+    """A zone that the name server is authoritative for."""
+
+    name: Annotated[str, _doc("of the zone")]
+    names: Annotated[
+        list[str], _doc('names in it that lead to near nodes; "@" is the zone, "*.x" all below x')
+    ] = []
+    nameservers: Annotated[list[str], _doc("its name servers; needed unless records or file hold them")] = []
+    records: Annotated[list[str], _doc('further records, as in a zone file: "www 300 IN A 192.0.2.1"')] = []
+    file: Annotated[FilePath, _doc("further records, in a zone file")] = ""
+    alpn: Annotated[list[str], _doc('HTTPS records say that nodes speak these: "h2"; [] for none')] = []
+    port: Annotated[
+        int, _doc("HTTPS records say this port; 0 for the usual"), msgspec.Meta(ge=0, le=65535)
+    ] = 0
+    elsewhere: Annotated[list[str], _doc("IP addresses for clients of countries that are not served")] = []
+
+
 class RouterDns(Section, frozen=True, kw_only=True):
     """The authoritative name server for names that lead to the nearest node."""
 
     listen: Annotated[list[ListenAddress], _doc("addresses for UDP and TCP; [] for no DNS")] = []
-    names: Annotated[list[str], _doc("names answered with the addresses of near nodes")] = []
-    zone: Annotated[str, _doc('the zone they are in; "" for the parent of the first')] = ""
-    nameservers: Annotated[list[str], _doc("names of its name servers, for NS and SOA")] = []
-    contact: Annotated[str, _doc('mail address in SOA, written with a dot for "@"')] = ""
-    records: Annotated[list[str], _doc('further records of the zone, as "www 300 IN A 192.0.2.1"')] = []
-    zone_file: Annotated[FilePath, _doc("the same, in a file")] = ""
+    zone: Annotated[list[RouterZone], _doc("zones: [[router.dns.zone]]")] = []
     answers: Annotated[int, _doc("addresses in an answer"), msgspec.Meta(ge=1, le=16)] = 2
     ttl_min: Annotated[Seconds, _doc("least TTL of routed names, while health is in doubt")] = 15.0
     ttl_max: Annotated[Seconds, _doc("greatest TTL of routed names")] = 60.0
+    map: Annotated[Seconds, _doc("between two maps of answers, where nothing happens")] = 10.0
     client_subnet: Annotated[bool, _doc("use EDNS Client Subnet where it comes (RFC 7871)")] = True
+    subnet_from: Annotated[list[Network], _doc("resolvers whose Client Subnet is believed; [] for all")] = []
     udp_size: Annotated[
         int, _doc("largest answer over UDP; longer ones are asked for by TCP"), msgspec.Meta(ge=512, le=4096)
     ] = 1232
-    rate: Annotated[Count, _doc("equal answers a second to one network; more are cut; 0: any number")] = 200
-    cookies: Annotated[bool, _doc("DNS cookies (RFC 7873), which are exempt from the rate")] = True
+    rate: Annotated[Count, _doc("alike answers a second to one network; more are cut; 0: any number")] = 200
+    unlimited: Annotated[list[Network], _doc("networks exempt from that")] = []
+    cookie_secret: Annotated[
+        str, _doc("of DNS cookies (RFC 7873), common to servers of one address: 32 hexadecimal digits")
+    ] = ""
     nsid: Annotated[str, _doc('name of this server in NSID; "" for node.name')] = ""
     tcp_connections: Annotated[Count, _doc("open at a time")] = 256
-    cache: Annotated[Count, _doc("packed answers kept")] = 65_536
 
 
 class Router(Section, frozen=True, kw_only=True):

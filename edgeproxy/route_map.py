@@ -3,7 +3,6 @@ one, and so has a node that routes by itself."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,8 @@ from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.router import configured
 from edgeproxy.router.announcements import Announcements
-from edgeproxy.router.client import Address, Whereabouts
-from edgeproxy.router.country_table import Countries, embedded
+from edgeproxy.router.country_table import Countries
+from edgeproxy.router.geo_files import GeoFiles
 from edgeproxy.router.hop import Signer
 from edgeproxy.router.keeper import Keeper
 from edgeproxy.router.place import Place
@@ -24,24 +23,6 @@ from edgeproxy.router.registry import Registry
 from edgeproxy.tasks import Tasks
 
 SECRET_BYTES_MAX = 4096
-
-
-class Atlas:
-    """Implements Geography. Knows nothing until its tables have been read."""
-
-    def __init__(self) -> None:
-        self.countries: Countries | None = None
-        self.private_country = ""
-
-    def whereabouts(self, address: Address) -> Whereabouts:
-        countries = self.countries
-        if countries is None:
-            return Whereabouts()
-        country = countries.country(address)
-        return Whereabouts(country, countries.place(country))
-
-    def place_of(self, country: str) -> Place | None:
-        return None if self.countries is None else self.countries.place(country)
 
 
 class RouteMap:
@@ -60,16 +41,18 @@ class RouteMap:
         self.config = config
         self._tasks = tasks
         self._clock = clock
-        self.atlas = Atlas()
+        self.geo = GeoFiles(
+            configured.geo_settings(router), clock=clock, report=report, changed=self._located
+        )
         self.signer = signer_of(config)
         self._token = read_secret(
             router.signals.token, router.signals.token_file, "router.signals.token_file"
         )
         self.registry = Registry(configured.announce_rules(router, self._token))
-        self.registry.configure(configured.nodes(router, self.atlas.place_of))
+        self.registry.configure(configured.nodes(router, self.place_of))
         self.keeper = Keeper(
             self.registry,
-            self.atlas,
+            self.geo,
             configured.keeper_settings(router),
             clock=clock,
             report=report,
@@ -92,11 +75,26 @@ class RouteMap:
 
     async def start(self) -> None:
         """Read the tables, and look at the nodes from now on."""
-        self.atlas.countries = await asyncio.to_thread(embedded)
+        await self.geo.load()
         self.configure(self.config)
+        self._tasks.start(self.geo.run(), "geographic files")
         self._tasks.start(self.keeper.run(), "the map")
         if self.config.router.health.interval:
             self._tasks.start(self.prober.run(), "probes")
+
+    def place_of(self, country: str) -> Place | None:
+        """The point of a country; None before `start`."""
+        atlas = self.geo.atlas
+        return None if atlas is None else atlas.countries.place(country)
+
+    @property
+    def countries(self) -> Countries | None:
+        atlas = self.geo.atlas
+        return None if atlas is None else atlas.countries
+
+    def _located(self) -> None:
+        """Addresses are elsewhere than before."""
+        self.keeper.changed()
 
     def configure(self, config: Config) -> None:
         """Another configuration: its nodes, coverage and rules. Raises ConfigurationError, and then nothing
@@ -104,7 +102,7 @@ class RouteMap:
         router = config.router
         coverage, rules = configured.coverage_of(router), configured.rules_of(router)
         self.registry.configure(
-            configured.nodes(router, self.atlas.place_of), configured.announce_rules(router, self._token)
+            configured.nodes(router, self.place_of), configured.announce_rules(router, self._token)
         )
         self.config = config
         self.keeper.configure(coverage=coverage, rules=rules)

@@ -54,12 +54,12 @@ class LiveRouting:
 
     def _countries(self) -> list[tuple[float, float, float]]:
         """Latitude, longitude and radius (km) of all that are known."""
-        known = self._map.atlas.countries
+        known = self._map.countries
         places = [] if known is None else [place for place, _ in known.points.values()]
         return [(place.latitude, place.longitude, place.radius_km) for place in places]
 
     def _flow(self, node: str, country: str, count: int) -> dict[str, Any]:
-        place = self._map.atlas.place_of(country)
+        place = self._map.place_of(country)
         return {
             "node": node,
             "country": country,

@@ -8,6 +8,7 @@ from edgeproxy.errors import RequestError
 from edgeproxy.metrics import Metrics
 from edgeproxy.route_map import RouteMap
 from edgeproxy.route_views import LiveRouting
+from edgeproxy.router.atlas import Atlas
 from edgeproxy.router.country_table import embedded
 from edgeproxy.tasks import Tasks
 
@@ -24,7 +25,7 @@ def routing() -> LiveRouting:
     config, metrics = Config(router=Router(node=nodes)), Metrics()
     tasks = Tasks(lambda name, error: None)
     route_map = RouteMap(config, tasks=tasks, metrics=metrics, clock=lambda: NOW, report=lambda line: None)
-    route_map.atlas.countries = embedded()
+    route_map.geo.atlas = Atlas(embedded())
     route_map.configure(config)
     metrics.count("redirects_total", "paris", "FR", by=5)
     metrics.count("redirects_total", "paris", "DE", by=7)

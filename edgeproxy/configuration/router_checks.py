@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from edgeproxy.config_router import Router, RouterCoverage, RouterDns, RouterGeo, RouterNode
+from edgeproxy.config_router import Router, RouterCoverage, RouterDns, RouterNode, RouterZone
 from edgeproxy.errors import ConfigurationError
 
 SECRET_LENGTH_MIN = 32
@@ -18,6 +18,7 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
 _DNS_NAME = re.compile(
     r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.?"
 )
+_HEX = re.compile(r"[0-9a-fA-F]{32}")
 _SECRET = re.compile(r"[!-~]*")
 
 
@@ -35,7 +36,6 @@ def check_router(router: Router) -> None:
     _check_paths(router)
     if router.rules.full > router.rules.overfull:
         raise ConfigurationError("router.rules.full", "is above router.rules.overfull")
-    _check_geo(router.geo)
     _check_signals(router)
     _check_dns(router.dns, router.node)
 
@@ -134,11 +134,6 @@ def _check_paths(router: Router) -> None:
             raise ConfigurationError("router.private", f'{prefix!r} is not a path prefix like "/hf/acme"')
 
 
-def _check_geo(geo: RouterGeo) -> None:
-    if geo.private_country:
-        _countries([geo.private_country], "router.geo.private_country")
-
-
 def _check_signals(router: Router) -> None:
     signals = router.signals
     if signals.token and signals.token_file:
@@ -160,13 +155,28 @@ def _check_signals(router: Router) -> None:
 def _check_dns(dns: RouterDns, nodes: list[RouterNode]) -> None:
     if not dns.listen:
         return
-    if not dns.names:
-        raise ConfigurationError("router.dns.names", "is empty: say which names lead to nodes")
-    for key, names in (("names", dns.names), ("nameservers", dns.nameservers), ("zone", [dns.zone])):
-        for name in names:
-            if name and (len(name) > 253 or _DNS_NAME.fullmatch(name) is None):
-                raise ConfigurationError(f"router.dns.{key}", f"{name!r} is not a lower-case name")
+    if not dns.zone:
+        raise ConfigurationError("router.dns.zone", "is needed: [[router.dns.zone]] with name and names")
+    for place, zone in enumerate(dns.zone, 1):
+        _check_zone(zone, f"router.dns.zone.{place}")
     if dns.ttl_min > dns.ttl_max:
         raise ConfigurationError("router.dns.ttl_min", "is above router.dns.ttl_max")
+    if dns.cookie_secret and _HEX.fullmatch(dns.cookie_secret) is None:
+        raise ConfigurationError("router.dns.cookie_secret", "is 32 hexadecimal digits")
     if nodes and not any(node.addresses for node in nodes):
         raise ConfigurationError("router.node.addresses", "no node has one: DNS could not answer")
+
+
+def _check_zone(zone: RouterZone, path: str) -> None:
+    for key, names in (("name", [zone.name]), ("names", zone.names), ("nameservers", zone.nameservers)):
+        for name in names:
+            plain = name.removeprefix("*.")
+            if plain != "@" and (len(name) > 253 or _DNS_NAME.fullmatch(plain) is None):
+                raise ConfigurationError(f"{path}.{key}", f"{name!r} is not a lower-case name")
+    if not (zone.nameservers or zone.records or zone.file):
+        raise ConfigurationError(f"{path}.nameservers", "is empty: a zone has a name server")
+    for text in zone.elsewhere:
+        try:
+            ipaddress.ip_address(text)
+        except ValueError:
+            raise ConfigurationError(f"{path}.elsewhere", f"{text!r} is not an IP address") from None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from edgeproxy.config_router import Router, RouterNode
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.router.announcement import AnnounceRules
 from edgeproxy.router.coverage import Coverage, Elsewhere, Entry, coverage
+from edgeproxy.router.geo_files import GeoSettings
 from edgeproxy.router.keeper import KeeperSettings
 from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.place import Place
@@ -98,6 +100,21 @@ def announce_rules(router: Router, token: str) -> AnnounceRules:
         networks=tuple(ipaddress.ip_network(network) for network in signals.announced_networks),
         heartbeat_seconds=signals.interval,
         missed=signals.missed,
+    )
+
+
+def geo_settings(router: Router) -> GeoSettings:
+    geo = router.geo
+
+    def path(text: str) -> Path | None:
+        return Path(text) if text else None
+
+    return GeoSettings(
+        city=path(geo.city),
+        asn=path(geo.asn),
+        routes=path(geo.routes),
+        country_source=path(geo.country_source),
+        look_seconds=max(1.0, geo.reload),
     )
 
 

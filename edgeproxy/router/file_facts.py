@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from edgeproxy.message import Clock, Headers, Pair, Response
+from edgeproxy.router.holdings import digest_of
 from edgeproxy.router.snapshot import RouteObject
 
 LARGE_BYTES = 8 << 20  # what an object's own node is worth a way for
@@ -32,7 +33,7 @@ class FileFacts:
 
     def asked(self, path: str, *, is_private: bool = False) -> RouteObject:
         """The object for a decision: a digest is the same everywhere, a path only where mounts are."""
-        digest = int(self.sha256[:16], 16) if self.sha256 else 0
+        digest = digest_of(self.sha256) if self.sha256 else 0
         return RouteObject(self.sha256 or path, digest, self.size >= LARGE_BYTES, is_private)
 
 

@@ -7,16 +7,18 @@ from edgeproxy.config_router import (
     Router,
     RouterCoverage,
     RouterDns,
-    RouterGeo,
     RouterNode,
     RouterRules,
     RouterSignals,
+    RouterZone,
 )
 from edgeproxy.configuration.checks import check
 from edgeproxy.errors import ConfigurationError
 
 SECRET = "s" * 32
 A, B = RouterNode(name="a", url="http://a.example"), RouterNode(name="b", url="http://b.example/cache")
+
+ZONE = RouterZone(name="example", names=["cdn"], nameservers=["ns1"])
 
 
 def router(**changes: Any) -> Config:
@@ -36,8 +38,12 @@ def covered(**changes: Any) -> Config:
 
 def dns(**changes: Any) -> Config:
     nodes = [RouterNode(name="a", url="http://a.example", addresses=["192.0.2.1", "2001:db8::1"])]
-    whole = {"listen": ["127.0.0.1:53"], "names": ["cdn.example"], **changes}
-    return router(node=nodes, dns=RouterDns(**whole))
+    return router(node=nodes, dns=RouterDns(**{"listen": ["127.0.0.1:53"], "zone": [ZONE], **changes}))
+
+
+def zone(**changes: Any) -> Config:
+    whole = {"name": "cdn.example", "nameservers": ["ns1.example."], **changes}
+    return dns(zone=[RouterZone(**whole)])
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,9 @@ def dns(**changes: Any) -> Config:
         covered(networks=[], asns=[64500]),
         router(signals=RouterSignals(token="t", announced=["https://*.x"], routers=["http://r.example"])),
         dns(),
-        dns(zone="example", nameservers=["ns1.example.", "_x.y"]),
+        zone(names=["@", "*.x", "www", "_x.y"], elsewhere=["192.0.2.1", "::1"]),
+        zone(nameservers=[], records=["@ IN NS ns1.example."]),
+        dns(cookie_secret="ab" * 16),
     ],
 )
 def test_what_can_work_is_accepted(good: Config) -> None:
@@ -93,19 +101,21 @@ def test_what_can_work_is_accepted(good: Config) -> None:
         ("router.endpoint", router(endpoint="route/")),
         ("router.private", router(secret=SECRET, private=["p"])),
         ("router.rules.full", router(rules=RouterRules(full=0.9, overfull=0.8))),
-        ("router.geo.private_country", router(geo=RouterGeo(private_country="x"))),
         ("router.signals.token_file", router(signals=RouterSignals(token="t", token_file="/f"))),
         ("router.signals.token", router(signals=RouterSignals(token="a b"))),
         ("router.signals.token", router(signals=RouterSignals(announced=["https://*"]))),
         ("router.signals.token", router(signals=RouterSignals(routers=["http://r.example"]))),
         ("router.signals.missed", router(signals=RouterSignals(missed=0))),
         ("router.signals.routers", router(signals=RouterSignals(token="t", routers=["http://r/x"]))),
-        ("router.dns.names", dns(names=[])),
-        ("router.dns.names", dns(names=["CDN.example"])),
-        ("router.dns.nameservers", dns(nameservers=["-x.example"])),
-        ("router.dns.zone", dns(zone="a b")),
+        ("router.dns.zone", dns(zone=[])),
+        ("router.dns.zone.1.name", zone(name="CDN.example")),
+        ("router.dns.zone.1.names", zone(names=["a b"])),
+        ("router.dns.zone.1.nameservers", zone(nameservers=["-x.example"])),
+        ("router.dns.zone.1.nameservers", zone(nameservers=[])),
+        ("router.dns.zone.1.elsewhere", zone(elsewhere=["x"])),
+        ("router.dns.cookie_secret", dns(cookie_secret="xyz")),
         ("router.dns.ttl_min", dns(ttl_min=90)),
-        ("router.node.addresses", router(dns=RouterDns(listen=["127.0.0.1:53"], names=["a.example"]))),
+        ("router.node.addresses", router(dns=RouterDns(listen=["127.0.0.1:53"], zone=[ZONE]))),
     ],
 )
 def test_what_cannot_work_is_refused_with_its_key(path: str, bad: Config) -> None:

@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 from edgeproxy.config import Config, Parent, Site, default_sites
-from edgeproxy.config_router import RouterCoverage, RouterNode
+from edgeproxy.config_router import RouterCoverage, RouterNode, RouterZone
 from edgeproxy.configuration.sample import sample
 from edgeproxy.configuration.source import load, sections
 from edgeproxy.configuration.values import options
@@ -37,13 +37,19 @@ def test_every_option_is_in_the_sample_once_and_nothing_else_is() -> None:
 def test_every_value_of_the_sample_stands_below_its_meaning() -> None:
     described = [
         option.description
-        for table in (*sections().values(), RouterNode, RouterCoverage, Parent, Site)
+        for table in (*sections().values(), RouterNode, RouterCoverage, RouterZone, Parent, Site)
         for option in options(table).values()
     ]
     text, _, others = FILE.read_text().partition("# The same options again")
     assert 'kind = "huggingface"' in others
     lines = text.splitlines()
-    for table, head in ((RouterNode, "router.node"), (RouterCoverage, "router.coverage"), (Parent, "parent")):
+    tables = {
+        "router.node": RouterNode,
+        "router.coverage": RouterCoverage,
+        "router.dns.zone": RouterZone,
+        "parent": Parent,
+    }
+    for head, table in tables.items():
         shown = [line.removeprefix("# ").partition(" =")[0] for line in _commented(text, head)]
         assert [name.removeprefix("# ") for name in shown] == list(options(table))
     meanings = [
