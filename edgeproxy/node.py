@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import structlog
@@ -59,8 +60,8 @@ class Node:
         self._clock = time.time
         self.metrics = Metrics()
         self._tasks = Tasks(self._report_task)
-        self._routing = NodeRouting(config, self._tasks, self.metrics, self._clock, self._warn)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
+        self._routing = self._build_routing()
         self._access_log = AccessLog(config.log, self.metrics)
         table = self._place.table
         self._marks = None if table is None else Marks(table)
@@ -80,6 +81,18 @@ class Node:
             metrics=self.metrics,
             report=self._warn,
             sequence_changed=None if table is None else table.set_sequence,
+        )
+
+    def _build_routing(self) -> NodeRouting:
+        return NodeRouting(
+            self._config,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            clock=self._clock,
+            report=self._warn,
+            threads=self._threads,
+            store=lambda: self._store,
+            connections=lambda: self.connections,
         )
 
     def _build_purges(self) -> Purges:
@@ -174,16 +187,17 @@ class Node:
         )
 
     def _register_gauges(self) -> None:
-        self.metrics.gauge("memory_bytes", lambda: self._store.statistics().memory_bytes)
-        self.metrics.gauge("memory_responses", lambda: self._store.statistics().memory_responses)
-        self.metrics.gauge("disk_bytes", lambda: self._store.statistics().disk_bytes)
-        self.metrics.gauge("disk_responses", lambda: self._store.statistics().disk_responses)
+        for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
+            self.metrics.gauge(name, partial(self._statistic, name))
         self.metrics.gauge("fills", lambda: float(self._lasting.running_fills))
         self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
         self.metrics.gauge("connections", lambda: float(self.connections))
         if self._listeners is None:
             relay = self._relay
             self.metrics.gauge("memo_entries", lambda: relay.memo_entries if relay is not None else 0.0)
+
+    def _statistic(self, name: str) -> float:
+        return float(getattr(self._store.statistics(), name))
 
     @property
     def tasks(self) -> Tasks:
@@ -222,6 +236,7 @@ class Node:
         await self._routing.start()
         if self._listeners is not None:
             bound = await self._listeners.start()
+            self._listeners.measure(self._routing.measure)
         for relay in self._relays():
             relay.start()
         admin = await self._admin.start() if self._config.admin.listen else ""

@@ -4,6 +4,7 @@ itself still takes off what routers put into the URLs they send clients to it wi
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 
 from aiohttp import web
 
@@ -11,12 +12,15 @@ from edgeproxy.admin.routing import RoutingApi
 from edgeproxy.config import Config
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_signals import NodeSignals
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap, signer_of
 from edgeproxy.route_views import LiveRouting
 from edgeproxy.router.arrivals import Arrivals
 from edgeproxy.router.file_facts import KnownFiles
+from edgeproxy.serving.measuring import Measure
 from edgeproxy.sites.registry import SiteTable
+from edgeproxy.storage.store import Store
 from edgeproxy.tasks import Tasks
 
 
@@ -26,12 +30,26 @@ class NodeRouting:
     def __init__(
         self,
         config: Config,
+        *,
         tasks: Tasks,
         metrics: Metrics,
         clock: Clock,
         report: Callable[[str], None],
+        threads: Executor,
+        store: Callable[[], Store],
+        connections: Callable[[], int],
     ) -> None:
         router = config.router
+        self._signals = NodeSignals(
+            config,
+            store,
+            connections,
+            tasks=tasks,
+            threads=threads,
+            metrics=metrics,
+            clock=clock,
+            report=report,
+        )
         self._tasks, self._metrics, self._clock = tasks, metrics, clock
         self._known = KnownFiles(router.facts, router.facts_ttl, clock)
         self._map: RouteMap | None = None
@@ -66,9 +84,15 @@ class NodeRouting:
             clock=self._clock,
         )
 
+    @property
+    def measure(self) -> Measure | None:
+        """Wants to know of the connections of clients."""
+        return self._signals.measure
+
     async def start(self) -> None:
         if self._map is not None:
             await self._map.start()
+        self._signals.start()
 
     def configure(self, config: Config) -> None:
         """Another configuration is in force."""

@@ -20,15 +20,16 @@ from edgeproxy.workers.share import workers
 from edgeproxy.workers.supervising import supervise
 
 
-def ready_line(bound: Bound, admin: str) -> str:
+def ready_line(bound: Bound, admin: str, dns: tuple[str, ...] = ()) -> str:
     """What is printed once connections are accepted; programs read it."""
     places = {"http": ",".join(bound.http) or "-", "admin": admin, "https": ",".join(bound.https)}
+    places["dns"] = ",".join(dns)
     return "edgeproxy: ready " + " ".join(f"{name}={place}" for name, place in places.items() if place)
 
 
-def announce(bound: Bound, admin: str) -> None:
+def announce(bound: Bound, admin: str, dns: tuple[str, ...] = ()) -> None:
     """Say that clients are accepted: to whoever reads standard output, and to systemd."""
-    print(ready_line(bound, admin), flush=True)  # noqa: T201
+    print(ready_line(bound, admin, dns), flush=True)  # noqa: T201
     notify(f"READY=1\nMAINPID={os.getpid()}")
 
 

@@ -25,6 +25,7 @@ from edgeproxy.message import Handler, Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.own_log import configure_log
+from edgeproxy.route_dns import RouteDns
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap
 from edgeproxy.route_passing import PassOn
@@ -67,6 +68,14 @@ class RouterNode:
         self._upstream = Lanes(
             CurlUpstream(config.upstream, self._resolver, metrics=self.metrics),
             CurlUpstream(config.upstream, self._resolver, metrics=self.metrics, bulk=True),
+        )
+        self._dns = RouteDns(
+            config,
+            self.map,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            clock=self._clock,
+            report=self._report_task,
         )
         self._known = KnownFiles(config.router.facts, config.router.facts_ttl, self._clock)
         self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
@@ -132,21 +141,23 @@ class RouterNode:
 
     # -- life ----------------------------------------------------------------------------------------
 
-    async def start(self) -> tuple[Bound, str]:
-        """Accept connections; the bound addresses, as of Node.start."""
+    async def start(self) -> tuple[Bound, str, tuple[str, ...]]:
+        """Accept connections; the bound addresses, as of Node.start, and those of DNS."""
         self._access_log.start()
         await self._tls.start(self._tasks)
         await self._listeners.bind()
         await self.map.start()
+        dns = await self._dns.start()
         bound = await self._listeners.start()
         admin = await self._admin.start() if self._config.admin.listen else ""
         self._is_ready = True
-        return bound, admin
+        return bound, admin, dns
 
     async def stop(self) -> None:
         """Stop accepting, finish what runs (at most limits.drain_timeout), close everything."""
         self._is_ready = False
         await self._listeners.drain()
+        await self._dns.aclose()
         await self._admin.aclose()
         await self._tasks.aclose()
         await self._upstream.aclose()
@@ -233,7 +244,7 @@ class _Views:
         raise RequestError(404, "a router keeps nothing: ask /route/explain?ip=...&url=...")
 
 
-async def run(config: Config, again: Again, announce: Callable[[Bound, str], None]) -> int:
+async def run(config: Config, again: Again, announce: Callable[[Bound, str, tuple[str, ...]], None]) -> int:
     """Until SIGTERM or SIGINT. Raises StartError or ConfigurationError when it cannot start."""
     if not config.router.node and not (
         config.router.signals.announced or config.router.signals.announced_networks

@@ -22,10 +22,12 @@ from edgeproxy.router.file_facts import NOTHING, FileFacts, KnownFiles, facts_of
 from edgeproxy.router.files import Files
 from edgeproxy.router.hop import Signer
 from edgeproxy.router.lists import Wanted, listed, wanted_at_endpoint, wanted_form
+from edgeproxy.router.policies import DEFAULT, policy
 from edgeproxy.router.prepared import Prepared
 from edgeproxy.router.redirects import Redirects
 from edgeproxy.router.routing import Routing
 from edgeproxy.router.sent import Again, Sent, SentTable
+from edgeproxy.router.snapshot import RouteObject
 from edgeproxy.tasks import Tasks
 
 CLIENTS_MAX = 65_536
@@ -82,6 +84,7 @@ class HttpRouter:
         self._sent = SentTable(settings.facts, settings.reask)
         self._clients: dict[str, Client] = {}
         self._learning: dict[str, asyncio.Task[FileFacts]] = {}
+        self._policy = None if settings.policy == DEFAULT else policy(settings.policy)
         self._map = routing.snapshot
         self._prepared = Prepared(self._map)
         self._clients_since = clock()
@@ -240,12 +243,18 @@ class HttpRouter:
             excluded=excluded,
             chance=self._draw(),
         )
-        asked, now = facts.asked(request.path), self._clock()
-        decision = self._prepared.decide(client, asked, now, asking)
+        asked = facts.asked(request.path)
+        decision = self._decide(client, asked, asking)
         if not decision.ranked and excluded:  # better one that is complained of than none
-            decision = self._prepared.decide(client, asked, now, replace(asking, excluded=_NOBODY))
+            decision = self._decide(client, asked, replace(asking, excluded=_NOBODY))
         self._routing.decided(client, decision)
         return decision
+
+    def _decide(self, client: Client, asked: RouteObject, asking: Asking) -> Decision:
+        now, policy = self._clock(), self._policy
+        if policy is None:
+            return self._prepared.decide(client, asked, now, asking)
+        return policy.decide(client, asked, self._map, now, asking)
 
     def _is_clearly_nearer(self, decision: Decision) -> bool:
         """Whether another node is worth the way there."""

@@ -19,7 +19,7 @@ from typing import Any
 from stands.raw_client import Address, RawAnswer, fetch
 
 CHECKOUT = Path(__file__).parents[2]
-READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?$", re.MULTILINE)
+READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?(?: dns=(\S+))?$", re.MULTILINE)
 READY_SECONDS = 20.0
 PROGRAM = "from edgeproxy.cli.main import main; main()"  # what the console script does
 Table = Mapping[str, Any]
@@ -125,6 +125,7 @@ class Node:
         self.http: Address = ("", 0)
         self.https: Address = ("", 0)
         self.admin: Address = ("", 0)
+        self.dns: Address = ("", 0)
         self._reported = 0
 
     # Life.
@@ -159,6 +160,7 @@ class Node:
         self.http = _address(found[1].partition(",")[0]) if found[1] != "-" else ("", 0)
         self.admin = _address(found[2])
         self.https = _address(found[3]) if found[3] else ("", 0)
+        self.dns = _address(found[4].partition(",")[0]) if found[4] else ("", 0)
         return time.monotonic() - began
 
     def stop(self, within: float = 40.0) -> None:

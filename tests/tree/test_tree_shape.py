@@ -30,6 +30,8 @@ UNTESTED = {
     "edgeproxy.workers.supervising": "test_workers_alone runs it with two servers",
     "edgeproxy.node_routing": "the journeys run nodes that route, and nodes behind routers",
     "edgeproxy.node_tls": "the journeys run whole nodes",
+    "edgeproxy.route_dns": "a journey asks a whole router",
+    "edgeproxy.node_signals": "a journey reads what nodes have told a router",
     "edgeproxy.route_http": "the journeys run whole routers",
     "edgeproxy.route_node": "the journeys run whole routers",
     "edgeproxy.node_uplink": "the journeys run whole nodes",
