@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import structlog
 
+from edgeproxy import node_engine
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
 from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
-from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
+from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
@@ -187,17 +186,11 @@ class Node:
         )
 
     def _register_gauges(self) -> None:
-        for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
-            self.metrics.gauge(name, partial(self._statistic, name))
-        self.metrics.gauge("fills", lambda: float(self._lasting.running_fills))
-        self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
+        node_engine.register_gauges(self.metrics, lambda: self._store, lambda: self._lasting, self._tasks)
         self.metrics.gauge("connections", lambda: float(self.connections))
         if self._listeners is None:
             relay = self._relay
             self.metrics.gauge("memo_entries", lambda: relay.memo_entries if relay is not None else 0.0)
-
-    def _statistic(self, name: str) -> float:
-        return float(getattr(self._store.statistics(), name))
 
     @property
     def tasks(self) -> Tasks:
@@ -286,10 +279,7 @@ class Node:
         if self._refreshing is not None:
             self._refreshing.cancel()
         await self._admin.leave()
-        with contextlib.suppress(TimeoutError):  # what is nearly there is worth a moment
-            async with asyncio.timeout(SETTLE_SECONDS):
-                while self._lasting.running_fills:  # noqa: ASYNC110
-                    await asyncio.sleep(SETTLE_SECONDS / 10)
+        await node_engine.settled(self._lasting)
         await self._uplink.stop_following()
         await self._purges.aclose()
         await self._store.release()
@@ -301,7 +291,7 @@ class Node:
         former, self._store = self._store, self._open_store()
         await self._store.start()
         self._has_released = False
-        self._tasks.start(closed_when_unread(former, self._lasting), "close the former store")
+        self._tasks.start(node_engine.closed_when_unread(former, self._lasting), "close the former store")
         self._tasks.start(self._uplink.retire(), "close the former uplink")
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()

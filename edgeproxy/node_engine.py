@@ -4,9 +4,11 @@ a whole, for each new configuration."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config import Site as SiteSettings
@@ -58,6 +60,28 @@ class Lasting:
     @property
     def running_fills(self) -> int:
         return len(self.fills) + len(self.large_fills)
+
+
+def register_gauges(
+    metrics: Metrics, store: Callable[[], Store], last: Callable[[], Lasting], tasks: Tasks
+) -> None:
+    """What is read when it is asked for; store and what lasts may be others by then."""
+    for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
+        metrics.gauge(name, partial(_statistic, store, name))
+    metrics.gauge("fills", lambda: float(last().running_fills))
+    metrics.gauge("tasks", lambda: float(len(tasks)))
+
+
+def _statistic(store: Callable[[], Store], name: str) -> float:
+    return float(getattr(store().statistics(), name))
+
+
+async def settled(last: Lasting) -> None:
+    """Wait a moment for what is nearly there."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SETTLE_SECONDS):
+            while last.running_fills:  # noqa: ASYNC110
+                await asyncio.sleep(SETTLE_SECONDS / 10)
 
 
 async def closed_when_unread(store: TieredStore, last: Lasting) -> None:
