@@ -48,7 +48,9 @@ class RouterNode(Section, frozen=True, kw_only=True):
     cost: Annotated[Seconds, _doc("added to what a client's way to it costs")] = 0.0
     fill: Annotated[Seconds, _doc("what a miss costs here: the way to its parent and the first byte")] = 0.0
     members: Annotated[list[str], _doc("nodes of one place that stand behind this one, by name")] = []
-    probe: Annotated[Url, _doc('asked whether it lives; "" for /healthz below url: any answer but 5xx')] = ""
+    probe: Annotated[
+        Url, _doc("asked whether it lives: any answer but 5xx; unset: what the node answers by itself")
+    ] = ""
     token: Annotated[str, _doc("it shows this when it tells of itself, instead of router.signals.token")] = ""
 
 

@@ -25,6 +25,14 @@ from edgeproxy.router.client import folded, parse, prefix_of
 from edgeproxy.router.hop import Arrival, Came, Signer
 from edgeproxy.router.redirects import SITE
 
+ALIVE_PATH = "/route/v1/alive"  # asked by routers: answered without anybody behind
+ALIVE = Response(
+    200,
+    Headers((("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"))),
+    BytesBody(b"alive\n"),
+    Outcome(CacheOutcome.LOCAL, SITE),
+)
+
 
 class Arrivals:
     """A Handler. `served` answers who was sent here, `routed` everybody else. `own` is this node's name among
@@ -51,6 +59,8 @@ class Arrivals:
         self._clock = clock
 
     async def __call__(self, request: Request) -> Response:
+        if request.target == ALIVE_PATH:
+            return ALIVE
         arrival = self._signer.arrived(request.target, _network(request), self._clock())
         if arrival.came is Came.PLAIN:
             if self._private and not self._is_open(request):

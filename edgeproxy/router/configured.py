@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from edgeproxy.config_router import Router, RouterNode
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.router.announcement import AnnounceRules
+from edgeproxy.router.arrivals import ALIVE_PATH
 from edgeproxy.router.coverage import Coverage, Elsewhere, Entry, coverage
 from edgeproxy.router.geo_files import GeoSettings
 from edgeproxy.router.keeper import KeeperSettings
@@ -25,7 +26,16 @@ PlaceOf = Callable[[str], Place | None]
 
 def nodes(router: Router, place_of: PlaceOf) -> tuple[Listed, ...]:
     """`place_of` gives the point of a country."""
-    return tuple(Listed(_node(node, place_of), node.probe, node.token) for node in router.node)
+    # Who shares the secret answers for itself there; anything else may pass /healthz on to an origin.
+    alive = ALIVE_PATH if router.secret or router.secret_file else ""
+    return tuple(
+        Listed(
+            _node(node, place_of),
+            node.probe or (f"{node.url.rstrip('/')}{alive}" if alive else ""),
+            node.token,
+        )
+        for node in router.node
+    )
 
 
 def _node(node: RouterNode, place_of: PlaceOf) -> RouteNode:

@@ -86,6 +86,11 @@ def test_who_was_sent_is_served_and_never_sent_on(
     assert by(target, **changes) == answered
 
 
+def test_a_node_says_itself_that_it_lives() -> None:
+    response, request = asked("/route/v1/alive")
+    assert (response.status, request) == (200, None)
+
+
 def test_what_the_router_added_is_gone_and_the_rest_is_as_it_came() -> None:
     _, request = asked(with_parameter("/f?", SIGNER.mark("paris")))
     assert request is not None

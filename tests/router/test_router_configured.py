@@ -51,6 +51,11 @@ def test_what_is_written_of_a_node_is_what_the_router_knows() -> None:
     assert only().target == "https://a.example/cache/healthz"
 
 
+def test_who_shares_the_secret_is_asked_what_no_origin_has_to_answer() -> None:
+    router = Router(secret="s" * 32, node=[RouterNode(name="a", url="http://a.example/x/")])
+    assert configured.nodes(router, POINTS.get)[0].target == "http://a.example/x/route/v1/alive"
+
+
 def test_coverage_holds_every_network_as_and_country_of_an_entry() -> None:
     entries = [
         RouterCoverage(nodes=["a", "b"], networks=["10.0.0.0/8", "2001:db8::/32"], asns=[64500]),
