@@ -27,6 +27,7 @@ _ORDER = (
     "broken_origin",
     "large",
     "tiers",
+    "redirects",
     "restart",
     "workers",
     "footprint",

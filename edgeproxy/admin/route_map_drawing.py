@@ -14,7 +14,7 @@ from typing import Any
 WEST, NORTH, WIDTH, HEIGHT = -180.0, 84.0, 360.0, 144.0
 KM_PER_DEGREE = 111.0
 DISC_MOST = 13.0
-LABEL_WIDTH, LABEL_HEIGHT = 6.2, 11.0  # of a sign at a phone's width, where labels are largest
+LABEL_WIDTH, LABEL_HEIGHT = 7.0, 11.0  # of a sign at a phone's width, where labels are largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def _graticule() -> str:
 
 
 def _disc(latitude: float, longitude: float, radius_km: float) -> str:
-    radius = min(max(radius_km / KM_PER_DEGREE * 0.62, 0.9), DISC_MOST)
+    radius = min(max(radius_km / KM_PER_DEGREE * 0.62, 1.7), DISC_MOST)
     return f'<circle cx="{longitude:.1f}" cy="{-latitude:.1f}" r="{radius:.1f}"/>'
 
 
@@ -76,7 +76,9 @@ def _flows(flows: Iterable[dict[str, Any]], places: dict[str, Spot]) -> Iterable
 
 
 def _nodes(nodes: Sequence[dict[str, Any]], places: dict[str, Spot]) -> Iterable[str]:
-    taken: list[tuple[float, float, float, float]] = []
+    taken: list[tuple[float, float, float, float]] = [
+        (spot.x - 5, spot.y - 5, spot.x + 5, spot.y + 5) for spot in places.values()
+    ]
     for node in nodes:
         spot = places.get(node["name"])
         if spot is None:
@@ -100,10 +102,10 @@ def _label(name: str, spot: Spot, taken: list[tuple[float, float, float, float]]
     tries = [
         (spot.x + 6, spot.y + 3.2, "start"),
         (spot.x - 6, spot.y + 3.2, "end"),
-        (spot.x, spot.y - 6.5, "middle"),
-        (spot.x, spot.y + 13.5, "middle"),
-        (spot.x + 4, spot.y - 10, "start"),
-        (spot.x - 4, spot.y + 18, "end"),
+        (spot.x, spot.y - 7.5, "middle"),
+        (spot.x, spot.y + 16.5, "middle"),
+        (spot.x + 4, spot.y - 12, "start"),
+        (spot.x - 4, spot.y + 22, "end"),
     ]
     for x, y, anchor in tries:
         left = x - (width if anchor == "end" else width / 2 if anchor == "middle" else 0.0)

@@ -42,6 +42,7 @@ h1 { font-size:22px; margin:0; } h2 { font-size:16px; margin:0 0 8px; }
 .grid2 .card { margin:0; } .scroll { overflow-x:auto; }
 table { border-collapse:collapse; width:100%; } th { text-align:left; font-weight:600; color:var(--soft); }
 th, td { padding:5px 10px 5px 0; border-top:1px solid var(--line); vertical-align:top; }
+th.wide, td.wide { padding-left:14px; }
 tr:first-child th { border-top:0; } .number { text-align:right; font-variant-numeric:tabular-nums; }
 .state { font-weight:600; } .state.up { color:var(--up); } .state.degraded { color:var(--degraded); }
 .state.down { color:var(--down); } .state.draining, .state.maintenance { color:var(--draining); }

@@ -47,7 +47,7 @@ def test_names_of_neighbours_do_not_cover_one_another() -> None:
     near = [node("paris", 48.9, 2.4), node("frankfurt", 50.1, 8.7), node("london", 51.5, -0.1)]
     boxes = []
     for name, (x, y, anchor) in labels(drawn(near)).items():
-        width = 6.2 * len(name)
+        width = 7.0 * len(name)
         left = x - (width if anchor == "end" else width / 2 if anchor == "middle" else 0)
         boxes.append((left, y - 11, left + width, y + 2))
     for at, one in enumerate(boxes):

@@ -110,3 +110,77 @@ def lists_of_nodes(fleet: Fleet) -> None:
         bodies.add(hashlib.sha256(body).hexdigest())
     assert len(bodies) == 1
     assert b"<metalink" in answered(fleet.router, "/route?format=meta4&url=/files/big.bin").body
+
+
+def test_nodes_route_by_themselves_and_tell_the_router_how_they_are(
+    start_node: StartNode, origin: Origin
+) -> None:
+    origin.put("/d/big.bin", BIG)
+    site = {"name": "files", "kind": "generic", "mount": "/files", "origin": f"{origin.url}/d"}
+    other = start_node([site], {"listen": {"http": ["127.0.1.2:0"]}, "router": {"secret": SECRET}})
+    router = start_node(
+        [site],
+        {
+            "listen": {"http": ["127.0.0.1:0"]},
+            "router": {"secret": SECRET},
+            "router.signals": {"token": "t", "interval": "1s"},
+            "router.node": [{"name": "paris", "url": "http://127.0.1.1:1", "country": "FR"}],
+        },
+        command="route",
+    )
+    node = start_node(
+        [site],
+        {
+            "listen": {"http": ["127.0.1.1:0"], "trusted_clients": ["127.0.0.0/8"]},
+            "router": {"secret": SECRET, "enabled": True, "own": "paris", "redirect_above": "100KiB"},
+            "router.signals": {"routers": [router.url()], "token": "t", "interval": "1s"},
+            "router.node": [
+                {"name": "paris", "url": "http://127.0.1.1:1", "country": "FR"},
+                {"name": "tokyo", "url": other.url(), "country": "JP"},
+            ],
+        },
+    )
+    # Near clients are served here, far ones sent on; the other node serves them although it is not asked to.
+    assert answered(node, "/files/big.bin", CLIENTS["paris"]).status == 200
+    sent = answered(node, "/files/big.bin", CLIENTS["tokyo"])
+    assert sent.status == 302
+    place = urlsplit(sent.get("location"))
+    assert place.netloc == f"{other.http[0]}:{other.http[1]}"
+    assert len(other.get(sent.get("location").partition(place.netloc)[2]).body) == BIG
+    # Who was sent here is served here, from wherever.
+    marked = sent.get("location").partition("?")[2]
+    assert answered(node, f"/files/big.bin?{marked}", CLIENTS["tokyo"]).status == 200
+
+    def told() -> Any:
+        return orjson.loads(router.ask_admin("/api/v1/routing"))["nodes"][0]
+
+    assert eventually(lambda: told()["utilisation_ratio"] > 0), (router.stderr, node.stderr)
+
+
+def test_dns_names_the_nearest_node_with_a_health_of_its_own(start_node: StartNode, origin: Origin) -> None:
+    dns = pytest.importorskip("dns.query")
+    edns = pytest.importorskip("dns.edns")
+    site = {"name": "files", "kind": "generic", "mount": "/files", "origin": origin.url}
+    nodes = [
+        {"name": name, "url": f"http://{name}.example", "country": code, "addresses": [address]}
+        for name, code, address in (("paris", "FR", "192.0.2.1"), ("tokyo", "JP", "192.0.2.2"))
+    ]
+    router = start_node(
+        [site],
+        {
+            "router.node": nodes,
+            "router.health": {"interval": "0s"},
+            "router.dns": {"listen": ["127.0.0.1:0"], "answers": 1},
+            "router.dns.zone": [{"name": "cdn.example", "names": ["@"], "nameservers": ["ns1.example."]}],
+        },
+        command="route",
+    )
+    message = pytest.importorskip("dns.message")
+
+    def asked(address: str) -> str:
+        subnet = edns.ECSOption(address, 24)
+        query = message.make_query("cdn.example", "A", use_edns=0, options=[subnet])
+        answer = dns.udp(query, router.dns[0], port=router.dns[1], timeout=10)
+        return str(answer.answer[0][0])
+
+    assert [asked(CLIENTS[name]) for name in ("paris", "tokyo")] == ["192.0.2.1", "192.0.2.2"]

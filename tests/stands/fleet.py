@@ -22,8 +22,10 @@ class Fleet:
         start_node: StartNode,
         sites: Sequence[Mapping[str, Any]],
         sections: Mapping[str, Any] | None = None,
+        coverage: Sequence[Mapping[str, Any]] = (),
         **router: Any,
     ) -> None:
+        self.coverage = list(coverage)
         self.nodes: dict[str, Node] = {}
         for number, name in enumerate(PLACES, 1):
             own = {
@@ -43,6 +45,7 @@ class Fleet:
             "listen": {"http": ["127.0.0.1:0"], "trusted_clients": ["127.0.0.0/8"]},
             "router": self.settings,
             "router.health": {"interval": "500ms", "timeout": "2s"},
+            "router.coverage": self.coverage,
             "router.node": [
                 {
                     "name": name,
