@@ -303,10 +303,15 @@ class Reuse(Protocol):
     def used(self) -> None: ...
 
 
+Repeatable: TypeAlias = Callable[[float], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One response on its way to a client. Framing (Content-Length, Transfer-Encoding, Connection)
-    is added by the server from `body.length`; `headers` holds end-to-end fields only."""
+    is added by the server from `body.length`; `headers` holds end-to-end fields only. `repeat`, asked each
+    time with the wall-clock seconds, permits to answer the same client's same bytes with it again; it counts
+    that as having been asked."""
 
     status: int
     headers: Headers = field(default_factory=Headers)
@@ -314,6 +319,7 @@ class Response:
     outcome: Outcome = Outcome(CacheOutcome.LOCAL)
     reuse: Reuse | None = None
     close: bool = False  # end the connection after this answer
+    repeat: Repeatable | None = None
 
 
 class Handler(Protocol):

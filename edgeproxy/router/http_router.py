@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 from edgeproxy.config_router import Router
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Clock, Handler, Headers, Request, Response
 from edgeproxy.metrics import Metrics
+from edgeproxy.router.asking_fields import (
+    EXCLUDE,
+    OF_ONE_CLIENT,
+    complained_of,
+    family_of,
+    has_credentials,
+    is_common,
+)
 from edgeproxy.router.client import Client, parse
 from edgeproxy.router.decide import Asking, Decision
 from edgeproxy.router.file_facts import NOTHING, FileFacts, KnownFiles, facts_of
@@ -32,15 +40,20 @@ from edgeproxy.tasks import Tasks
 
 CLIENTS_MAX = 65_536
 CLIENTS_SECONDS = 60.0  # an address belongs to the same client for so long
-EXCLUDE = "exclude"
+SHARED_MAX = 65_536
 
 _NOBODY: frozenset[str] = frozenset()
-_OF_ONE_CLIENT = (
-    *("Authorization", "Cookie", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range"),
-    *("If-Unmodified-Since", "Range", "Expect"),
-)
 
 Original = Callable[[Request], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """A redirect, what it rests on, and the facts it tells."""
+
+    facts: FileFacts
+    decision: Decision
+    response: Response
 
 
 class HttpRouter:
@@ -86,7 +99,8 @@ class HttpRouter:
         self._learning: dict[str, asyncio.Task[FileFacts]] = {}
         self._policy = None if settings.policy == DEFAULT else policy(settings.policy)
         self._map = routing.snapshot
-        self._prepared = Prepared(self._map)
+        self._prepared = Prepared(self._map, clock())
+        self._shared: dict[tuple[Hashable, str], _Shared] = {}
         self._clients_since = clock()
 
     def _look(self) -> None:
@@ -94,7 +108,8 @@ class HttpRouter:
         snapshot = self._routing.snapshot
         if snapshot is not self._map:
             self._map = snapshot
-            self._prepared = Prepared(snapshot)
+            self._prepared = Prepared(snapshot, self._clock())
+            self._shared.clear()
             self._sent.generation += 1
             if self._clock() - self._clients_since > CLIENTS_SECONDS:
                 self._clients.clear()
@@ -113,6 +128,8 @@ class HttpRouter:
             again = self._sent.again(sent, self._clock(), is_part="Range" in request.headers)
             if again is Again.REPEAT:
                 self._count(sent.node, sent.country)
+                if sent.asks > 2 and "Range" not in request.headers:
+                    return self._repeatable(sent)
                 return sent.response
             if again is Again.COMPLAINT:
                 return self._elsewhere(request, sent.node)
@@ -123,12 +140,27 @@ class HttpRouter:
         away = self._away(request, client)
         return away if away is not None else self._sent_on(request, client, facts, _NOBODY)
 
+    def _repeatable(self, sent: Sent) -> Response:
+        """To who has asked twice already, and whom no complaint is expected of any more."""
+        response = sent.repeatable
+        if response is None:
+
+            def repeat(now: float) -> bool:
+                self._look()
+                if self._sent.again(sent, now, is_part=False) is not Again.REPEAT:
+                    return False
+                self._count(sent.node, sent.country)
+                return True
+
+            response = sent.repeatable = replace(sent.response, repeat=repeat)
+        return response
+
     def _is_special(self, request: Request) -> bool:
         """Whether there is more to it than a file that anybody may have."""
         target = request.target
         return (
             f"{EXCLUDE}=" in target
-            or _has_credentials(request.headers)
+            or has_credentials(request.headers)
             or request.path == self._settings.endpoint
             or not self._files.is_file(target, request.authority)
         )
@@ -162,7 +194,7 @@ class HttpRouter:
         """To the original URL, if clients of this country are not served; who brings credentials, which a
         redirect would lose, is."""
         coverage = self._routing.snapshot.coverage
-        if coverage.elsewhere != "origin" or coverage.is_served(client) or _has_credentials(request.headers):
+        if coverage.elsewhere != "origin" or coverage.is_served(client) or has_credentials(request.headers):
             return None
         url = self._original(request)
         if url is None:
@@ -175,7 +207,7 @@ class HttpRouter:
     async def _head(self, request: Request) -> Response:
         """Never redirected: the hub's clients read metadata off the first answer. What it tells is kept."""
         response = await self._inner(request)
-        if self._files.is_file(request.target, request.authority) and _is_common(request.headers):
+        if self._files.is_file(request.target, request.authority) and is_common(request.headers):
             self._known.put(request.target, facts_of(response))
         return response
 
@@ -184,9 +216,9 @@ class HttpRouter:
         size = request.body.length if request.body is not None else None
         if self._own or size is None or size < self._settings.redirect_above:
             return None
-        if _has_credentials(request.headers):
+        if has_credentials(request.headers):
             return None
-        decision = self._decided(request, client, FileFacts(size), _NOBODY)
+        decision = self._decided(request, client, FileFacts(size), self._asking(request))
         if not decision.ranked:
             return self._redirects.nobody(decision)
         self._count(decision.ranked[0].name, client.whereabouts.country)
@@ -195,7 +227,7 @@ class HttpRouter:
     async def _get(self, request: Request, client: Client, excluded: frozenset[str]) -> Response:
         if not self._files.is_file(request.target, request.authority):
             return await self._inner(request)
-        if _has_credentials(request.headers):
+        if has_credentials(request.headers):
             if self._private and request.path.startswith(self._private):
                 return await self._get_private(request, client, excluded)
             return await self._inner(request)
@@ -217,35 +249,53 @@ class HttpRouter:
         self, request: Request, client: Client, facts: FileFacts, excluded: frozenset[str]
     ) -> Response | None:
         """None if it is to be answered here."""
-        decision = self._decided(request, client, facts, excluded)
-        form = wanted_form(request.headers)
+        asking, form = self._asking(request, excluded), wanted_form(request.headers)
+        kind = None if form else self._shareable(client, asking)
+        shared = self._shared.get((kind, request.target)) if kind is not None else None
+        if shared is not None and shared.facts is facts:
+            self._routing.decided(client, shared.decision)
+            return self._note(request, client, shared, is_settled=False)
+        decision = self._decided(request, client, facts, asking)
         if form:
             return self._list(request, Wanted(request.target, form), client, decision, facts)
         if not decision.ranked and not self._own:
             return self._redirects.nobody(decision)
         if self._own and not (decision.ranked and self._is_clearly_nearer(decision)):
             return None
-        first, now = decision.ranked[0].name, self._clock()
-        response = self._redirects.to_node(decision, request.target, facts, map_age=self._map_age(now))
-        country = client.whereabouts.country
-        sent = Sent(response, first, country, now, self._sent.generation, is_settled=bool(excluded))
-        self._sent.put((request.client, request.target), sent)
-        self._count(first, country)
-        return response
+        age = self._map_age(self._clock())
+        response = self._redirects.to_node(decision, request.target, facts, map_age=age)
+        made = _Shared(facts, decision, response)
+        if kind is not None and not decision.is_old:
+            if len(self._shared) >= SHARED_MAX:
+                self._shared.clear()
+            self._shared[kind, request.target] = made
+        return self._note(request, client, made, is_settled=bool(excluded))
 
-    def _decided(
-        self, request: Request, client: Client, facts: FileFacts, excluded: frozenset[str]
-    ) -> Decision:
-        address = parse(request.client)
-        asking = Asking(
-            family=address.version if address is not None else 0,
-            scheme="https" if request.scheme == "https" else "",
-            excluded=excluded,
-            chance=self._draw(),
-        )
+    def _shareable(self, client: Client, asking: Asking) -> Hashable | None:
+        """The kind of client for which a decision made now is that for all others of it; None for none."""
+        if self._policy is not None or asking.chance < self._map.rules.explore_share:
+            return None
+        return self._prepared.shared_kind(client, asking)
+
+    def _note(self, request: Request, client: Client, made: _Shared, *, is_settled: bool) -> Response:
+        """Remember where a client is sent."""
+        node, country = made.decision.ranked[0].name, client.whereabouts.country
+        key = (request.client, request.target)
+        former = self._sent.get(key)
+        settled = is_settled or (former is not None and (former.is_settled or former.asks > 2))
+        now, generation = self._clock(), self._sent.generation
+        self._sent.put(key, Sent(made.response, node, country, now, generation, is_settled=settled))
+        self._count(node, country)
+        return made.response
+
+    def _asking(self, request: Request, excluded: frozenset[str] = _NOBODY) -> Asking:
+        scheme = "https" if request.scheme == "https" else ""
+        return Asking(family_of(request.client), scheme, excluded, self._draw())
+
+    def _decided(self, request: Request, client: Client, facts: FileFacts, asking: Asking) -> Decision:
         asked = facts.asked(request.path)
         decision = self._decide(client, asked, asking)
-        if not decision.ranked and excluded:  # better one that is complained of than none
+        if not decision.ranked and asking.excluded:  # better one that is complained of than none
             decision = self._decide(client, asked, replace(asking, excluded=_NOBODY))
         self._routing.decided(client, decision)
         return decision
@@ -273,7 +323,7 @@ class HttpRouter:
         facts = facts_of(await self._asked(request, keep=("Authorization", "Cookie")))
         if self._signer is None or facts.size < self._settings.redirect_above or not client.prefix:
             return await self._inner(request)
-        decision = self._decided(request, client, facts, excluded)
+        decision = self._decided(request, client, facts, self._asking(request, excluded))
         if not decision.ranked or (self._own and not self._is_clearly_nearer(decision)):
             return await self._inner(request)
         self._count(decision.ranked[0].name, client.whereabouts.country)
@@ -300,7 +350,7 @@ class HttpRouter:
         return facts
 
     async def _asked(self, request: Request, keep: tuple[str, ...] = ()) -> Response:
-        unwanted = [name for name in _OF_ONE_CLIENT if name not in keep]
+        unwanted = [name for name in OF_ONE_CLIENT if name not in keep]
         headers = request.headers.without(unwanted)
         response = await self._inner(
             replace(request, method="HEAD", headers=headers, body=None, interim=None)
@@ -317,7 +367,7 @@ class HttpRouter:
         facts = self._known.get(wanted.target)
         if facts is None and self._files.is_file(wanted.target, request.authority):
             facts = await self._learn(about)
-        decision = self._decided(about, client, facts or NOTHING, _NOBODY)
+        decision = self._decided(about, client, facts or NOTHING, self._asking(about))
         return self._list(about, wanted, client, decision, facts or NOTHING)
 
     def _list(
@@ -340,22 +390,11 @@ class HttpRouter:
         return held
 
     def _excluding(self, request: Request, client: Client) -> tuple[Request, frozenset[str]]:
-        """Nodes that the client says have not served it; the parameter is ours only if it names some."""
-        path, _, query = request.target.partition("?")
-        nodes = {node.name for node in self._routing.snapshot.nodes}
-        kept, found = [], set()
-        for part in query.split("&"):
-            name, _, value = part.partition("=")
-            named = set(value.split(",")) if name == EXCLUDE else set()
-            if named and named <= nodes:
-                found |= named
-            else:
-                kept.append(part)
-        if not found:
-            return request, _NOBODY
+        """Nodes that the client says have not served it."""
+        target, found = complained_of(request.target, {node.name for node in self._map.nodes})
         for node in sorted(found):
             self._complained(client, node, "said so")
-        return replace(request, target=f"{path}?{'&'.join(kept)}" if kept else path), frozenset(found)
+        return replace(request, target=target) if found else request, found
 
     def _complained(self, client: Client, node: str, how: str) -> None:
         self._metrics.count("complaints_total", node, how)
@@ -365,15 +404,6 @@ class HttpRouter:
         self._metrics.count("redirects_total", node, country)
 
 
-def _has_credentials(headers: Headers) -> bool:
-    return "Authorization" in headers or "Cookie" in headers
-
-
-def _is_common(headers: Headers) -> bool:
-    """Whether an answer to these fields says the same to everybody."""
-    return not any(name in headers for name in _OF_ONE_CLIENT)
-
-
 def _is_plain(headers: Headers) -> bool:
     """Whether a redirect that somebody else got is right for these fields too."""
-    return not _has_credentials(headers) and not wanted_form(headers)
+    return not has_credentials(headers) and not wanted_form(headers)

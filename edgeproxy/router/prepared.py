@@ -13,8 +13,9 @@ from edgeproxy.router.choice import Candidate
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
 from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, nearest
+from edgeproxy.router.nodes import RouteNode
 from edgeproxy.router.refusals import Eligible, eligible
-from edgeproxy.router.snapshot import RouteObject, Snapshot
+from edgeproxy.router.snapshot import RouteObject, RouteRules, Snapshot
 
 KINDS_MAX = 65_536
 _FINER = (PREFIX, BGP_PREFIX, AS)
@@ -24,11 +25,16 @@ class Prepared:
     """Over one snapshot, by the policy geo-rtt. `decide` gives what router.decide.decide gives, but that
     round trips are as old as the first question about the kind of client."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, now: float) -> None:
         self._snapshot = snapshot
         self._names = tuple(node.name for node in snapshot.nodes)
         self._by_address = any(node.networks for node in snapshot.nodes)
         self._has_misses = any(node.fill_ms for node in snapshot.nodes)
+        # Then groups have no say, and time has none: what belongs to a node does until the next map.
+        self._is_steady = not any(
+            node.utilisation >= snapshot.rules.full or _is_starting(node, snapshot.rules, now)
+            for node in snapshot.nodes
+        )
         self._kinds: dict[Hashable, tuple[Eligible, list[Candidate]]] = {}
 
     def decide(self, client: Client, asked: RouteObject, now: float, asking: Asking) -> Decision:
@@ -50,6 +56,12 @@ class Prepared:
                 for one in candidates
             ]
         return concluded(nearest, found, candidates, client, asked, snapshot, now, asking)
+
+    def shared_kind(self, client: Client, asking: Asking) -> Hashable | None:
+        """All clients of this kind get the same for an object, but who explores; None if that is not so."""
+        if not self._is_steady or asking.excluded:
+            return None
+        return self._kind(client, asking)
 
     def _prepare(self, client: Client, now: float, asking: Asking) -> tuple[Eligible, list[Candidate]]:
         snapshot = self._snapshot
@@ -78,3 +90,7 @@ class Prepared:
         if group is None or not any((level, group, name) in observed for name in self._names):
             return None
         return group
+
+
+def _is_starting(node: RouteNode, rules: RouteRules, now: float) -> bool:
+    return node.started is not None and now - node.started < rules.slow_start_seconds

@@ -34,6 +34,7 @@ class Sent:
     generation: int
     asks: int = 1
     is_settled: bool = False
+    repeatable: Response | None = None  # the same, to be repeated without asking us
 
 
 Key = tuple[str, str]

@@ -13,6 +13,7 @@ from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.http2_memo import RememberedFrames
+from edgeproxy.serving.repeats import Repeats
 from edgeproxy.serving.request_memo import Remembered, RequestMemo
 from edgeproxy.serving.response_head import DateField
 from edgeproxy.serving.trace import RequestIds
@@ -75,6 +76,7 @@ class Service:
         "memo_of_frames",
         "metrics",
         "opened",
+        "repeats",
         "report",
         "scheme",
         "sending",
@@ -118,6 +120,7 @@ class Service:
         self.scheme = scheme
         self.draining = False
         self.date = DateField()
+        self.repeats = Repeats(limits.memo, self.date)
         self.ids = RequestIds()
         self.memo: RequestMemo[Remembered] = RequestMemo(limits.memo, limits.memo_head, sequence, self.date)
         self.memo_of_frames: RequestMemo[RememberedFrames] = RequestMemo(
@@ -127,3 +130,4 @@ class Service:
     def serve(self, handler: Handler) -> None:
         """Ask another handler from now on."""
         self.handler, self.at_once = handler, at_once_of(handler)
+        self.repeats.clear()

@@ -64,22 +64,43 @@ def test_what_is_prepared_decides_as_who_works_it_out_each_time(
     snapshot = Snapshot(tuple(made), coverage=rule, made_at=NOW)
     if is_observed:
         snapshot = replace(snapshot, beliefs=BELIEFS)
-    prepared = Prepared(snapshot)
+    prepared = Prepared(snapshot, NOW)
     for client, wanted, chance in asked:
         asking = Asking(family=4, chance=chance)
         assert prepared.decide(client, wanted, NOW, asking) == decide(client, wanted, snapshot, NOW, asking)
 
 
+@given(nodes, clients, clients, st.sampled_from(OBJECTS))
+def test_clients_of_a_shared_kind_get_the_same(
+    made: list, one: object, other: object, asked: RouteObject
+) -> None:
+    snapshot = Snapshot(tuple(made), beliefs=BELIEFS, made_at=NOW)
+    prepared, asking = Prepared(snapshot, NOW), Asking(family=4)
+    kinds = [prepared.shared_kind(client, asking) for client in (one, other)]  # type: ignore[arg-type]
+    if kinds[0] is not None and kinds[0] == kinds[1]:
+        both = [decide(client, asked, snapshot, NOW, asking).ranked for client in (one, other)]  # type: ignore[arg-type]
+        assert both[0] == both[1]
+
+
+def test_where_a_node_is_nearly_full_or_starting_nothing_is_shared() -> None:
+    for busy in (node("paris", utilisation=0.9), node("paris", started=NOW - 5)):
+        prepared = Prepared(Snapshot((busy, node("tokyo"))), NOW)
+        assert prepared.shared_kind(client_at("berlin"), Asking()) is None
+    steady = Prepared(Snapshot((node("paris", started=NOW - 900),)), NOW)
+    assert steady.shared_kind(client_at("berlin"), Asking()) is not None
+    assert steady.shared_kind(client_at("berlin"), Asking(excluded=frozenset({"x"}))) is None
+
+
 def test_complaints_are_looked_at_each_time() -> None:
     snapshot = Snapshot((node("paris"), node("tokyo")))
     asking = Asking(excluded=frozenset({"paris"}))
-    decision = Prepared(snapshot).decide(client_at("berlin"), OBJECTS[0], NOW, asking)
+    decision = Prepared(snapshot, NOW).decide(client_at("berlin"), OBJECTS[0], NOW, asking)
     assert decision == decide(client_at("berlin"), OBJECTS[0], snapshot, NOW, asking)
 
 
 def test_networks_of_nodes_are_those_of_single_addresses() -> None:
     snapshot = Snapshot((node("paris", networks=(ip_network("198.0.1.0/25"),)), node("tokyo")))
-    prepared = Prepared(snapshot)
+    prepared = Prepared(snapshot, NOW)
     for number in (1, 2):
         client = client_at("berlin", number=number)
         assert prepared.decide(client, OBJECTS[0], NOW, Asking()) == decide(client, OBJECTS[0], snapshot, NOW)
