@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edgeproxy.config_router import Router
 from edgeproxy.errors import RequestError
@@ -35,25 +35,16 @@ from edgeproxy.router.prepared import Prepared
 from edgeproxy.router.redirects import Redirects
 from edgeproxy.router.routing import Routing
 from edgeproxy.router.sent import Again, Sent, SentTable
+from edgeproxy.router.shared_redirects import Shared, SharedRedirects
 from edgeproxy.router.snapshot import RouteObject
 from edgeproxy.tasks import Tasks
 
 CLIENTS_MAX = 65_536
 CLIENTS_SECONDS = 60.0  # an address belongs to the same client for so long
-SHARED_MAX = 65_536
 
 _NOBODY: frozenset[str] = frozenset()
 
 Original = Callable[[Request], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """A redirect, what it rests on, and the facts it tells."""
-
-    facts: FileFacts
-    decision: Decision
-    response: Response
 
 
 class HttpRouter:
@@ -100,7 +91,7 @@ class HttpRouter:
         self._policy = None if settings.policy == DEFAULT else policy(settings.policy)
         self._map = routing.snapshot
         self._prepared = Prepared(self._map, clock())
-        self._shared: dict[tuple[Hashable, str], _Shared] = {}
+        self._shared = SharedRedirects()
         self._clients_since = clock()
 
     def _look(self) -> None:
@@ -251,8 +242,8 @@ class HttpRouter:
         """None if it is to be answered here."""
         asking, form = self._asking(request, excluded), wanted_form(request.headers)
         kind = None if form else self._shareable(client, asking)
-        shared = self._shared.get((kind, request.target)) if kind is not None else None
-        if shared is not None and shared.facts is facts:
+        shared = self._shared.get(kind, request.target, facts)
+        if shared is not None:
             self._routing.decided(client, shared.decision)
             return self._note(request, client, shared, is_settled=False)
         decision = self._decided(request, client, facts, asking)
@@ -262,13 +253,11 @@ class HttpRouter:
             return self._redirects.nobody(decision)
         if self._own and not (decision.ranked and self._is_clearly_nearer(decision)):
             return None
-        age = self._map_age(self._clock())
+        made_at = self._map.made_at
+        age = max(0.0, self._clock() - made_at) if made_at else 0.0
         response = self._redirects.to_node(decision, request.target, facts, map_age=age)
-        made = _Shared(facts, decision, response)
-        if kind is not None and not decision.is_old:
-            if len(self._shared) >= SHARED_MAX:
-                self._shared.clear()
-            self._shared[kind, request.target] = made
+        made = Shared(facts, decision, response)
+        self._shared.put(kind, request.target, made)
         return self._note(request, client, made, is_settled=bool(excluded))
 
     def _shareable(self, client: Client, asking: Asking) -> Hashable | None:
@@ -277,7 +266,7 @@ class HttpRouter:
             return None
         return self._prepared.shared_kind(client, asking)
 
-    def _note(self, request: Request, client: Client, made: _Shared, *, is_settled: bool) -> Response:
+    def _note(self, request: Request, client: Client, made: Shared, *, is_settled: bool) -> Response:
         """Remember where a client is sent."""
         node, country = made.decision.ranked[0].name, client.whereabouts.country
         key = (request.client, request.target)
@@ -313,10 +302,6 @@ class HttpRouter:
             return False
         mine = next((one for one in decision.ranked if one.name == self._own), None)
         return mine is None or mine.cost.total - first.cost.total >= self._settings.gain * 1000
-
-    def _map_age(self, now: float) -> float:
-        made = self._routing.snapshot.made_at
-        return max(0.0, now - made) if made else 0.0
 
     async def _get_private(self, request: Request, client: Client, excluded: frozenset[str]) -> Response:
         """Whether the client may have it is asked behind us, each time; then it may get it elsewhere."""

@@ -75,7 +75,7 @@ def test_a_hubs_client_gets_metadata_from_the_router_and_large_files_from_the_no
     done = visit(release, fleet.router, "anybody").snapshot("acme/big")
     assert done.ok, done
     assert done.files == hub.repositories["model", "acme/big"].head.digests, (public, done)
-    ways = asked(fleet.router, "model.safetensors")
+    ways = [row for row in asked(fleet.router, "model.safetensors") if row[1].endswith(".safetensors")]
     assert {status for method, _, status in ways if method == "HEAD"} == {200}, ways
     assert [status for method, _, status in ways if method == "GET"] == [302], ways
     assert [row for row in asked(fleet.nodes["tokyo"], "model.safetensors") if row[0] == "GET"]
