@@ -52,7 +52,7 @@ class Connection(Answering):
                 if self.served >= self.served_max - 1:
                     self._quick = False
                 return
-        elif self._ready:
+        if self._ready:
             now = self._service.clock()
             repeated = self._service.repeats.recall(self._client, data, now)
             if repeated is not None:
