@@ -86,8 +86,8 @@ def _takes(node: RouteNode, group: str, flying: int, capacity: float, rules: Rou
 def _spilt(
     by_cost: Sequence[Candidate], in_pool: Sequence[Candidate], group: str, rules: RouteRules
 ) -> Choice:
-    outside = [one for one in by_cost if one not in in_pool]
-    for one in outside:
+    inside = {one.name for one in in_pool}
+    for one in (one for one in by_cost if one.name not in inside):
         if one.node.utilisation < rules.full:
             return _with_first(one, in_pool, by_cost, "the near nodes are full")
     with_room = [one for one in by_cost if one.node.utilisation < rules.overfull]
@@ -100,8 +100,9 @@ def _spilt(
 def _with_first(
     first: Candidate, in_pool: Sequence[Candidate], by_cost: Sequence[Candidate], reason: str
 ) -> Choice:
+    placed = {first.name, *(one.name for one in in_pool)}
     behind = [one for one in in_pool if one is not first]
-    behind += [one for one in by_cost if one is not first and one not in in_pool]
+    behind += [one for one in by_cost if one.name not in placed]
     return Choice((first, *behind), reason)
 
 

@@ -3,7 +3,9 @@ same snapshot at the same time has the same answer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from edgeproxy.router.choice import Candidate, Choice, choose
 from edgeproxy.router.client import Client
@@ -46,9 +48,36 @@ class Decision:
         return self.ranked[0].node if self.ranked else None
 
 
+class Choosing(Protocol):
+    """Puts candidates, of which there is at least one, in order; the second value is to be remembered."""
+
+    def __call__(
+        self,
+        candidates: Sequence[Candidate],
+        client: Client,
+        asked: RouteObject | None,
+        snapshot: Snapshot,
+        now: float,
+        asking: Asking,
+    ) -> tuple[Choice, Kept | None]: ...
+
+
 def decide(
     client: Client, asked: RouteObject | None, snapshot: Snapshot, now: float, asking: Asking = Asking()
 ) -> Decision:
+    """By what is known of distances, loads and round trips."""
+    return decide_by(nearest, client, asked, snapshot, now, asking)
+
+
+def decide_by(
+    choosing: Choosing,
+    client: Client,
+    asked: RouteObject | None,
+    snapshot: Snapshot,
+    now: float,
+    asking: Asking = Asking(),
+) -> Decision:
+    """Who may serve is the same whoever chooses among them."""
     rules = snapshot.rules
     is_old = bool(snapshot.made_at) and now - snapshot.made_at > rules.map_seconds
     found = eligible(
@@ -64,14 +93,26 @@ def decide(
     if not found.nodes:
         return Decision((), found.refused, client.prefix, rules.ttl_least, "no node may serve", is_old=is_old)
     candidates = candidates_for(client, asked, found.nodes, snapshot, now)
-    choice = choose(candidates, asked, str(client.group), rules, now)
-    if asked is None:
-        choice, kept = settled(choice, snapshot.kept.get(client.group), rules, now)
-    else:
-        choice, kept = explored(choice, asked, rules, asking.chance), None
+    choice, kept = choosing(candidates, client, asked, snapshot, now, asking)
     reason = _reason(choice, found.covered, panic=found.panic)
     ttl = rules.ttl_least if found.panic else rules.ttl_most
     return Decision(choice.ranked, found.refused, client.prefix, ttl, reason, kept=kept, is_old=is_old)
+
+
+def nearest(
+    candidates: Sequence[Candidate],
+    client: Client,
+    asked: RouteObject | None,
+    snapshot: Snapshot,
+    now: float,
+    asking: Asking,
+) -> tuple[Choice, Kept | None]:
+    """The one that costs the client least, where the object belongs among near ones, and not full."""
+    rules = snapshot.rules
+    choice = choose(candidates, asked, str(client.group), rules, now)
+    if asked is None:
+        return settled(choice, snapshot.kept.get(client.group), rules, now)
+    return explored(choice, asked, rules, asking.chance), None
 
 
 def candidates_for(
@@ -81,15 +122,18 @@ def candidates_for(
     snapshot: Snapshot,
     now: float,
 ) -> list[Candidate]:
-    """Each node with what is believed of it."""
-    rules, beliefs = snapshot.rules, snapshot.beliefs
-    found = []
-    for node in nodes:
-        estimate = beliefs.estimate(
-            client, node.name, node.place, now, access_ms=rules.access_ms, asn=node.asn
-        )
-        found.append(Candidate(node, estimate, cost_of(estimate, node, asked, rules)))
-    return found
+    """Each node with what is believed of it. What was observed of nodes that are not among them counts as well.
+    A snapshot that nobody makes anew keeps what it knew: without news a doubt is no better founded."""
+    rules = snapshot.rules
+    if snapshot.made_at:
+        now = min(now, snapshot.made_at + rules.map_seconds)
+    estimates = snapshot.beliefs.estimates(client, snapshot.nodes, now, access_ms=rules.access_ms)
+    wanted = {node.name for node in nodes}
+    return [
+        Candidate(node, estimate, cost_of(estimate, node, asked, rules))
+        for node, estimate in zip(snapshot.nodes, estimates, strict=True)
+        if node.name in wanted
+    ]
 
 
 def _reason(choice: Choice, covered: str, *, panic: bool) -> str:

@@ -25,7 +25,8 @@ class RouteRules:
     share_max: float = 1.25  # of its part of what the pool has in flight
     keep_share: float = 0.85  # a client group moves for a gain of so much ...
     keep_ms: float = 5.0  # ... and so many milliseconds, seen twice ...
-    keep_seconds: float = 30.0  # ... so far apart
+    keep_seconds: float = 30.0  # ... so far apart ...
+    leap_share: float = 0.6  # ... or at once to where it costs so much of what it does
     explore_share: float = 0.01
     explore_below: float = 0.6
     access_min_ms: float = 2.0
