@@ -6,6 +6,7 @@ owed it ends with a reset."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -113,6 +114,15 @@ class Answering(asyncio.Protocol):
     def _pump(self) -> None:
         """Take requests from the unread bytes until one is being answered."""
         raise NotImplementedError
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    @property
+    def endpoint(self) -> socket.socket | None:
+        found: socket.socket | None = self._transport.get_extra_info("socket")
+        return found
 
     def close(self) -> None:
         ending.close(self._transport)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -31,7 +32,16 @@ class Waiting(Protocol):
 
 
 class OpenConnection(Waiting, Protocol):
-    """A client connection as the listener and the sweep see it; its `streams` wait each for itself."""
+    """A client connection as the listener and the sweep see it; its `streams` wait each for itself. `served`
+    counts requests, `endpoint` is there until `lost` has been told."""
+
+    served: int
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def endpoint(self) -> socket.socket | None: ...
 
     @property
     def streams(self) -> Iterable[Waiting]: ...
