@@ -46,7 +46,7 @@ def choose(
     spare, since what comes within the time to live of answers is not seen in their load yet. None where
     nothing of that is known."""
     by_cost = sorted(candidates, key=lambda one: (one.cost.total, one.name))
-    pool = _pool(by_cost, asked, rules)
+    pool = pool_of(by_cost, asked, rules)
     key = asked.key if asked is not None else group
     weights = [(one.name, one.node.weight * _warmth(one.node, rules, now)) for one in pool]
     order = {name: place for place, name in enumerate(ranked(key, weights))}
@@ -62,14 +62,18 @@ def choose(
     return _spilt(by_cost, in_pool, group, rules, "the near nodes are full")
 
 
-def _pool(by_cost: Sequence[Candidate], asked: RouteObject | None, rules: RouteRules) -> list[Candidate]:
+def pool_of(by_cost: Sequence[Candidate], asked: RouteObject | None, rules: RouteRules) -> list[Candidate]:
+    """Those near enough to share the objects among them."""
+    bound = pool_bound(by_cost[0].cost.total, asked, rules)
+    return [one for one in by_cost if one.cost.total <= bound]
+
+
+def pool_bound(best: float, asked: RouteObject | None, rules: RouteRules) -> float:
+    """The cost up to which a node is near enough, in ms, where the best one costs `best`."""
     if asked is None:
-        budget = 0.0  # without an object there is nothing to be gained from a farther node
-        bound = by_cost[0].cost.total
-    else:
-        budget = rules.affinity_budget_large_ms if asked.is_large else rules.affinity_budget_ms
-        bound = by_cost[0].cost.total * rules.near_share
-    return [one for one in by_cost if one.cost.total <= bound + budget]
+        return best  # without an object there is nothing to be gained from a farther node
+    budget = rules.affinity_budget_large_ms if asked.is_large else rules.affinity_budget_ms
+    return best * rules.near_share + budget
 
 
 def _warmth(node: RouteNode, rules: RouteRules, now: float) -> float:
