@@ -32,6 +32,7 @@ _ORDER = (
     "workers",
     "footprint",
     "hit_ratio",
+    "routing",
     "soak",
 )
 

@@ -15,6 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from edgeproxy.router.client import Address
 
 PREFIXES_MAX = 4_000_000
+LENGTH_LEAST = {4: 8, 6: 16}  # what is shorter is a default route: it says nothing of who is there
 _V6_BITS = 64
 
 
@@ -125,6 +126,8 @@ def table_of(announced: Iterable[tuple[int, Announced]]) -> BgpTable:
     found: dict[int, dict[int, int]] = {4: {}, 6: {}}
     count = 0
     for family, one in announced:
+        if one.length < LENGTH_LEAST[family]:
+            continue
         found[family][one.start << 8 | one.length] = one.asn << 8 | min(one.hops, 255)
         count += 1
         if count > PREFIXES_MAX:

@@ -26,7 +26,7 @@ _PROBES = (
     *("2001:218::1", "2a00:1450::1", "2600::1"),
 )
 
-# What a hostile file makes the reader raise, beside its own errors, which are RuntimeErrors, as is a recursion
+# What a hostile file makes the reader raise, beside its own errors: these are RuntimeErrors, as is recursion
 # without end.
 _HOSTILE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
@@ -94,7 +94,7 @@ def open_database(path: Path) -> GeoDatabase:
         if not 0 < size <= FILE_BYTES_MAX:
             raise UnusableDatabase(f"{path} has {size} bytes")
         found = GeoDatabase(maxminddb.open_database(str(path), maxminddb.MODE_MEMORY), path)
-        _try(found)
+        _try(found, path)
     except UnusableDatabase:
         raise
     except _HOSTILE as error:
@@ -102,15 +102,15 @@ def open_database(path: Path) -> GeoDatabase:
     return found
 
 
-def _try(database: GeoDatabase) -> None:
+def _try(database: GeoDatabase, path: Path) -> None:
     end = time.monotonic() + TRY_SECONDS
     said = False
     for record in database.samples():
         said = said or record.says_something
         if time.monotonic() > end:
-            raise UnusableDatabase(f"{database} takes too long to be read")
+            raise UnusableDatabase(f"{path} ({database.kind}) takes too long to be read")
     if not said:
-        raise UnusableDatabase(f"{database} says nothing of countries, places or networks")
+        raise UnusableDatabase(f"{path} ({database.kind}) says nothing of countries, places or networks")
 
 
 def _line(error: BaseException) -> str:
