@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from edgeproxy.message import Clock
 from edgeproxy.router.announcement import RoundTrip
-from edgeproxy.router.beliefs import CELL, Beliefs
 from edgeproxy.router.client import Address, Client, Geography, identify
 from edgeproxy.router.complaints import Complaints
 from edgeproxy.router.coverage import Coverage
 from edgeproxy.router.decide import Decision
 from edgeproxy.router.judging import OWN, Judging
 from edgeproxy.router.learner import Learner
+from edgeproxy.router.learning import Learning
 from edgeproxy.router.moving import Bookings, Weights
 from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.place import Place
 from edgeproxy.router.registry import Registry
-from edgeproxy.router.samples import client_in_cell, is_possible, network_of
 from edgeproxy.router.snapshot import Kept, RouteRules, Snapshot
 from edgeproxy.router.votes import VoteRules
 
-CONNECTIONS_MAX = 50  # that one report of a prefix may stand for: no reporter outweighs all others
+OVERDUE = 6.0  # maps that may be made in a hurry without new beliefs
+LEARN_REST_SECONDS = 0.01  # for others, between two slices of what is to be learned
+IDLE_REST_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +64,23 @@ class Keeper:
         self._clock = clock
         self._report = report
         self._rules = rules = rules or RouteRules()
-        self._learner = Learner(entries_max=settings.groups_max, access_ms=rules.access_ms)
-        self._beliefs = Beliefs()
-        self._believed_at = float("-inf")
-        self._has_news = False
+        self._places: dict[str, Place | None] = {}
+        self.learning = Learning(
+            Learner(entries_max=settings.groups_max, access_ms=rules.access_ms),
+            geography,
+            places=lambda: self._places,
+            clock=clock,
+        )
         self._judging = Judging(settings.votes)
         self._complaints = Complaints(settings.groups_max)
         self._weights = Weights(settings.groups_max)
         self._bookings = Bookings(settings.move_share)
-        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
+        self._kept: dict[Hashable, Kept] = {}
+        self._has_moved = False  # since they were copied into a map
         self._watchers: list[Callable[[], None]] = []
         self._due = asyncio.Event()
         self._signalled_at = clock()
         self._was_panic = False
-        self._places: dict[str, Place | None] = {}
         self._snapshot = Snapshot((), coverage=coverage or Coverage(), rules=rules)
         self.publish()
 
@@ -97,17 +100,18 @@ class Keeper:
             return
         before = self._kept.get(group)
         if before is not None and (before.node, before.better) == (kept.node, kept.better):
-            self._kept.move_to_end(group)
             return
         if kept.better:
             # It moves from `seen` + keep_seconds on: booked for when there is room for another move.
-            wait = self._rules.keep_seconds
+            wait, rules = self._rules.keep_seconds, self._rules
+            earliest = now if _is_leap(decision, kept.better, rules) else now + wait
             weight, total = self._weights.of(group), self._weights.total
-            kept = replace(kept, seen=self._bookings.book(weight, total, kept.seen + wait, now) - wait)
+            kept = replace(kept, seen=self._bookings.book(weight, total, earliest, now) - wait)
+        self._kept.pop(group, None)
         self._kept[group] = kept
-        self._kept.move_to_end(group)
         if len(self._kept) > self._settings.groups_max:
-            self._kept.popitem(last=False)
+            del self._kept[next(iter(self._kept))]
+        self._has_moved = True
 
     def complained(self, client: Client, node: str) -> None:
         if node not in self._judging.nodes:
@@ -116,6 +120,7 @@ class Keeper:
         kept = self._kept.get(group)
         if kept is not None and kept.node == node:
             del self._kept[group]
+            self._has_moved = True
         if self._complaints.made(group, node, now):
             self._judged(self._judging.looked("clients", node, False, now), node)
 
@@ -148,36 +153,12 @@ class Keeper:
             return
         self._judged(self._judging.told(point, node, alive, now), node)
         if rtt > 0:
-            self._between(point, node, rtt, now)
-            self._between(node, point, rtt, now)
+            self.learning.between(point, node, rtt)
 
-    def _between(self, one: str, other: str, rtt: float, now: float) -> None:
-        """The way from where `one` is to `other`: what clients near `one` may expect."""
-        here, there = self._place(one), self._place(other)
-        if here is None or there is None or not is_possible(here, there, rtt):
-            return
-        self._learner.told(client_in_cell(here), other, there, rtt, now, finest=CELL)
-        self._has_news = True
-
-    def round_trips(self, node: str, told: Iterable[RoundTrip]) -> int:
-        """What `node` measured of its clients. How many were believed."""
-        self._signalled_at = now = self._clock()
-        place, taken = self._place(node), 0
-        for one in told:
-            address, bits = network_of(one.prefix)
-            client = self.client(address, bits=bits)
-            if address is None or client.is_private or not is_possible(client.place, place, one.rtt):
-                continue
-            self._learner.told(
-                client, node, place, one.rtt, now, connections=min(one.connections, CONNECTIONS_MAX)
-            )
-            taken += 1
-        if taken:
-            self._has_news = True
-        return taken
-
-    def _place(self, node: str) -> Place | None:
-        return self._places.get(node)
+    def round_trips(self, node: str, told: Iterable[RoundTrip]) -> None:
+        """What `node` measured of its clients; it is learned from when there is time."""
+        self._signalled_at = self._clock()
+        self.learning.clients(node, told)
 
     def configure(self, *, coverage: Coverage, rules: RouteRules) -> None:
         """Another configuration, or the registry has other nodes."""
@@ -198,19 +179,28 @@ class Keeper:
 
     async def run(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.publish_seconds):
-                    await self._due.wait()
-            self.publish()
+            await self._learn_until_due()
+            age = self._clock() - self.learning.believed_at
+            if not self._due.is_set() or not 0 <= age < OVERDUE * self._settings.publish_seconds:
+                await self.learning.believe()
+            self.publish(is_urgent=self._due.is_set())
             await asyncio.sleep(self._settings.urgent_seconds)
 
-    def publish(self) -> None:
-        """Make a map of what is known now, and tell those who watch."""
+    async def _learn_until_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._settings.publish_seconds
+        while not self._due.is_set() and (left := end - loop.time()) > 0:
+            rest = LEARN_REST_SECONDS if self.learning.take() else min(left, IDLE_REST_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._due.wait()
+
+    def publish(self, *, is_urgent: bool = False) -> None:
+        """Make a map of what is known now, and tell those who watch. Where groups are is left for the next
+        one if it is urgent: of 200 000 groups that is a copy of 10 ms."""
         self._due.clear()
         now, before = self._clock(), self._snapshot
         silent = self._registry.expire(now)
-        if self._has_news and now - self._believed_at >= self._settings.publish_seconds:
-            self._beliefs, self._has_news, self._believed_at = self._learner.beliefs(), False, now
         listed = [one.node for one in self._registry.listed(now)]
         self._judging.keep(node.name for node in listed)
         self._places = {node.name: node.place for node in listed}
@@ -224,15 +214,29 @@ class Keeper:
         is_old = now - self._signalled_at > self._rules.map_seconds
         self._snapshot = Snapshot(
             nodes,
-            self._beliefs,
+            self.learning.beliefs,
             before.coverage,
-            _wary(self._rules) if is_old else self._rules,
-            dict(self._kept),
+            self._rules_of_map(is_old=is_old),
+            self._kept_of_map(is_urgent=is_urgent),
             before.generation + 1,
             self._signalled_at if is_old else now,
         )
         for changed in self._watchers:
             changed()
+
+    def _kept_of_map(self, *, is_urgent: bool) -> Mapping[Hashable, Kept]:
+        if is_urgent or not self._has_moved:
+            return self._snapshot.kept
+        self._has_moved = False
+        return dict(self._kept)
+
+    def _rules_of_map(self, *, is_old: bool) -> RouteRules:
+        """No group leaps by itself: leaps are booked like other moves, only sooner. Where nothing is heard
+        any more, groups move for a larger gain only."""
+        rules = replace(self._rules, leap_share=0.0)
+        if is_old:
+            rules = replace(rules, keep_share=rules.keep_share * 0.8, keep_ms=rules.keep_ms * 2)
+        return rules
 
     def _warn_of_panic(self, nodes: tuple[RouteNode, ...]) -> None:
         down = sum(node.state is NodeState.DOWN for node in nodes)
@@ -242,6 +246,8 @@ class Keeper:
         self._was_panic = is_panic
 
 
-def _wary(rules: RouteRules) -> RouteRules:
-    """Where nothing is heard any more, groups move for a larger gain only."""
-    return replace(rules, keep_share=rules.keep_share * 0.8, keep_ms=rules.keep_ms * 2)
+def _is_leap(decision: Decision, better: str, rules: RouteRules) -> bool:
+    """Whether the gain is so large that it need not last first."""
+    costs = {one.name: one.cost.total for one in decision.ranked}
+    first = decision.ranked[0].cost.total
+    return better in costs and costs[better] <= rules.leap_share * first

@@ -61,6 +61,13 @@ class House:
     def down(self) -> set[str]:
         return {one.name for one in self.keeper.snapshot.nodes if one.state is NodeState.DOWN}
 
+    def learn(self) -> None:
+        """All that was told, and make a map of it."""
+        learning = self.keeper.learning
+        learning.take(60.0)
+        learning.beliefs = learning._learner.beliefs()
+        self.keeper.publish()
+
     def looks(self, times: int = 1, **alive: bool) -> None:
         """Rounds of looks of this router, five seconds apart."""
         for _ in range(times):

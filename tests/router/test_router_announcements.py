@@ -80,7 +80,7 @@ async def test_what_it_measured_saw_and_holds_is_used(post: Post) -> None:
             )
         )
         assert status == 200
-    post.house.keeper.publish()
+    post.house.learn()
     assert post.house.node("oslo").holds == {digest_of("a"), digest_of("b")}
     assert post.house.down() == {"berlin"}
     observed = post.house.keeper.snapshot.beliefs.observed
