@@ -29,6 +29,7 @@ _ORDER = (
     "tiers",
     "restart",
     "workers",
+    "dns",
     "footprint",
     "hit_ratio",
     "soak",
