@@ -30,6 +30,7 @@ _ORDER = (
     "redirects",
     "restart",
     "workers",
+    "dns",
     "footprint",
     "hit_ratio",
     "routing",

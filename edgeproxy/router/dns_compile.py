@@ -38,7 +38,7 @@ class MapRules:
 
 
 @dataclass(frozen=True, slots=True)
-class _Base:
+class _Under:
     """The map of one family before networks known by themselves are laid over it, and what it was made of."""
 
     areas: Areas
@@ -52,7 +52,7 @@ class Compiled:
 
     map: AnswerMap = field(default_factory=AnswerMap)
     decided: tuple[tuple[Client, Decision], ...] = ()
-    bases: Mapping[int, _Base] = field(default_factory=dict)
+    bases: Mapping[int, _Under] = field(default_factory=dict)
 
 
 def known_networks(snapshot: Snapshot, most: int) -> list[Network]:
@@ -132,13 +132,13 @@ class _Making:
         self._by_client: dict[Client, AnswerSet] = {}
         self.decided: list[tuple[Client, Decision]] = []
 
-    def base(self, version: int, territory: Territory, former: _Base | None) -> _Base:
+    def base(self, version: int, territory: Territory, former: _Under | None) -> _Under:
         areas = territory.areas(version)
         by_kind = [self.answer(self.anybody(kind)) for kind in areas.kinds]
         if former is not None and former.areas is areas and former.by_kind == by_kind:
             return former
         values = [by_kind[index] for index in areas.indexes]
-        return _Base(areas, by_kind, merged(WIDTH[version], areas.starts, values))
+        return _Under(areas, by_kind, merged(WIDTH[version], areas.starts, values))
 
     def anybody(self, where: Whereabouts) -> Client:
         """Somebody of whom only the area is known. An AS that nothing depends on is left out, so that its

@@ -124,7 +124,8 @@ class DnsRouter:
     async def _keep_map(self) -> None:
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._settings.map_seconds)
+                async with asyncio.timeout(self._settings.map_seconds):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 await self._compile()

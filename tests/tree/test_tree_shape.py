@@ -39,6 +39,8 @@ UNTESTED = {
     "edgeproxy.workers.child": "test_workers_link holds both ends",
     "edgeproxy.workers.filler": "the tests of server and supervisor run whole nodes",
     "edgeproxy.workers.orders": "values only",
+    "edgeproxy.router.dns_settings": "values only",
+    "edgeproxy.router.dns_words": "numbers only",
     "edgeproxy.router.nodes": "values only",
     "edgeproxy.router.snapshot": "values only",
     "edgeproxy.errors": "types only; tested where they are raised",
