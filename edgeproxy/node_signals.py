@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -21,42 +20,15 @@ from edgeproxy.router.announcer import Announcer, AnnouncerSettings
 from edgeproxy.router.client_rtts import ClientRtts
 from edgeproxy.router.holdings import DIGESTS_MAX, encode
 from edgeproxy.router.mesh import Mesh, MeshSettings
+from edgeproxy.router.node_load import LoadLimits, NodeLoad
 from edgeproxy.serving.measuring import Measure
 from edgeproxy.storage.store import Store
 from edgeproxy.tasks import Tasks
+from edgeproxy.workers.share import workers
 
 HOLDS_SECONDS = 60.0  # between two looks at what is stored
 ROWS_MAX = 1000
 PAGES_MAX = 20
-LAG_SECONDS = 0.1  # of the loop: then it is full
-
-
-class Load:
-    """How full this process is: the most used of connections, processor and loop, each over its limit."""
-
-    def __init__(self, connections: Callable[[], int], connections_max: int) -> None:
-        self._connections = connections
-        self._connections_max = max(1, connections_max)
-        self._cores = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
-        self._used, self._at = time.process_time(), time.monotonic()
-        self.lag = 0.0
-
-    async def run(self) -> None:
-        """Watch the loop: how late it is."""
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + 0.5
-            await asyncio.sleep(0.5)
-            self.lag = 0.8 * self.lag + 0.2 * max(0.0, loop.time() - due)
-
-    def utilisation(self) -> float:
-        """Since the last question."""
-        used, at = time.process_time(), time.monotonic()
-        processor = (used - self._used) / max(at - self._at, 0.001)
-        self._used, self._at = used, at
-        return max(self._connections() / self._connections_max, min(1.0, processor), self.lag / LAG_SECONDS)
 
 
 class NodeSignals:
@@ -85,7 +57,12 @@ class NodeSignals:
         self._smallest = router.redirect_above
         self._holds = ""
         self._digest_bytes = signals.digest
-        self._load = Load(connections, config.limits.connections)
+        self._load = NodeLoad(
+            LoadLimits(config.limits.connections, cores=float(workers(config.node))),
+            connections=connections,
+            bytes_sent=self._bytes_sent,
+            timer=time.monotonic,
+        )
         self._rtts = ClientRtts()
         self.measure: Measure | None = self._rtts.ended if self._is_wanted and signals.round_trips else None
         mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
@@ -126,13 +103,16 @@ class NodeSignals:
             asn=node.asn,
             capacity=min(node.capacity, 1e6),
             state=node.state,
-            utilisation=min(10.0, self._load.utilisation()),
+            utilisation=self._load.taken().utilisation,
             in_flight=self._connections(),
             fill_ms=min(60_000.0, self._fill_ms()),
             holds=self._holds,
             round_trips=self._rtts.taken(),
             seen=self._mesh.seen() if self._has_mesh else [],
         )
+
+    def _bytes_sent(self) -> int:
+        return sum(self._metrics.counters["client_bytes_total"].values())
 
     def _fill_ms(self) -> float:
         """What an answer from above takes, on average."""

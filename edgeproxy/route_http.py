@@ -85,6 +85,7 @@ def build_reception(
         files=Files((site.kind, site.mount, site.hosts) for site in config.site or default_sites()),
         original=originals(sites),
         signer=route_map.signer,
+        shadows=route_map.shadows,
         known=known,
         tasks=tasks,
         metrics=metrics,

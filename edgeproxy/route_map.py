@@ -18,8 +18,10 @@ from edgeproxy.router.geo_files import GeoFiles
 from edgeproxy.router.hop import Signer
 from edgeproxy.router.keeper import Keeper
 from edgeproxy.router.place import Place
+from edgeproxy.router.policies import policy
 from edgeproxy.router.prober import Prober
 from edgeproxy.router.registry import Registry
+from edgeproxy.router.shadow import Shadow
 from edgeproxy.tasks import Tasks
 
 SECRET_BYTES_MAX = 4096
@@ -59,6 +61,7 @@ class RouteMap:
             coverage=configured.coverage_of(router),
             rules=configured.rules_of(router),
         )
+        self.shadows = tuple(Shadow(policy(name)) for name in router.shadow)
         self.prober = Prober(
             lambda: self.registry.listed(clock()),
             self.keeper,

@@ -8,11 +8,11 @@ from edgeproxy.errors import RequestError
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.route_map import RouteMap
-from edgeproxy.router.choice import Candidate
 from edgeproxy.router.client import parse
-from edgeproxy.router.decide import decide
+from edgeproxy.router.explanation import explanation
 from edgeproxy.router.file_facts import FileFacts
 from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.shadow import Shadow
 
 FLOWS_MAX = 200
 
@@ -41,6 +41,7 @@ class LiveRouting:
             "nodes": [_node(one, sent.get(one.name, 0)) for one in snapshot.nodes],
             "flows": [self._flow(node, country, count) for (node, country), count in most],
             "countries": self._countries(),
+            "shadow": [_shadow(one) for one in self._map.shadows],
             "complaints": [
                 {"node": node, "how": how, "count": count}
                 for (node, how), count in self._metrics.counters["complaints_total"].items()
@@ -75,26 +76,7 @@ class LiveRouting:
         keeper, now = self._map.keeper, self._clock()
         client = keeper.client(address)
         asked = FileFacts().asked(url.partition("?")[0]) if url else None
-        decision = decide(client, asked, keeper.snapshot, now)
-        where = client.whereabouts
-        return {
-            "client": {
-                "prefix": client.prefix,
-                "country": where.country,
-                "asn": where.asn,
-                "bgp_prefix": where.bgp_prefix,
-                "latitude": None if where.place is None else where.place.latitude,
-                "longitude": None if where.place is None else where.place.longitude,
-                "radius_km": None if where.place is None else where.place.radius_km,
-                "is_private": client.is_private,
-            },
-            "url": url,
-            "decision": "origin" if decision.to_origin else decision.node.name if decision.node else "none",
-            "reason": decision.reason,
-            "candidates": [_candidate(one) for one in decision.ranked],
-            "refused": [{"node": one.node, "reason": one.reason.value} for one in decision.refused],
-            "map": {"generation": keeper.snapshot.generation, "is_old": decision.is_old},
-        }
+        return {"url": url, **explanation(client, asked, keeper.snapshot, now)}
 
 
 def _node(node: RouteNode, sent: int) -> dict[str, Any]:
@@ -112,14 +94,12 @@ def _node(node: RouteNode, sent: int) -> dict[str, Any]:
     }
 
 
-def _candidate(one: Candidate) -> dict[str, Any]:
-    estimate = one.estimate
+def _shadow(shadow: Shadow) -> dict[str, Any]:
+    found = shadow.comparison
     return {
-        "node": one.name,
-        "rtt_ms": round(estimate.rtt, 1),
-        "deviation_ms": round(estimate.deviation, 1),
-        "distance_km": None if estimate.distance_km is None else round(estimate.distance_km),
-        "source": estimate.source,
-        "cost_ms": round(one.cost.total, 1),
-        "cost": str(one.cost),
+        "policy": shadow.name,
+        "decisions": found.decisions,
+        "different": found.different,
+        "live_mean_ms": round(found.live_mean_ms, 2),
+        "shadow_mean_ms": round(found.shadow_mean_ms, 2),
     }

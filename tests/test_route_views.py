@@ -22,7 +22,7 @@ def routing() -> LiveRouting:
         RouterNode(name="tokyo", url="http://tokyo.example", latitude=35.7, longitude=139.7),
         RouterNode(name="denver", url="http://denver.example", country="US", state="maintenance"),
     ]
-    config, metrics = Config(router=Router(node=nodes)), Metrics()
+    config, metrics = Config(router=Router(node=nodes, shadow=["geo"])), Metrics()
     tasks = Tasks(lambda name, error: None)
     route_map = RouteMap(config, tasks=tasks, metrics=metrics, clock=lambda: NOW, report=lambda line: None)
     route_map.geo.atlas = Atlas(embedded())
@@ -50,14 +50,15 @@ def test_the_status_tells_nodes_with_what_was_sent_to_them(routing: LiveRouting)
     assert told["refusals"] == [{"node": "denver", "reason": "maintenance"}]
     assert told["complaints"] == [{"node": "tokyo", "how": "said so", "count": 1}]
     assert len(told["countries"]) > 200
+    assert [(one["policy"], one["decisions"]) for one in told["shadow"]] == [("geo", 0)]
 
 
 def test_a_decision_is_explained_with_every_candidate_and_every_refusal(routing: LiveRouting) -> None:
     told = routing.routing_explain("133.11.0.1", "/hf/a?b")
-    assert (told["client"]["country"], told["decision"]) == ("JP", "tokyo")
+    assert (told["client"]["country"], told["choice"]["node"]) == ("JP", "tokyo")
     assert [one["node"] for one in told["candidates"]] == ["tokyo", "paris"]
     assert told["candidates"][0]["source"] == "distance"
-    assert told["refused"] == [{"node": "denver", "reason": "maintenance"}]
+    assert [(one["node"], one["reason"]) for one in told["refused"]] == [("denver", "maintenance")]
 
 
 def test_what_is_no_address_is_refused(routing: LiveRouting) -> None:

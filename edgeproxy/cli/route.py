@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from edgeproxy.cli.options import configured, read
+from edgeproxy.cli.route_replay import replay
 from edgeproxy.config import Config
 from edgeproxy.configuration.source import wait_settled
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, commands={"replay": replay})
 @configured
 @click.pass_context
 def route(context: click.Context, config_file: Path | None, settings: tuple[str, ...]) -> int:

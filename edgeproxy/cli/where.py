@@ -9,7 +9,6 @@ import click
 
 from edgeproxy.cli.admin_client import AdminClient
 from edgeproxy.cli.options import admin_settings, administered, read
-from edgeproxy.cli.rendering import sections, show
 
 
 @click.command()
@@ -27,9 +26,11 @@ def where(
 ) -> None:
     """Tell where the running router would send a client at IP who asks for URL (a path there, or any object):
     every candidate with what is believed of it, who is refused and why, and the decision."""
+    from edgeproxy.router.explanation import lines  # its libraries are needed by this command only
+
     client = AdminClient(admin_settings(read(config_file, settings), admin))
     content = client.get("/route/explain", [("ip", ip), ("url", url)])
     if as_json:
         click.echo(json.dumps(content, indent=2))
     else:
-        show(sections(content))
+        click.echo("\n".join(lines(content)))

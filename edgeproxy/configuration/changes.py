@@ -16,7 +16,7 @@ _WHOLE = frozenset({"log", "limits", "upstream", "fill", "site", "parent", "sibl
 _OF_NODE = frozenset({"name", "offline"})
 _OF_ROUTER = frozenset(
     {
-        *("policy", "shadow", "redirect_above", "gain", "duplicates", "private", "private_ttl", "reask"),
+        *("policy", "redirect_above", "gain", "duplicates", "private", "private_ttl", "reask"),
         *("retry_after", "countries", "elsewhere", "facts_ttl", "node", "coverage", "rules"),
     }
 )

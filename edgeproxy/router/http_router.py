@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 from edgeproxy.config_router import Router
@@ -35,6 +35,7 @@ from edgeproxy.router.prepared import Prepared
 from edgeproxy.router.redirects import Redirects
 from edgeproxy.router.routing import Routing
 from edgeproxy.router.sent import Again, Sent, SentTable
+from edgeproxy.router.shadow import Shadow
 from edgeproxy.router.shared_redirects import Shared, SharedRedirects
 from edgeproxy.router.snapshot import RouteObject
 from edgeproxy.tasks import Tasks
@@ -49,7 +50,7 @@ Original = Callable[[Request], str | None]
 
 class HttpRouter:
     """`inner` answers what is not redirected. `original` gives the URL at a site's origin that a request is
-    for, None if that is not known. `draw` gives numbers in [0, 1)."""
+    for, None if that is not known. `shadows` see every decision. `draw` gives numbers in [0, 1)."""
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class HttpRouter:
         tasks: Tasks,
         metrics: Metrics,
         clock: Clock,
+        shadows: Sequence[Shadow] = (),
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._settings = settings
@@ -78,6 +80,7 @@ class HttpRouter:
         self._metrics = metrics
         self._clock = clock
         self._draw = draw
+        self._shadows = shadows
         self._redirects = Redirects(
             signer,
             duplicates=settings.duplicates,
@@ -262,7 +265,7 @@ class HttpRouter:
 
     def _shareable(self, client: Client, asking: Asking) -> Hashable | None:
         """The kind of client for which a decision made now is that for all others of it; None for none."""
-        if self._policy is not None or asking.chance < self._map.rules.explore_share:
+        if self._policy is not None or self._shadows or asking.chance < self._map.rules.explore_share:
             return None
         return self._prepared.shared_kind(client, asking)
 
@@ -287,6 +290,8 @@ class HttpRouter:
         if not decision.ranked and asking.excluded:  # better one that is complained of than none
             decision = self._decide(client, asked, replace(asking, excluded=_NOBODY))
         self._routing.decided(client, decision)
+        for shadow in self._shadows:
+            shadow.saw(decision, client, asked, self._map, self._clock(), asking)
         return decision
 
     def _decide(self, client: Client, asked: RouteObject, asking: Asking) -> Decision:

@@ -1,21 +1,34 @@
 import json
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "router"))
+
+from router_world import NOW, client_at, node
+
+from edgeproxy.router.explanation import explanation
+from edgeproxy.router.nodes import NodeState
+from edgeproxy.router.snapshot import Snapshot
+
+NODES = (node("tokyo"), node("paris", state=NodeState.DOWN), node("denver"))
+DOCUMENT = explanation(client_at("tokyo"), None, Snapshot(NODES), NOW)
+
 
 def test_where_asks_the_router_and_shows_each_candidate(run: Any, admin: Any) -> None:
-    admin.says(
-        {
-            "client": {"prefix": "192.0.2.0/24", "country": "DE"},
-            "decision": "paris",
-            "reason": "the nearest by cost",
-            "candidates": [{"node": "paris", "rtt_ms": 15.1, "deviation_ms": 4.5, "source": "distance"}],
-            "refused": [{"node": "tokyo", "reason": "down"}],
-        }
-    )
+    admin.says(DOCUMENT)
     ended = run("where", "192.0.2.9", "/hf/a?b", "--admin", admin.address)
     assert ended.code == 0
-    for words in ("192.0.2.0/24", "paris", "the nearest by cost", "15.1", "distance", "tokyo", "down"):
+    for words in (
+        DOCUMENT["client"]["prefix"],
+        "tokyo",
+        "the nearest by cost",
+        "distance",
+        "paris",
+        "refused: down",
+        "otherwise",
+    ):
         assert words in ended.out
     ((method, target, *_),) = admin.asked
     assert (method, urlsplit(target).path) == ("GET", "/route/explain")

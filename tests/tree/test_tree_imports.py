@@ -37,7 +37,13 @@ SAME_LEVEL = {
     ("route_dns", "route_map"),
     *(("node_routing", "route_map"), ("node_routing", "route_views")),
     *(("route_node", "node_tls"), ("route_http", "route_map"), ("route_views", "route_map")),
-    *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
+    *(
+        ("cli", "workers"),
+        ("cli", "route_map"),
+        ("node_signals", "workers"),
+        ("workers", "own_log"),
+        ("process", "own_log"),
+    ),
 }
 
 CONCRETE = {
