@@ -327,6 +327,7 @@ class Node:
 
     async def _close(self) -> None:
         await self._admin.aclose()
+        await self._routing.aclose()
         await self._uplink.stop_following()
         await self._tasks.aclose()
         if not self._has_released:

@@ -13,6 +13,7 @@ from edgeproxy.config import Config
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_signals import NodeSignals
+from edgeproxy.route_dns import RouteDns
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap, signer_of
 from edgeproxy.route_views import LiveRouting
@@ -54,8 +55,17 @@ class NodeRouting:
         self._known = KnownFiles(router.facts, router.facts_ttl, clock)
         self._map: RouteMap | None = None
         self._signer = None
+        self._dns: RouteDns | None = None
         if router.enabled:
             self._map = RouteMap(config, tasks=tasks, metrics=metrics, clock=clock, report=report)
+            self._dns = RouteDns(
+                config,
+                self._map,
+                tasks=tasks,
+                metrics=metrics,
+                clock=clock,
+                report=lambda name, error: report(f"{name}: {error!r}"),
+            )
         else:
             self._signer = signer_of(config)
 
@@ -92,7 +102,14 @@ class NodeRouting:
     async def start(self) -> None:
         if self._map is not None:
             await self._map.start()
+        if self._dns is not None:
+            await self._dns.start()
         self._signals.start()
+
+    async def aclose(self) -> None:
+        """Answer no DNS any more; everything else ends with the node's tasks."""
+        if self._dns is not None:
+            await self._dns.aclose()
 
     def configure(self, config: Config) -> None:
         """Another configuration is in force."""

@@ -42,6 +42,7 @@ def dns_settings(config: Config) -> DnsSettings:
         addresses=dns.answers,
         ttl_least=int(dns.ttl_min),
         ttl_most=int(dns.ttl_max),
+        reuse_port=config.listen.reuse_port,
     )
 
 

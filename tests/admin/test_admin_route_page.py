@@ -92,8 +92,10 @@ def pixels(path: Path) -> tuple[int, int, bytes]:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("size", [(390, 1400), (1280, 1300)], ids=["phone", "desk"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "scheme"), [((390, 1400), "dark"), ((1280, 1300), "light")], ids=["phone-dark", "desk-light"]
+)
 def test_a_browser_draws_it_on_a_phone_and_on_a_desk_by_day_and_by_night(
     tmp_path: Path, size: tuple[int, int], scheme: str
 ) -> None:

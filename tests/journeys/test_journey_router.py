@@ -53,6 +53,7 @@ def states(fleet: Fleet) -> dict[str, str]:
     return {node["name"]: node["state"] for node in told["nodes"]}
 
 
+@pytest.mark.slow
 def test_who_drains_or_dies_loses_its_clients_and_nobody_else_does(fleet: Fleet, tmp_path: Path) -> None:
     assert nodes_of(fleet, tmp_path) == {name: name for name in CLIENTS}
     # Small files come through the router.
@@ -78,6 +79,7 @@ def answered(node: Node, target: str, address: str = "", **fields: str) -> Any:
     return node.get(target, [*sent, *fields.items()])
 
 
+@pytest.mark.slow
 def test_one_hop_and_no_other_and_lists_for_who_can_use_several(fleet: Fleet) -> None:
     one_hop_and_no_other(fleet)
     lists_of_nodes(fleet)
@@ -113,6 +115,7 @@ def lists_of_nodes(fleet: Fleet) -> None:
     assert b"<metalink" in answered(fleet.router, "/route?format=meta4&url=/files/big.bin").body
 
 
+@pytest.mark.slow
 def test_nodes_route_by_themselves_and_tell_the_router_how_they_are(
     start_node: StartNode, origin: Origin
 ) -> None:

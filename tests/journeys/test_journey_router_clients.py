@@ -34,6 +34,7 @@ def asked(node: Node, part: str) -> list[tuple[str, str, int]]:
     ]
 
 
+@pytest.mark.slow
 def test_pip_reads_pages_from_the_router_and_files_from_the_node(
     start_node: StartNode, index: Index, tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_pip_reads_pages_from_the_router_and_files_from_the_node(
         assert asked(fleet.nodes[name], "/pypi/") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", ["0.24", "2"])
 def test_a_hubs_client_gets_metadata_from_the_router_and_large_files_from_the_node(
     start_node: StartNode, visit: Visit, hub: Hub, release: str

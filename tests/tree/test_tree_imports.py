@@ -33,7 +33,12 @@ SAME_LEVEL = {
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
     *(("route_node", "route_http"), ("route_node", "route_map"), ("route_node", "route_views")),
     *(("node", "node_routing"), ("node_engine", "node_routing"), ("node_routing", "route_http")),
-    *(("node_routing", "node_signals"), ("node_signals", "route_map"), ("route_node", "route_dns")),
+    *(
+        ("node_routing", "node_signals"),
+        ("node_routing", "route_dns"),
+        ("node_signals", "route_map"),
+        ("route_node", "route_dns"),
+    ),
     ("route_dns", "route_map"),
     *(("node_routing", "route_map"), ("node_routing", "route_views")),
     *(("route_node", "node_tls"), ("route_http", "route_map"), ("route_views", "route_map")),
