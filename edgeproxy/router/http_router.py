@@ -7,23 +7,20 @@ files, asked for without credentials, is; and the redirect carries what HEAD wou
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 
 from edgeproxy.config_router import Router
-from edgeproxy.errors import RequestError
 from edgeproxy.message import Clock, Handler, Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.router.asking_fields import (
     EXCLUDE,
-    OF_ONE_CLIENT,
     complained_of,
     family_of,
     has_credentials,
-    is_common,
 )
+from edgeproxy.router.behind import Behind
 from edgeproxy.router.client import Client, parse
 from edgeproxy.router.decide import Asking, Decision
 from edgeproxy.router.file_facts import NOTHING, FileFacts, KnownFiles, facts_of
@@ -75,8 +72,8 @@ class HttpRouter:
         self._files = files
         self._original = original
         self._known = known
+        self._behind = Behind(inner, known, tasks, settings.redirect_above)
         self._signer = signer
-        self._tasks = tasks
         self._metrics = metrics
         self._clock = clock
         self._draw = draw
@@ -90,7 +87,6 @@ class HttpRouter:
         self._private = tuple(settings.private)
         self._sent = SentTable(settings.facts, settings.reask)
         self._clients: dict[str, Client] = {}
-        self._learning: dict[str, asyncio.Task[FileFacts]] = {}
         self._policy = None if settings.policy == DEFAULT else policy(settings.policy)
         self._map = routing.snapshot
         self._prepared = Prepared(self._map, clock())
@@ -129,6 +125,8 @@ class HttpRouter:
                 return self._elsewhere(request, sent.node)
         facts = self._known.get(request.target)
         if facts is None or facts.size < self._settings.redirect_above or self._is_special(request):
+            return None
+        if self._own:  # it is mostly answered here, and nothing is gained
             return None
         client = self._client(request.client)
         away = self._away(request, client)
@@ -199,11 +197,10 @@ class HttpRouter:
         return self._redirects.to_origin(url, reason, status=status)
 
     async def _head(self, request: Request) -> Response:
-        """Never redirected: the hub's clients read metadata off the first answer. What it tells is kept."""
-        response = await self._inner(request)
-        if self._files.is_file(request.target, request.authority) and is_common(request.headers):
-            self._known.put(request.target, facts_of(response))
-        return response
+        """Never redirected: the hub's clients read metadata off the first answer."""
+        if self._files.is_file(request.target, request.authority):
+            return await self._behind.answer(request)
+        return await self._inner(request)
 
     def _upload(self, request: Request, client: Client) -> Response | None:
         """Large content without credentials goes straight to a node, where this is none itself."""
@@ -226,16 +223,18 @@ class HttpRouter:
                 return await self._get_private(request, client, excluded)
             return await self._inner(request)
         facts = self._known.get(request.target)
+        if facts is None and self._own and not self._leads_away(request, client):
+            return await self._behind.answer(request)
         if facts is None:
-            facts = await self._learn(request)
+            facts = await self._behind.learn(request)
         if facts.size < self._settings.redirect_above:
-            response = await self._inner(request)
-            if facts.size < 0 and response.status == 200:
-                self._known.put(request.target, facts_of(response))
-            return response
-        # For this client; another one that sends the same bytes may be near to another node.
-        sent_on = self._sent_on(request, client, facts, excluded)
-        return sent_on or replace(await self._inner(request), reuse=None)
+            return await self._behind.answer(request)
+        return self._sent_on(request, client, facts, excluded) or await self._behind.answer(request)
+
+    def _leads_away(self, request: Request, client: Client) -> bool:
+        """Whether another node would be clearly nearer: then it matters how large the file is."""
+        decision = self._decide(client, NOTHING.asked(request.path), self._asking(request))
+        return bool(decision.ranked) and self._is_clearly_nearer(decision)
 
     # -- decisions ---------------------------------------------------------------------------------
 
@@ -310,7 +309,7 @@ class HttpRouter:
 
     async def _get_private(self, request: Request, client: Client, excluded: frozenset[str]) -> Response:
         """Whether the client may have it is asked behind us, each time; then it may get it elsewhere."""
-        facts = facts_of(await self._asked(request, keep=("Authorization", "Cookie")))
+        facts = facts_of(await self._behind.asked(request, keep=("Authorization", "Cookie")))
         if self._signer is None or facts.size < self._settings.redirect_above or not client.prefix:
             return await self._inner(request)
         decision = self._decided(request, client, facts, self._asking(request, excluded))
@@ -320,33 +319,7 @@ class HttpRouter:
         expires = self._clock() + self._settings.private_ttl
         return self._redirects.signed(decision.ranked[0], request.target, facts, client.prefix, expires)
 
-    # -- what is asked behind us -------------------------------------------------------------------
-
-    async def _learn(self, request: Request) -> FileFacts:
-        """Everybody who waits for the facts of one file shares one question."""
-        target = request.target
-        task = self._learning.get(target)
-        if task is None:
-            task = self._learning[target] = self._tasks.start(self._learned(request), "facts of a file")
-            task.add_done_callback(lambda _: self._learning.pop(target, None))
-        return await asyncio.shield(task)
-
-    async def _learned(self, request: Request) -> FileFacts:
-        try:
-            facts = facts_of(await self._asked(request))
-        except RequestError:
-            return NOTHING  # it will be said again to whoever asks
-        self._known.put(request.target, facts)
-        return facts
-
-    async def _asked(self, request: Request, keep: tuple[str, ...] = ()) -> Response:
-        unwanted = [name for name in OF_ONE_CLIENT if name not in keep]
-        headers = request.headers.without(unwanted)
-        response = await self._inner(
-            replace(request, method="HEAD", headers=headers, body=None, interim=None)
-        )
-        await response.body.aclose()
-        return response
+    # -- lists of nodes ----------------------------------------------------------------------------
 
     async def _listed(self, request: Request, client: Client) -> Response:
         wanted = wanted_at_endpoint(request)
@@ -356,7 +329,7 @@ class HttpRouter:
         about = replace(request, method="GET", target=wanted.target)
         facts = self._known.get(wanted.target)
         if facts is None and self._files.is_file(wanted.target, request.authority):
-            facts = await self._learn(about)
+            facts = await self._behind.learn(about)
         decision = self._decided(about, client, facts or NOTHING, self._asking(about))
         return self._list(about, wanted, client, decision, facts or NOTHING)
 

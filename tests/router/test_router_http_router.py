@@ -238,6 +238,15 @@ def test_inside_a_node_only_who_is_clearly_nearer_elsewhere_is_sent_there() -> N
     assert where(World(SIZES, settings=inside("paris", gain=10.0)).ask(FILE, "sydney")) == ""
 
 
+def test_inside_a_node_nobody_is_asked_for_a_size_that_does_not_matter() -> None:
+    world = World(SIZES, settings=inside("paris"))
+    world.ask(FILE, "berlin")
+    world.ask(SMALL, "berlin")
+    assert world.behind.asked == [("GET", FILE), ("GET", SMALL)]
+    world.ask(WHEEL, "sydney")
+    assert world.behind.asked[2:] == [("HEAD", WHEEL)]
+
+
 def test_inside_a_node_that_is_alone_everything_is_answered() -> None:
     assert World(SIZES, settings=inside("paris"), snapshot=Snapshot(())).ask(FILE).status == 200
 
