@@ -61,9 +61,10 @@ class RouteMap:
             coverage=configured.coverage_of(router),
             rules=configured.rules_of(router),
         )
+        own = router.own if router.enabled else ""  # whoever asks itself learns nothing
         self.shadows = tuple(Shadow(policy(name)) for name in router.shadow)
         self.prober = Prober(
-            lambda: self.registry.listed(clock()),
+            lambda: [one for one in self.registry.listed(clock()) if one.node.name != own],
             self.keeper,
             configured.probe_settings(router),
             tasks=tasks,
