@@ -6,7 +6,7 @@ All others of a country get one answer, so that its scopes stay wide."""
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import chain
@@ -16,10 +16,12 @@ from edgeproxy.router.choice import Candidate
 from edgeproxy.router.client import Address, Client, Network, Whereabouts, identify
 from edgeproxy.router.coverage import Elsewhere
 from edgeproxy.router.decide import Decision, decide
-from edgeproxy.router.dns_map import WIDTH, AnswerMap, AnswerSet, Ranges, merged, overlaid
+from edgeproxy.router.dns_map import WIDTH, AnswerMap, AnswerSet, Ranges, merging, overlaying
 from edgeproxy.router.dns_territory import Areas, Territory
 from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.snapshot import Snapshot
+
+LOOKED_AT_ONCE = 2000
 
 _ANYBODY = IPv4Address("8.0.0.0")  # stands for a public address of which only the area is known
 
@@ -29,9 +31,10 @@ Steadiness = Callable[[RouteNode], float]
 @dataclass(frozen=True, slots=True)
 class MapRules:
     """`steady`: seconds until the health of a node may change at the earliest. `addresses`: nodes in one
-    answer at most. Times to live in seconds."""
+    answer at most. `prefixes_max` networks are known by themselves at most. Times to live in seconds."""
 
     addresses: int = 2
+    prefixes_max: int = 5_000
     ttl_least: int = 15
     ttl_most: int = 60
     steady: Steadiness | None = None
@@ -52,16 +55,19 @@ class Compiled:
 
     map: AnswerMap = field(default_factory=AnswerMap)
     decided: tuple[tuple[Client, Decision], ...] = ()
-    bases: Mapping[int, _Under] = field(default_factory=dict)
+    unders: Mapping[int, _Under] = field(default_factory=dict)
 
 
-def known_networks(snapshot: Snapshot, most: int) -> list[Network]:
-    """At most `most`, what the operator says first, each once."""
+def knowing(snapshot: Snapshot, most: int) -> Generator[None, None, list[Network]]:
+    """The networks known by themselves, at most so many: what the operator says first, each once."""
     found: dict[Network, None] = {}
-    for network in chain(_named(snapshot), _learned(snapshot)):
-        if len(found) >= most:
-            break
-        found[network] = None
+    for number, network in enumerate(chain(_named(snapshot), _learned(snapshot))):
+        if network is not None:
+            found[network] = None
+            if len(found) >= most:
+                break
+        if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
+            yield
     return list(found)
 
 
@@ -72,41 +78,54 @@ def _named(snapshot: Snapshot) -> Iterator[Network]:
         yield from node.networks
 
 
-def _learned(snapshot: Snapshot) -> Iterator[Network]:
-    groups: Iterable[Hashable] = chain(
-        snapshot.kept,
-        (group for level, group, _ in snapshot.beliefs.observed if level in (PREFIX, BGP_PREFIX)),
-    )
-    for group in groups:
-        if isinstance(group, str) and "/" in group:
-            try:
-                yield ipaddress.ip_network(group)
-            except ValueError:
-                continue
+def _learned(snapshot: Snapshot) -> Iterator[Network | None]:
+    """None for what is no network. Those that something was observed of come first: what is only kept would
+    go with its country otherwise, and mostly to the same node."""
+    seen = ""
+    for level, group, _ in snapshot.beliefs.observed:
+        is_new = level in (PREFIX, BGP_PREFIX) and group != seen
+        seen = group if is_new and isinstance(group, str) else seen
+        yield _network(group) if is_new else None
+    for group in snapshot.kept:
+        yield _network(group)
 
 
-def compile_map(
+def _network(group: Hashable) -> Network | None:
+    if not isinstance(group, str) or "/" not in group:
+        return None
+    try:
+        return ipaddress.ip_network(group)
+    except ValueError:
+        return None
+
+
+def compiling(
     snapshot: Snapshot,
     territory: Territory,
-    known: Sequence[tuple[Network, Client]],
+    client_of: Callable[[Network], Client],
     now: float,
     rules: MapRules,
     former: Compiled,
-) -> Compiled:
-    """`known` are the networks known by themselves and who is there. What is the same as in the `former` map
-    is used again. Takes milliseconds to seconds: for a thread."""
+) -> Generator[None, None, Compiled]:
+    """The work comes in steps of about a millisecond, a second of it in all where much is known: whoever
+    answers questions meanwhile can do so in between. (In a thread it would have the interpreter for five
+    milliseconds at each of their system calls.) What is the same as in the `former` map is used again."""
     making = _Making(snapshot, now, rules, former.map)
-    bases = {version: making.base(version, territory, former.bases.get(version)) for version in (4, 6)}
+    known = yield from knowing(snapshot, rules.prefixes_max)
     ranges: dict[int, Ranges[AnswerSet]] = {}
-    for version, base in bases.items():
-        blocks = [
-            (int(network.network_address), network.prefixlen, making.answer(client))
-            for network, client in known
-            if network.version == version
-        ]
-        ranges[version] = overlaid(base.ranges, blocks)
+    unders: dict[int, _Under] = {}
+    for version in (4, 6):
+        under = yield from making.under(version, territory, former.unders.get(version))
+        blocks = []
+        for network in known:
+            if network.version == version:
+                answers = making.answer(client_of(network))
+                blocks.append((int(network.network_address), network.prefixlen, answers))
+                yield
+        unders[version] = under
+        ranges[version] = yield from overlaying(under.ranges, blocks)
     made = AnswerMap(ranges[4], ranges[6], snapshot.generation, now)
-    return Compiled(made, tuple(making.decided), bases)
+    return Compiled(made, tuple(making.decided), unders)
 
 
 class _Making:
@@ -132,13 +151,18 @@ class _Making:
         self._by_client: dict[Client, AnswerSet] = {}
         self.decided: list[tuple[Client, Decision]] = []
 
-    def base(self, version: int, territory: Territory, former: _Under | None) -> _Under:
+    def under(
+        self, version: int, territory: Territory, former: _Under | None
+    ) -> Generator[None, None, _Under]:
         areas = territory.areas(version)
-        by_kind = [self.answer(self.anybody(kind)) for kind in areas.kinds]
+        by_kind = []
+        for kind in areas.kinds:
+            by_kind.append(self.answer(self.anybody(kind)))
+            yield
         if former is not None and former.areas is areas and former.by_kind == by_kind:
             return former
-        values = [by_kind[index] for index in areas.indexes]
-        return _Under(areas, by_kind, merged(WIDTH[version], areas.starts, values))
+        ranges = yield from merging(WIDTH[version], areas.starts, areas.indexes, by_kind)
+        return _Under(areas, by_kind, ranges)
 
     def anybody(self, where: Whereabouts) -> Client:
         """Somebody of whom only the area is known. An AS that nothing depends on is left out, so that its

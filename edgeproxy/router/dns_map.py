@@ -8,13 +8,16 @@ or apart, or in one range; so scopes that nest never contradict each other."""
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress
 from operator import is_not
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
+
+MERGED_AT_ONCE = 10_000  # between two steps of whoever makes a map: about a millisecond
+LAID_AT_ONCE = 200
 
 CLAMP = {4: 24, 6: 56}  # RFC 7871 section 11.1: no more of a client is used than this
 WIDTH = {4: 32, 6: 128}
@@ -60,21 +63,58 @@ class Ranges(Generic[V]):
         return self.values[at - 1], scope if scope < most else most
 
 
-def merged(width: int, starts: Sequence[int], values: Sequence[V]) -> Ranges[V]:
-    """Equal neighbours (the same object) become one."""
-    keep = [True, *map(is_not, values[1:], values)]
-    return Ranges(width, list(compress(starts, keep)), list(compress(values, keep)))
+def merging(
+    width: int, starts: Sequence[int], indexes: Sequence[int], kinds: Sequence[V]
+) -> Generator[None, None, Ranges[V]]:
+    """Ranges that begin at `starts` with the kinds of that index; equal neighbours (the same object) become
+    one."""
+    kept_starts: list[int] = []
+    kept_values: list[V] = []
+    for at in range(0, len(starts), MERGED_AT_ONCE):
+        values = [kinds[index] for index in indexes[at : at + MERGED_AT_ONCE]]
+        keep = [not kept_values or kept_values[-1] is not values[0], *map(is_not, values[1:], values)]
+        kept_starts.extend(compress(starts[at : at + MERGED_AT_ONCE], keep))
+        kept_values.extend(compress(values, keep))
+        yield
+    return Ranges(width, kept_starts, kept_values)
 
 
-def overlaid(ranges: Ranges[V], blocks: Iterable[tuple[int, int, V]]) -> Ranges[V]:
+def overlaying(ranges: Ranges[V], blocks: Iterable[tuple[int, int, V]]) -> Generator[None, None, Ranges[V]]:
     """With `blocks` (first address, prefix length, value) on top, longer ones over shorter ones."""
-    under, width = ranges, ranges.width
-    starts: list[int] = []
-    values: list[V] = []
-    copied = 0  # how many of the ranges below are done with
-    within: list[tuple[int, V]] = []  # the blocks around the present address and their ends, outermost first
+    laid = _Overlay(ranges)
+    for number, (first, bits, value) in enumerate(sorted(blocks, key=lambda block: block[0] << 8 | block[1])):
+        laid.put_block(first, first + (1 << (ranges.width - bits)), value)
+        if number % LAID_AT_ONCE == LAID_AT_ONCE - 1:
+            yield
+    return laid.finished()
 
-    def put(at: int, value: V) -> None:
+
+class _Overlay(Generic[V]):
+    """Blocks come by their first address, the longer of two behind the other."""
+
+    def __init__(self, under: Ranges[V]) -> None:
+        self._under = under
+        self._starts: list[int] = []
+        self._values: list[V] = []
+        self._copied = 0  # how many of the ranges below are done with
+        self._within: list[
+            tuple[int, V]
+        ] = []  # the blocks around the present address: their ends, outer first
+
+    def put_block(self, first: int, end: int, value: V) -> None:
+        self._leave(first)
+        if not self._within:
+            self._copy(bisect_left(self._under.starts, first, self._copied))
+        self._within.append((end, value))
+        self._put(first, value)
+
+    def finished(self) -> Ranges[V]:
+        self._leave(1 << self._under.width)
+        self._copy(len(self._under.starts))
+        return Ranges(self._under.width, self._starts, self._values)
+
+    def _put(self, at: int, value: V) -> None:
+        starts, values = self._starts, self._values
         if starts and starts[-1] == at:
             starts.pop()
             values.pop()
@@ -82,36 +122,27 @@ def overlaid(ranges: Ranges[V], blocks: Iterable[tuple[int, int, V]]) -> Ranges[
             starts.append(at)
             values.append(value)
 
-    def copy(to: int) -> None:
-        nonlocal copied
-        if copied < to:
-            put(under.starts[copied], under.values[copied])
-            starts.extend(under.starts[copied + 1 : to])
-            values.extend(under.values[copied + 1 : to])
-            copied = to
+    def _copy(self, to: int) -> None:
+        """The ranges below as far as the `to`-th."""
+        under, at = self._under, self._copied
+        if at < to:
+            self._put(under.starts[at], under.values[at])
+            self._starts.extend(under.starts[at + 1 : to])
+            self._values.extend(under.values[at + 1 : to])
+            self._copied = to
 
-    def leave(to: int) -> None:
+    def _leave(self, to: int) -> None:
         """Every block that ends before or at `to`."""
-        nonlocal copied
+        within, under = self._within, self._under
         while within and within[-1][0] <= to:
             end, _ = within.pop()
             if within:
-                put(end, within[-1][1])
-            elif end < 1 << width:
-                copied = bisect_right(under.starts, end)
-                put(end, under.values[copied - 1])
+                self._put(end, within[-1][1])
+            elif end < 1 << under.width:
+                self._copied = bisect_right(under.starts, end)
+                self._put(end, under.values[self._copied - 1])
             else:
-                copied = len(under.starts)
-
-    for first, bits, value in sorted(blocks, key=lambda block: (block[0], block[1])):
-        leave(first)
-        if not within:
-            copy(bisect_left(under.starts, first, copied))
-        within.append((first + (1 << (width - bits)), value))
-        put(first, value)
-    leave(1 << width)
-    copy(len(under.starts))
-    return Ranges(width, starts, values)
+                self._copied = len(under.starts)
 
 
 NOWHERE = AnswerSet()

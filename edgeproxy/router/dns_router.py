@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
 from edgeproxy.address import Address, parse_address
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
-from edgeproxy.router.client import Client, Network
 from edgeproxy.router.dns_answers import DnsAnswers
-from edgeproxy.router.dns_compile import Compiled, MapRules, Steadiness, compile_map, known_networks
+from edgeproxy.router.dns_compile import Compiled, MapRules, Steadiness, compiling
 from edgeproxy.router.dns_cookies import SECRET_BYTES, CookieJar, Secrets
 from edgeproxy.router.dns_limit import ResponseLimit
 from edgeproxy.router.dns_settings import DnsSettings
@@ -25,7 +25,7 @@ from edgeproxy.router.routing import Routing
 from edgeproxy.tasks import Tasks
 
 SETTLE_SECONDS = 0.2  # between two maps at least: changes come in bursts
-IDENTIFIED_AT_ONCE = 200  # then others have their turn
+STEPS_SECONDS = 0.002  # that a map takes of the loop at once
 PORT_ATTEMPTS = 8
 
 
@@ -135,32 +135,30 @@ class DnsRouter:
             await asyncio.sleep(SETTLE_SECONDS)
 
     async def _compile(self) -> None:
-        snapshot, settings = self._routing.snapshot, self._settings
-        networks = await asyncio.to_thread(known_networks, snapshot, settings.prefixes_max)
-        known = await self._identified(networks)
-        made = await asyncio.to_thread(
-            compile_map,
-            snapshot,
+        """Make the next map between answers, a little at a time."""
+        routing = self._routing
+        steps = compiling(
+            routing.snapshot,
             self._territory,
-            known,
+            lambda network: routing.client(network.network_address, bits=network.prefixlen),
             self._clock(),
             self._rules,
             self._compiled,
         )
+        since = time.perf_counter()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                made: Compiled = end.value
+                break
+            if time.perf_counter() - since > STEPS_SECONDS:
+                await asyncio.sleep(0)
+                since = time.perf_counter()
         self._compiled, self._answers.map = made, made.map
         self._metrics.count("dns_maps_total", "made")
         for client, decision in made.decided:
-            self._routing.decided(client, decision)
-
-    async def _identified(self, networks: list[Network]) -> list[tuple[Network, Client]]:
-        """Who is in each network. The tables are asked on the loop, as their keeper wants it, bit by bit."""
-        known = []
-        for number, network in enumerate(networks):
-            if number and number % IDENTIFIED_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            client = self._routing.client(network.network_address, bits=network.prefixlen)
-            known.append((network, client))
-        return known
+            routing.decided(client, decision)
 
     async def _keep_secret(self) -> None:
         while True:
@@ -169,7 +167,7 @@ class DnsRouter:
 
 
 def _rules(settings: DnsSettings, steady: Steadiness | None) -> MapRules:
-    return MapRules(settings.addresses, settings.ttl_least, settings.ttl_most, steady)
+    return MapRules(settings.addresses, settings.prefixes_max, settings.ttl_least, settings.ttl_most, steady)
 
 
 def _secrets(settings: DnsSettings) -> Secrets:

@@ -60,7 +60,7 @@ class DnsSettings:
     unlimited: tuple[Network, ...] = ()
     tcp: TcpSettings = TcpSettings()
     map_seconds: float = 10.0
-    prefixes_max: int = 20_000
+    prefixes_max: int = 5_000
     addresses: int = 2
     ttl_least: int = 15
     ttl_most: int = 60

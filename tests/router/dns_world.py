@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import dns.edns
 import dns.message
@@ -110,6 +110,18 @@ class StaticRouting:
         self.snapshot = snapshot
         for changed in self._watchers:
             changed()
+
+
+T = TypeVar("T")
+
+
+def done(steps: Generator[None, None, T]) -> T:
+    """What comes of work in steps, all of them at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast(T, end.value)
 
 
 class Clock:

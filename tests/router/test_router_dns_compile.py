@@ -2,14 +2,14 @@ import dataclasses
 from ipaddress import IPv4Address, ip_address, ip_network
 
 import pytest
-from dns_world import NOW, V6, Continents, dns_nodes
+from dns_world import NOW, V6, Continents, dns_nodes, done
 from router_world import node
 
 from edgeproxy.router.beliefs import PREFIX, Beliefs, Observed
-from edgeproxy.router.client import identify
+from edgeproxy.router.client import Client, Network, identify
 from edgeproxy.router.coverage import Elsewhere, Entry, coverage
 from edgeproxy.router.decide import decide
-from edgeproxy.router.dns_compile import Compiled, MapRules, compile_map, known_networks
+from edgeproxy.router.dns_compile import Compiled, MapRules, compiling, knowing
 from edgeproxy.router.dns_map import AnswerSet
 from edgeproxy.router.nodes import NodeState
 from edgeproxy.router.snapshot import Kept, Snapshot
@@ -19,9 +19,11 @@ RULES = MapRules()
 
 
 def made(snapshot: Snapshot, rules: MapRules = RULES, former: Compiled | None = None) -> Compiled:
-    networks = known_networks(snapshot, 1000)
-    known = [(one, identify(one.network_address, TERRITORY, bits=one.prefixlen)) for one in networks]
-    return compile_map(snapshot, TERRITORY, known, NOW, rules, former or Compiled())
+    return done(compiling(snapshot, TERRITORY, client_of, NOW, rules, former or Compiled()))
+
+
+def client_of(network: Network) -> Client:
+    return identify(network.network_address, TERRITORY, bits=network.prefixlen)
 
 
 def at(compiled: Compiled, text: str) -> AnswerSet:
@@ -139,7 +141,7 @@ def test_a_dead_node_is_in_no_answer_and_others_stay_the_same_objects() -> None:
     assert not [one for one in after.map.sets() if "tokyo" in one.nodes]
     assert at(after, "20.1.1.1") is at(before, "20.1.1.1")
     again = made(Snapshot(dns_nodes()), former=before)
-    assert again.bases[4] is before.bases[4]
+    assert again.unders[4] is before.unders[4]
 
 
 def test_where_no_node_may_serve_there_is_no_node() -> None:
@@ -170,7 +172,25 @@ def test_known_networks_are_bounded_and_the_operators_come_first() -> None:
         "": Kept("y"),
     }
     nodes = (*dns_nodes(), node("sydney", networks=(ip_network("10.0.0.0/8"),)))
-    found = known_networks(Snapshot(nodes, coverage=coverage(entries), kept=kept), 8)
+    found = done(knowing(Snapshot(nodes, coverage=coverage(entries), kept=kept), 8))
     assert len(found) == 8
     assert found[:6] == [entry.network for entry in entries] + [ip_network("10.0.0.0/8")]
-    assert len(known_networks(Snapshot(nodes, coverage=coverage(entries), kept=kept), 100)) == 16
+    assert len(done(knowing(Snapshot(nodes, coverage=coverage(entries), kept=kept), 100))) == 16
+
+
+def test_networks_with_observations_come_before_those_that_are_only_kept() -> None:
+    observed = {(PREFIX, f"20.9.{number}.0/24", "tokyo"): Observed(9, 0.0, 0.0, NOW) for number in range(3)}
+    kept = {f"30.1.{number}.0/24": Kept("berlin") for number in range(10)}
+    found = done(knowing(Snapshot(dns_nodes(), Beliefs(observed), kept=kept), 4))
+    assert found == [ip_network(text) for text in (*(f"20.9.{n}.0/24" for n in range(3)), "30.1.0.0/24")]
+
+
+def test_the_work_comes_in_many_small_steps() -> None:
+    observed = {
+        (PREFIX, f"20.{one}.{two}.0/24", "tokyo"): Observed(9, 0.0, 0.0, NOW)
+        for one in range(10)
+        for two in range(100)
+    }
+    snapshot = Snapshot(dns_nodes(), Beliefs(observed))
+    steps = sum(1 for _ in compiling(snapshot, TERRITORY, client_of, NOW, RULES, Compiled()))
+    assert steps > len(observed)

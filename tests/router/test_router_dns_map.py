@@ -4,10 +4,11 @@ import random
 from typing import Any
 
 import pytest
+from dns_world import done
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeproxy.router.dns_map import CLAMP, AnswerMap, AnswerSet, Ranges, merged, overlaid
+from edgeproxy.router.dns_map import CLAMP, AnswerMap, AnswerSet, Ranges, merging, overlaying
 
 WIDTH = 6
 SETS = [AnswerSet((name,)) for name in "abc"]
@@ -41,8 +42,16 @@ def leaf(whole: list[AnswerSet], address: int) -> int:
     raise AssertionError
 
 
+def merged(width: int, starts: list[int], values: list[AnswerSet]) -> Ranges[AnswerSet]:
+    return done(merging(width, starts, range(len(starts)), values))
+
+
+def laid(under: Ranges[AnswerSet], blocks: Any) -> Ranges[AnswerSet]:
+    return done(overlaying(under, blocks))
+
+
 def ranges(base: list[AnswerSet], blocks: Any) -> Ranges[AnswerSet]:
-    return overlaid(merged(WIDTH, list(range(1 << WIDTH)), base), blocks)
+    return done(overlaying(merged(WIDTH, list(range(1 << WIDTH)), base), blocks))
 
 
 @settings(max_examples=200)
@@ -84,7 +93,9 @@ def large_map(seed: int) -> AnswerMap:
             first = rng.getrandbits(width) >> (width - bits) << (width - bits)
             blocks[first, bits] = rng.choice(sets)
         under = merged(width, starts, [rng.choice(sets) for _ in starts])
-        made[width] = overlaid(under, [(first, bits, value) for (first, bits), value in blocks.items()])
+        made[width] = done(
+            overlaying(under, [(first, bits, value) for (first, bits), value in blocks.items()])
+        )
     return AnswerMap(made[32], made[128])
 
 
@@ -112,7 +123,7 @@ def test_a_hundred_thousand_pairs_within_one_scope_have_the_same_answer(version:
 def test_what_is_beyond_the_clamp_is_not_looked_at() -> None:
     inner = AnswerSet(("inner",))
     outer = AnswerSet(("outer",))
-    found = AnswerMap(overlaid(Ranges(32, [0], [outer]), [(0x51450980, 25, inner)]))
+    found = AnswerMap(done(overlaying(Ranges(32, [0], [outer]), [(0x51450980, 25, inner)])))
     assert found.find_subnet(4, 0x51450981) == (outer, CLAMP[4])
     assert found.find(4, 0x51450981) is inner
 
@@ -123,7 +134,7 @@ def test_one_answer_for_all_has_no_scope() -> None:
 
 
 def test_blocks_at_both_ends_of_the_address_space() -> None:
-    found = overlaid(
+    found = laid(
         Ranges(32, [0], [SETS[0]]), [(0, 8, SETS[1]), (255 << 24, 8, SETS[2]), (0xFFFFFFFF, 32, SETS[0])]
     )
     assert [
