@@ -85,7 +85,7 @@ class HttpRouter:
             retry_after=settings.retry_after,
         )
         self._private = tuple(settings.private)
-        self._sent = SentTable(settings.facts, settings.reask)
+        self._sent = SentTable(max(1, settings.facts // 4), settings.reask)
         self._clients: dict[str, Client] = {}
         self._policy = None if settings.policy == DEFAULT else policy(settings.policy)
         self._map = routing.snapshot

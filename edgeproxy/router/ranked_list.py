@@ -30,7 +30,8 @@ def link_fields(ranked: Sequence[tuple[Candidate, str]], duplicates: int, sha256
     ]
     if sha256:
         digest = base64.b64encode(bytes.fromhex(sha256)).decode()
-        fields += [("Digest", f"SHA-256={digest}"), ("Repr-Digest", f"sha-256=:{digest}:")]
+        # RFC 3230, as RFC 6249 wants it; Repr-Digest would be that of the redirect's own, empty content.
+        fields.append(("Digest", f"SHA-256={digest}"))
     return fields
 
 

@@ -28,7 +28,6 @@ def test_link_fields_rank_the_copies_and_say_what_makes_them_copies() -> None:
         ("Link", "<http://paris.example/a?b&c>; rel=duplicate; pri=1; geo=fr"),
         ("Link", "<http://tokyo.example/a?b&c>; rel=duplicate; pri=2"),
         ("Digest", "SHA-256=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP8="),
-        ("Repr-Digest", "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP8=:"),
     ]
     assert link_fields(PLACES, 0, "") == link_fields(PLACES[:1], 3, "")
 
