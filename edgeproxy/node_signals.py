@@ -57,12 +57,8 @@ class NodeSignals:
         self._smallest = router.redirect_above
         self._holds = ""
         self._digest_bytes = signals.digest
-        self._load = NodeLoad(
-            LoadLimits(config.limits.connections, cores=float(workers(config.node))),
-            connections=connections,
-            bytes_sent=self._bytes_sent,
-            timer=time.monotonic,
-        )
+        self._limits = LoadLimits(config.limits.connections, cores=float(workers(config.node)))
+        self._load: NodeLoad | None = None
         self._rtts = ClientRtts()
         self.measure: Measure | None = self._rtts.ended if self._is_wanted and signals.round_trips else None
         mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
@@ -83,7 +79,13 @@ class NodeSignals:
     def start(self) -> None:
         if not self._is_wanted:
             return
-        self._tasks.start(self._load.run(), "load")
+        load = self._load = NodeLoad(
+            self._limits,
+            connections=self._connections,
+            bytes_sent=self._bytes_sent,
+            timer=time.monotonic,
+        )
+        self._tasks.start(load.run(), "load")
         self._tasks.start(self._announcer.run(), "announcements")
         if self._has_mesh:
             self._tasks.start(self._mesh.run(), "mesh")
@@ -103,7 +105,7 @@ class NodeSignals:
             asn=node.asn,
             capacity=min(node.capacity, 1e6),
             state=node.state,
-            utilisation=self._load.taken().utilisation,
+            utilisation=0.0 if self._load is None else self._load.taken().utilisation,
             in_flight=self._connections(),
             fill_ms=min(60_000.0, self._fill_ms()),
             holds=self._holds,
