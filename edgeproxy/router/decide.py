@@ -11,7 +11,7 @@ from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
 from edgeproxy.router.exploring import explored
 from edgeproxy.router.nodes import RouteNode
-from edgeproxy.router.refusals import Refused, eligible
+from edgeproxy.router.refusals import Eligible, Refused, eligible
 from edgeproxy.router.snapshot import Kept, RouteObject, Snapshot
 from edgeproxy.router.staying import settled
 
@@ -71,8 +71,6 @@ def decide_by(
     asking: Asking = PLAIN,
 ) -> Decision:
     """Who may serve is the same whoever chooses among them."""
-    rules = snapshot.rules
-    is_old = bool(snapshot.made_at) and now - snapshot.made_at > rules.map_seconds
     found = eligible(
         snapshot.nodes,
         client,
@@ -81,11 +79,27 @@ def decide_by(
         scheme=asking.scheme,
         excluded=asking.excluded,
     )
+    candidates = candidates_for(client, asked, found.nodes, snapshot, now) if found.nodes else []
+    return concluded(choosing, found, candidates, client, asked, snapshot, now, asking)
+
+
+def concluded(
+    choosing: Choosing,
+    found: Eligible,
+    candidates: list[Candidate],
+    client: Client,
+    asked: RouteObject | None,
+    snapshot: Snapshot,
+    now: float,
+    asking: Asking,
+) -> Decision:
+    """The decision, when it is known who may serve and what each would cost."""
+    rules = snapshot.rules
+    is_old = bool(snapshot.made_at) and now - snapshot.made_at > rules.map_seconds
     if found.to_origin:
         return Decision((), (), client.prefix, rules.ttl_most, f"{found.covered} is not served here", True)
     if not found.nodes:
         return Decision((), found.refused, client.prefix, rules.ttl_least, "no node may serve", is_old=is_old)
-    candidates = candidates_for(client, asked, found.nodes, snapshot, now)
     choice, kept = choosing(candidates, client, asked, snapshot, now, asking)
     reason = _reason(choice, found.covered, panic=found.panic)
     ttl = rules.ttl_least if found.panic else rules.ttl_most
