@@ -3,9 +3,8 @@ same snapshot at the same time has the same answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from edgeproxy.router.choice import Candidate, Choice, choose
 from edgeproxy.router.client import Client
@@ -48,22 +47,16 @@ class Decision:
         return self.ranked[0].node if self.ranked else None
 
 
-class Choosing(Protocol):
-    """Puts candidates, of which there is at least one, in order; the second value is to be remembered."""
+PLAIN = Asking()
 
-    def __call__(
-        self,
-        candidates: Sequence[Candidate],
-        client: Client,
-        asked: RouteObject | None,
-        snapshot: Snapshot,
-        now: float,
-        asking: Asking,
-    ) -> tuple[Choice, Kept | None]: ...
+Choosing = Callable[
+    [Sequence[Candidate], Client, RouteObject | None, Snapshot, float, Asking], tuple[Choice, Kept | None]
+]
+"""Puts candidates, of which there is at least one, in order; the second value is to be remembered."""
 
 
 def decide(
-    client: Client, asked: RouteObject | None, snapshot: Snapshot, now: float, asking: Asking = Asking()
+    client: Client, asked: RouteObject | None, snapshot: Snapshot, now: float, asking: Asking = PLAIN
 ) -> Decision:
     """By what is known of distances, loads and round trips."""
     return decide_by(nearest, client, asked, snapshot, now, asking)
@@ -75,7 +68,7 @@ def decide_by(
     asked: RouteObject | None,
     snapshot: Snapshot,
     now: float,
-    asking: Asking = Asking(),
+    asking: Asking = PLAIN,
 ) -> Decision:
     """Who may serve is the same whoever chooses among them."""
     found = eligible(
@@ -139,8 +132,8 @@ def candidates_for(
     snapshot: Snapshot,
     now: float,
 ) -> list[Candidate]:
-    """Each node with what is believed of it. What was observed of nodes that are not among them counts as well.
-    A snapshot that nobody makes anew keeps what it knew: without news a doubt is no better founded."""
+    """Each node with what is believed of it. What was observed of nodes that are not among them counts as
+    well. A snapshot that nobody makes anew keeps what it knew: without news a doubt is no better founded."""
     rules = snapshot.rules
     if snapshot.made_at:
         now = min(now, snapshot.made_at + rules.map_seconds)
