@@ -31,6 +31,7 @@ _ORDER = (
     "workers",
     "footprint",
     "hit_ratio",
+    "routing",
     "soak",
 )
 

@@ -39,30 +39,41 @@ def choose(
     group: str,
     rules: RouteRules,
     now: float,
+    at: str | None = None,
 ) -> Choice:
-    """`candidates` are not empty. Without an object (DNS) the client group is what belongs to a node."""
+    """`candidates` are not empty. Without an object (DNS) the client group is what belongs to a node. `at` is
+    the node that the group is at, "" if it is at none: the other nodes take it in only while they have room to
+    spare, since what comes within the time to live of answers is not seen in their load yet. None where
+    nothing of that is known."""
     by_cost = sorted(candidates, key=lambda one: (one.cost.total, one.name))
-    pool = _pool(by_cost, asked, rules)
+    pool = pool_of(by_cost, asked, rules)
     key = asked.key if asked is not None else group
     weights = [(one.name, one.node.weight * _warmth(one.node, rules, now)) for one in pool]
     order = {name: place for place, name in enumerate(ranked(key, weights))}
     in_pool = sorted(pool, key=lambda one: order.get(one.name, len(order)))
+    if len(pool) == 1 and _is_cold(pool[0].node, group, rules, now) and len(by_cost) > 1:
+        return _spilt(by_cost, in_pool, group, rules, "the nearest has come back and takes clients little by little")
     flying = sum(one.node.in_flight for one in pool)
     capacity = sum(one.node.capacity for one in pool) or 1.0
     for one in in_pool:
-        if _takes(one.node, group, flying, capacity, rules):
+        is_new = at is not None and one.name != at
+        if _takes(one.node, group, flying, capacity, rules, is_new=is_new):
             return _with_first(one, in_pool, by_cost, _why(one, by_cost, len(pool)))
-    return _spilt(by_cost, in_pool, group, rules)
+    return _spilt(by_cost, in_pool, group, rules, "the near nodes are full")
 
 
-def _pool(by_cost: Sequence[Candidate], asked: RouteObject | None, rules: RouteRules) -> list[Candidate]:
+def pool_of(by_cost: Sequence[Candidate], asked: RouteObject | None, rules: RouteRules) -> list[Candidate]:
+    """Those near enough to share the objects among them."""
+    bound = pool_bound(by_cost[0].cost.total, asked, rules)
+    return [one for one in by_cost if one.cost.total <= bound]
+
+
+def pool_bound(best: float, asked: RouteObject | None, rules: RouteRules) -> float:
+    """The cost up to which a node is near enough, in ms, where the best one costs `best`."""
     if asked is None:
-        budget = 0.0  # without an object there is nothing to be gained from a farther node
-        bound = by_cost[0].cost.total
-    else:
-        budget = rules.affinity_budget_large_ms if asked.is_large else rules.affinity_budget_ms
-        bound = by_cost[0].cost.total * rules.near_share
-    return [one for one in by_cost if one.cost.total <= bound + budget]
+        return best  # without an object there is nothing to be gained from a farther node
+    budget = rules.affinity_budget_large_ms if asked.is_large else rules.affinity_budget_ms
+    return best * rules.near_share + budget
 
 
 def _warmth(node: RouteNode, rules: RouteRules, now: float) -> float:
@@ -73,10 +84,20 @@ def _warmth(node: RouteNode, rules: RouteRules, now: float) -> float:
     return min(1.0, rules.slow_start_share + (1.0 - rules.slow_start_share) * passed)
 
 
-def _takes(node: RouteNode, group: str, flying: int, capacity: float, rules: RouteRules) -> bool:
+def _is_cold(node: RouteNode, group: str, rules: RouteRules, now: float) -> bool:
+    """Whether it is not yet this group's turn. Where several share the objects their weights see to it."""
+    warmth = _warmth(node, rules, now)
+    return warmth < 1.0 and share(group, node.name, "warm") >= warmth
+
+
+def _takes(
+    node: RouteNode, group: str, flying: int, capacity: float, rules: RouteRules, *, is_new: bool
+) -> bool:
     """A node that is nearly full keeps a share of its groups, always the same ones."""
-    if node.utilisation >= rules.full:
-        leaving = (node.utilisation - rules.full) / max(rules.overfull - rules.full, 1e-9)
+    room = rules.overfull - rules.full
+    full = rules.full - room if is_new else rules.full
+    if node.utilisation >= full:
+        leaving = (node.utilisation - full) / max(room, 1e-9)
         if share(group, node.name, "spill") < leaving:
             return False
     share_of_pool = node.capacity / capacity
@@ -84,15 +105,24 @@ def _takes(node: RouteNode, group: str, flying: int, capacity: float, rules: Rou
 
 
 def _spilt(
-    by_cost: Sequence[Candidate], in_pool: Sequence[Candidate], group: str, rules: RouteRules
+    by_cost: Sequence[Candidate],
+    in_pool: Sequence[Candidate],
+    group: str,
+    rules: RouteRules,
+    why: str,
 ) -> Choice:
     inside = {one.name for one in in_pool}
     for one in (one for one in by_cost if one.name not in inside):
         if one.node.utilisation < rules.full:
-            return _with_first(one, in_pool, by_cost, "the near nodes are full")
-    with_room = [one for one in by_cost if one.node.utilisation < rules.overfull]
-    if with_room:
-        return _with_first(with_room[0], in_pool, by_cost, "all are nearly full: the nearest with room")
+            return _with_first(one, in_pool, by_cost, why)
+    with_room = {one.name: one for one in by_cost if one.node.utilisation < rules.overfull}
+    if with_room:  # spread by how much room there is: the nearest alone would be flooded
+        weights = [
+            (name, one.node.capacity * (rules.overfull - one.node.utilisation))
+            for name, one in with_room.items()
+        ]
+        first = with_room[ranked(group, weights)[0]]
+        return _with_first(first, in_pool, by_cost, "all are nearly full: one of those with room")
     least = min(by_cost, key=lambda one: (one.node.utilisation, one.name))
     return _with_first(least, in_pool, by_cost, "all are full: the least used")
 

@@ -109,9 +109,12 @@ def nearest(
 ) -> tuple[Choice, Kept | None]:
     """The one that costs the client least, where the object belongs among near ones, and not full."""
     rules = snapshot.rules
-    choice = choose(candidates, asked, str(client.group), rules, now)
     if asked is None:
-        return settled(choice, snapshot.kept.get(client.group), rules, now)
+        kept = snapshot.kept.get(client.group)
+        at = "" if kept is None else kept.node
+        choice = choose(candidates, asked, str(client.group), rules, now, at)
+        return settled(choice, kept, rules, now)
+    choice = choose(candidates, asked, str(client.group), rules, now)
     return explored(choice, asked, rules, asking.chance), None
 
 
