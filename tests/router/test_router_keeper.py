@@ -253,3 +253,16 @@ async def test_a_change_of_health_is_in_the_map_long_before_the_next_is_due() ->
 
 def test_the_clock_of_the_map_is_the_one_given() -> None:
     assert House().keeper.snapshot.made_at == NOW
+
+
+def test_a_configured_node_that_falls_silent_is_suspected_by_that_alone() -> None:
+    house = House()
+    house.registry.announced(announcement("berlin"), house.clock.now)
+    house.looks(7, berlin=True, paris=True, tokyo=True)
+    assert house.down() == set(), "its probes say otherwise"
+    for _ in range(3):
+        house.clock.now += 11.0
+        house.registry.announced(announcement("berlin", at=house.clock.now), house.clock.now)
+    house.clock.now += 31.0
+    house.keeper.publish()
+    assert house.down() == {"berlin"}, "nobody else has said anything of it lately"
