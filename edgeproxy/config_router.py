@@ -75,7 +75,7 @@ class RouterRules(Section, frozen=True, kw_only=True):
     full: Annotated[Share, _doc("utilisation beyond which a node gives clients away")] = 0.85
     overfull: Annotated[Share, _doc("utilisation beyond which it keeps none")] = 0.95
     explore: Annotated[Share, _doc("share of redirects sent where more may be learned")] = 0.01
-    keep: Annotated[Seconds, _doc("a client group moves for a gain of 15 % and this ...")] = 0.005
+    keep: Annotated[Seconds, _doc("a client group moves for a gain of a tenth and this ...")] = 0.003
     keep_for: Annotated[Seconds, _doc("... seen twice, so far apart")] = 30.0
     slow_start: Annotated[Seconds, _doc("until a node that came back takes its whole share")] = 120.0
     map_age: Annotated[Seconds, _doc("an older map is said to be old, and used all the same")] = 300.0
