@@ -196,7 +196,7 @@ class Router(Section, frozen=True, kw_only=True):
     elsewhere: Annotated[
         Literal["nearest", "origin"], _doc("where clients of other countries go: origin is the original URL")
     ] = "nearest"
-    facts: Annotated[Count, _doc("files whose size and digest are remembered; a quarter as many redirects")] = 65_536
+    facts: Annotated[Count, _doc("files of which size and digest are remembered")] = 65_536
     facts_ttl: Annotated[Seconds, _doc("how long they are believed")] = 60.0
     node: Annotated[list[RouterNode], _doc("nodes: [[router.node]]")] = []
     coverage: Annotated[list[RouterCoverage], _doc("clients that belong to nodes: [[router.coverage]]")] = []
