@@ -14,7 +14,7 @@ from typing import NamedTuple
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Headers
 
-_KNOWN_MAX = 16_384  # addresses whose reading is remembered: it takes 5 us
+_KNOWN_MAX = 32_768  # addresses whose reading is remembered: it takes 5 us
 _HOPS = 64  # hops looked at; more are nobody's honest path
 _PARAMETER = re.compile(r'[ \t]*([A-Za-z]+)=("[^"\\]*"|[^";,\s]+)[ \t]*', re.ASCII)
 _PORT = re.compile(r"(\[[^\]]+\]|[^:]+)(?::[0-9]{1,5})?", re.ASCII)
