@@ -3,7 +3,9 @@ HTTP router decides about the rest."""
 
 from __future__ import annotations
 
-from edgeproxy.config import Config, default_sites
+from collections.abc import Sequence
+
+from edgeproxy.config import Config, Site, default_sites
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Clock, Handler, Request, Response, at_once_of
 from edgeproxy.metrics import Metrics
@@ -48,13 +50,18 @@ class Nowhere:
         return self._redirects.refusal(503, "a router has sent you to a router; ask again", self._fields)
 
 
-def originals(sites: SiteTable) -> Original:
-    """The URL at its origin that a request means, as its site plans it."""
+def originals(sites: SiteTable, settings: Sequence[Site]) -> Original:
+    """The URL at its origin that a request means, as its site plans it; a hub has the same paths, whatever
+    its site would have to ask first."""
+    hubs = {site.name: site.endpoint.rstrip("/") for site in settings if site.kind == "huggingface"}
 
     def original(request: Request) -> str | None:
         routed = sites.route(request)
         if routed is None:
             return None
+        hub = hubs.get(routed.site.name)
+        if hub is not None:
+            return f"{hub}{routed.path}"
         try:
             planned = routed.site.plan(request, routed.path)
         except RequestError:
@@ -83,7 +90,7 @@ def build_reception(
         route_map.keeper,
         inner,
         files=Files((site.kind, site.mount, site.hosts) for site in config.site or default_sites()),
-        original=originals(sites),
+        original=originals(sites, config.site or default_sites()),
         signer=route_map.signer,
         shadows=route_map.shadows,
         known=known,

@@ -32,7 +32,6 @@ UNTESTED = {
     "edgeproxy.node_tls": "the journeys run whole nodes",
     "edgeproxy.route_dns": "a journey asks a whole router",
     "edgeproxy.node_signals": "a journey reads what nodes have told a router",
-    "edgeproxy.route_http": "the journeys run whole routers",
     "edgeproxy.route_node": "the journeys run whole routers",
     "edgeproxy.node_uplink": "the journeys run whole nodes",
     "edgeproxy.node_views": "the journeys ask whole nodes",
