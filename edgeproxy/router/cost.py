@@ -13,8 +13,8 @@ DEGRADED_MS = 50.0
 
 
 class Cost(NamedTuple):
-    """Milliseconds: the way, what it may be off by, the queue, a probable miss, what the operator adds. (A tuple,
-    because of fifty nodes each decision makes fifty.)"""
+    """Milliseconds: the way, what it may be off by, the queue, a probable miss, what the operator
+    adds. A tuple, because a decision among fifty nodes makes fifty."""
 
     network: float
     doubt: float
