@@ -105,7 +105,8 @@ class Keeper:
             # It moves from `seen` + keep_seconds on: booked for when there is room for another move.
             wait, rules = self._rules.keep_seconds, self._rules
             earliest = now if _is_leap(decision, kept.better, rules) else now + wait
-            weight, total = self._weights.of(group), self._weights.total
+            # Who is answered by DNS asks seldom: each group weighs one at least.
+            weight, total = self._weights.of(group), max(self._weights.total, len(self._kept))
             kept = replace(kept, seen=self._bookings.book(weight, total, earliest, now) - wait)
         self._kept.pop(group, None)
         self._kept[group] = kept
