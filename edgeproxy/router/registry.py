@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 from edgeproxy.router.announcement import Announcement, AnnounceRules, Refused, check_reach, check_time
 from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.place import Place
@@ -109,7 +111,9 @@ class Registry:
         if before is not None:
             used = before.utilisation + SMOOTHING * (used - before.utilisation)
             holds, joined = holds if holds is not None else before.holds, before.joined
-        self._told[name] = told = Told(announcement, now, used, holds, joined)
+        # What was measured has been passed on, and would be most of what is kept of a node.
+        kept = msgspec.structs.replace(announcement, round_trips=[], seen=[], holds="")
+        self._told[name] = told = Told(kept, now, used, holds, joined)
         return before is None or _differs(before, told)
 
     def _check_newcomer(self, announcement: Announcement, before: Told | None, now: float) -> None:
