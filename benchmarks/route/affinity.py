@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from benchmarks.report import Limit, Result, Table
 from benchmarks.route.data import azure
 from benchmarks.route.world import NOW, World, azure_world, some_nodes
+from edgeproxy.router.nodes import RouteNode
 from edgeproxy.router.policies import GeoRtt, Policy, RoundRobin
 from edgeproxy.router.rendezvous import ranked
 from edgeproxy.router.snapshot import RouteObject, RouteRules, Snapshot
@@ -68,7 +69,7 @@ def run(world: World, pick: Pick, fills: list[float], requests: int, rules: Rout
     return Outcome(rtt / count, hits / count, total / count, max(served) * len(served) / count)
 
 
-def _loaded(world: World, recent: list[int], count: int) -> tuple:  # type: ignore[type-arg]
+def _loaded(world: World, recent: list[int], count: int) -> tuple[RouteNode, ...]:
     mean = max(1.0, count / len(world.nodes))
     return tuple(
         replace(node, utilisation=took / (mean * FULL_MEANS) if count >= WINDOW // 4 else 0.0)
@@ -88,7 +89,7 @@ def _policy(world: World, policy: Policy) -> Pick:
 
 
 def measure(result: Result, *, quick: bool) -> None:
-    requests = 5000 if quick else 60_000
+    requests = 5000 if quick else 40_000
     chance, data = random.Random(1), azure()
     drawn = some_nodes(data, NODES, chance)
     world = azure_world(data, drawn, 1.0, chance)
@@ -118,8 +119,8 @@ def measure(result: Result, *, quick: bool) -> None:
         figures = (f"{made.rtt:.1f}", f"{made.hit:.3f}", f"{made.total:.1f}", f"{made.load:.1f}")
         rows.append([name, *figures])
     title = (
-        f"Ten nodes ({', '.join(names)}), all ways known, {OBJECTS:,} objects by Zipf({EXPONENT}), each node keeps "
-        f"{KEPT}; a miss is fetched from {ORIGIN}"
+        f"Ten nodes ({', '.join(names)}), all ways known, {OBJECTS:,} objects by Zipf({EXPONENT}), each "
+        f"node keeps {KEPT}; a miss is fetched from {ORIGIN}"
     )
     result.tables.append(Table(["policy", "rtt ms", "hits", "rtt + miss", "most / mean load"], rows, title))
     ours = found["geo+rtt, 25 ms (the default for large objects)"]

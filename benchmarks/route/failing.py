@@ -82,9 +82,7 @@ def town() -> tuple[Town, World]:
         made.tick(second)
     loads = made.loads()
     least = len(clients) / len(world.nodes) / 2  # also of a node that nobody is nearest to
-    made.set_nodes(
-        replace(node, capacity=HEADROOM * max(least, loads[node.name])) for node in world.nodes
-    )
+    made.set_nodes(replace(node, capacity=HEADROOM * max(least, loads[node.name])) for node in world.nodes)
     return made, world
 
 
@@ -202,12 +200,19 @@ def _cut(result: Result) -> None:
             if not fades:
                 worst, failures = max(worst, old / fresh - 1), failures + failed
             what = "it would fade" if fades else "it is kept"
-            rows.append([f"{known:.0%}", what, f"{fresh:.1f}", f"{old:.1f}", f"{old / fresh - 1:+.1%}", str(failed)])
+            rows.append(
+                [f"{known:.0%}", what, f"{fresh:.1f}", f"{old:.1f}", f"{old / fresh - 1:+.1%}", str(failed)]
+            )
     columns = ["pairs known", "what was learned", "mean ms, new map", "an hour later", "more", "failed"]
-    result.tables.append(Table(columns, rows, "Centre cut off: the same map for an hour (100 nodes in 20 draws)"))
+    result.tables.append(
+        Table(columns, rows, "Centre cut off: the same map for an hour (100 nodes in 20 draws)")
+    )
     told = f"{failures} failed, {worst:+.1%}"
     result.limits.append(
-        Limit("centre cut for 1 h: failed decisions, mean", "0, within 5 %", told, not failures and worst <= 0.05)
+        Limit(
+            "centre cut for 1 h: failed decisions, mean",
+            "0, within 5 %",
+            told,
+            not failures and worst <= 0.05,
+        )
     )
-
-

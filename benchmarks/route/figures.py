@@ -36,9 +36,7 @@ COLUMNS = ["mean ms", "p50", "p95", "p99", "above oracle, mean", "p99", "clearly
 
 def figures(chosen: Sequence[float], best: Sequence[float]) -> Figures:
     above = [mine - least for mine, least in zip(chosen, best, strict=True)]
-    worse = sum(
-        extra > CLEARLY_SHARE * least + CLEARLY_MS for extra, least in zip(above, best, strict=True)
-    )
+    worse = sum(extra > CLEARLY_SHARE * least + CLEARLY_MS for extra, least in zip(above, best, strict=True))
     return Figures(
         sum(chosen) / len(chosen),
         percentile(chosen, 0.50),

@@ -113,7 +113,9 @@ def measure(result: Result, *, quick: bool) -> None:
             for name, one in found.items()
             if name.endswith(", open")
         ]
-        bars("routing-five-nodes.svg", "Round trip to the chosen node, five nodes in four regions (ms)", series)
+        bars(
+            "routing-five-nodes.svg", "Round trip to the chosen node, five nodes in four regions (ms)", series
+        )
 
 
 def _judge(result: Result, found: dict[str, Figures]) -> None:

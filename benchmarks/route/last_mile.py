@@ -41,7 +41,7 @@ def _model() -> _Model:
 
 
 def world_of(known: float, seed: int) -> World:
-    """Each known pair was measured by 20 connections, of which one in twenty comes 1.5 to 4 times too long."""
+    """Each known pair was measured by 20 connections, one in twenty of them 1.5 to 4 times too long."""
     chance, model, sites = random.Random(seed), _model(), azure().sites
     nodes = [site for site in sites if site.name in SITES]
     routed = tuple(RouteNode(site.name, place=site.place) for site in nodes)
@@ -85,7 +85,7 @@ def measure(result: Result, *, quick: bool) -> None:
                     best.append(min(row))
             rows.append([f"{known:.0%}", policy.name, *figures(chosen, best).cells()])
     title = (
-        f"The model of the last mile: {PER_REGION} clients in each region, the same five nodes; a known pair was "
-        f"seen by {SAMPLES} connections with jitter and spikes"
+        f"The model of the last mile: {PER_REGION} clients in each region, the same five nodes; a known pair "
+        f"was seen by {SAMPLES} connections with jitter and spikes"
     )
     result.tables.append(Table(["pairs known", "policy", *COLUMNS], rows, title))

@@ -125,7 +125,7 @@ def seattle_static(slices: int = data.SEATTLE_SLICES) -> float:
 
 
 def planetlab(seed: int, rules: RouteRules, *, rounds: int = PLANETLAB_ROUNDS) -> Walk:
-    """Ten nodes at random; each round a sample of every pair, 8 % noise; three snapshots one after the other."""
+    """Ten nodes at random; each round a sample of every pair, 8 % noise; three snapshots in a row."""
     chance = random.Random(seed)
     drawn = chance.sample(range(data.PLANETLAB_NODES), PLANETLAB_TAKEN)
     people = [n for n in range(data.PLANETLAB_NODES) if n not in drawn]
@@ -157,13 +157,17 @@ def measure(result: Result, *, quick: bool) -> None:
         "geo+rtt, the rules by default": seattle(RouteRules(), slices=slices),
     }
     for name, walk in walks.items():
-        rows.append([name, f"{walk.mean:.1f}", f"{percentile(walk.rtts, 0.95):.0f}", f"{walk.moves_per_1000:.0f}"])
+        rows.append(
+            [name, f"{walk.mean:.1f}", f"{percentile(walk.rtts, 0.95):.0f}", f"{walk.moves_per_1000:.0f}"]
+        )
         result.data[f"seattle: {name}"] = {"mean": walk.mean, "moves": walk.moves_per_1000}
     title = "Seattle: personal devices, 5 of them as nodes, the round trip in the next slice"
     result.tables.append(Table(["policy", "mean ms", "p95", "moves in 1000"], rows, title))
     told = f"{prompt.mean:.1f} ms, {prompt.moves_per_1000:.0f} moves"
     is_met = prompt.mean <= 115 and prompt.moves_per_1000 <= 75
-    result.limits.append(Limit("Seattle: mean, moves in 1000", "<= 115 ms, <= 75", told, is_met))
+    result.limits.append(
+        Limit("Seattle (10 % and 2 ms, at once): mean, moves in 1000", "<= 115 ms, <= 75", told, is_met)
+    )
     _planetlab(result, 1 if quick else 3)
 
 

@@ -16,6 +16,7 @@ from edgeproxy.router.learner import Learner
 from edgeproxy.router.nodes import RouteNode
 from edgeproxy.router.snapshot import RouteRules, Snapshot
 
+NOWHERE, RULES = Whereabouts(), RouteRules()
 NOW = 1_700_000_000.0
 NOISE = 0.08  # of what is measured of a pair: log-normal, drawn once for each and not averaged away
 CONNECTIONS = 20  # what a known pair was measured with
@@ -31,7 +32,7 @@ class _At:
         return self.where
 
 
-def client(number: int, where: Whereabouts = Whereabouts()) -> Client:
+def client(number: int, where: Whereabouts = NOWHERE) -> Client:
     return identify(IPv4Address(FIRST_ADDRESS + (number << 8) + 7), _At(where))
 
 
@@ -59,7 +60,7 @@ class World:
     truth: tuple[tuple[float, ...], ...]
     learner: Learner
 
-    def snapshot(self, rules: RouteRules = RouteRules()) -> Snapshot:
+    def snapshot(self, rules: RouteRules = RULES) -> Snapshot:
         return Snapshot(self.nodes, self.learner.beliefs(), rules=rules)
 
     def rtt(self, number: int, node: str) -> float:

@@ -1,10 +1,11 @@
 """What is believed about the round trip between a client and a node, and how firmly.
 
 Distance gives a first guess, the prior. Whatever is observed is kept as ln(rtt / prior) for every group that
-the client belongs to. What is known from afar (`neighbours`) is the beginning; then each finer group, if anything
-was observed of it, tells twice: how it differs from that on all its ways (a slow last mile is slow to every
-node), and what its own way to a node is. A group with few observations is drawn towards the coarser one
-(shrinkage). How far the finest one with data is from the client decides how far the estimate may be off."""
+the client belongs to. What is known from afar (`neighbours`) is the beginning; then each finer group, if
+anything was observed of it, tells twice: how it differs from that on all its ways (a slow last mile is slow
+to every node), and what its own way to a node is. A group with few observations is drawn towards the coarser
+one (shrinkage). How far the finest one with data is from the client decides how far the estimate may be
+off."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from edgeproxy.router.client import Client
 from edgeproxy.router.neighbours import Neighbours
 from edgeproxy.router.nodes import RouteNode
-from edgeproxy.router.place import Place, distance_km
+from edgeproxy.router.place import Place, distance_km, distances_from
 
 PREFIX, BGP_PREFIX, AS, CELL, EVERYBODY = range(5)
 LEVEL_NAMES = ("prefix", "BGP prefix", "AS", "neighbours", "everybody")
@@ -24,6 +25,7 @@ SPREAD = (0.05, 0.15, 0.15, 0.25, 0.30)  # by the finest level that has data
 PRIOR_SPREAD = 0.30  # the log-normal spread of round trips around distance is 0.28
 STRENGTH = 4.0  # observations that a coarser group counts for
 GROUP_STRENGTH = 2.0  # ways on which a group has to differ before half of it is believed of all its ways
+APART_MOST = 0.7  # a way that is off by more than twice says something of itself, or of a client misplaced
 UNCERTAIN_KM = 200.0
 MS_PER_100_KM = 1.5
 UNKNOWN_DISTANCE_KM = 5000.0
@@ -44,8 +46,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Of ln(rtt / prior), the prior without a common AS: decayed count, mean and variance as of `at`. `place` is
-    where a cell is."""
+    """Of ln(rtt / prior), the prior without a common AS: decayed count, mean and variance as of `at`. `place`
+    is where a cell is."""
 
     count: float
     mean: float
@@ -66,13 +68,18 @@ def prior_of(
 ) -> tuple[float, float, float | None]:
     """The round trip that distance suggests, what the client's radius adds to its deviation (both ms), and
     the distance (km; None if unknown)."""
-    if client is None or node is None:
-        distance, radius = None, UNKNOWN_DISTANCE_KM
-    else:
-        distance, radius = distance_km(client, node), client.radius_km
-    guess = access_ms + MS_PER_100_KM * (UNKNOWN_DISTANCE_KM if distance is None else distance) / 100
-    spread = MS_PER_100_KM * radius / 100 if radius > UNCERTAIN_KM else 0.0
-    return guess * (SAME_AS_SHARE if same_as else 1.0), spread, distance
+    distance = None if client is None or node is None else distance_km(client, node)
+    guess = _guess(distance, access_ms)
+    return guess * (SAME_AS_SHARE if same_as else 1.0), _spread(client, distance), distance
+
+
+def _guess(distance: float | None, access_ms: float) -> float:
+    return access_ms + MS_PER_100_KM * (UNKNOWN_DISTANCE_KM if distance is None else distance) / 100
+
+
+def _spread(client: Place | None, distance: float | None) -> float:
+    radius = UNKNOWN_DISTANCE_KM if client is None or distance is None else client.radius_km
+    return MS_PER_100_KM * radius / 100 if radius > UNCERTAIN_KM else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,28 +107,34 @@ class Beliefs:
         self, client: Client, nodes: Sequence[RouteNode], now: float, *, access_ms: float = 10.0
     ) -> list[Estimate]:
         """In the order of `nodes`; what was observed of one of them helps with the others."""
-        ways = [self._from_afar(client, node, now, access_ms) for node in nodes]
+        place, asn = client.place, client.whereabouts.asn
+        away = None if place is None else distances_from(place)
+        everybody = self._everybody(now)
+        ways = []
+        for node in nodes:
+            distance = None if away is None or node.place is None else away(node.place)
+            way = _Way(node.name, _guess(distance, access_ms), _spread(place, distance), distance)
+            way.mean, way.finest = everybody
+            if place is not None and self.neighbours.cells:
+                way.mean, is_near = self.neighbours.afar(place, node.name)
+                way.finest = CELL if is_near else EVERYBODY
+            if asn and node.asn == asn:
+                way.share = SAME_AS_SHARE
+                way.mean += math.log(SAME_AS_SHARE)
+            ways.append(way)
         for level in (AS, BGP_PREFIX, PREFIX):
             group = client.groups[level]
             if group is not None:
                 self._refine(ways, level, group, now)
         return [way.estimate() for way in ways]
 
-    def _from_afar(self, client: Client, node: RouteNode, now: float, access_ms: float) -> _Way:
-        prior, radius, distance = prior_of(client.place, node.place, access_ms=access_ms)
-        way = _Way(node.name, prior, radius, distance)
-        if client.place is not None and self.neighbours.cells:
-            afar = self.neighbours.afar(client.place, node.name)
-            way.mean, way.finest = afar.mean, CELL if afar.is_near else EVERYBODY
-        else:
-            everybody = self.observed.get((EVERYBODY, "", ALL_NODES))
-            if everybody is not None:
-                count = everybody.decayed(now, EVERYBODY)
-                way.mean, way.finest = count * everybody.mean / (count + STRENGTH), EVERYBODY
-        if node.asn and node.asn == client.whereabouts.asn:
-            way.share = SAME_AS_SHARE
-            way.mean += math.log(SAME_AS_SHARE)
-        return way
+    def _everybody(self, now: float) -> tuple[float, int | None]:
+        """What all ways have in common, where nothing is known of places."""
+        everybody = self.observed.get((EVERYBODY, "", ALL_NODES))
+        if everybody is None:
+            return 0.0, None
+        count = everybody.decayed(now, EVERYBODY)
+        return count * everybody.mean / (count + STRENGTH), EVERYBODY
 
     def _refine(self, ways: Sequence[_Way], level: int, group: Hashable, now: float) -> None:
         found = [
@@ -133,7 +146,8 @@ class Beliefs:
             return
         weights = [count / (count + 1.0) for _, _, count in found]
         apart = sum(
-            weight * (one.mean - way.mean) for weight, (way, one, _) in zip(weights, found, strict=True)
+            weight * max(-APART_MOST, min(APART_MOST, one.mean - way.mean))
+            for weight, (way, one, _) in zip(weights, found, strict=True)
         )
         shift = apart / (sum(weights) + GROUP_STRENGTH)
         for way in ways:

@@ -42,8 +42,8 @@ def choose(
     at: str | None = None,
 ) -> Choice:
     """`candidates` are not empty. Without an object (DNS) the client group is what belongs to a node. `at` is
-    the node that the group is at, "" if it is at none: the other nodes take it in only while they have room to
-    spare, since what comes within the time to live of answers is not seen in their load yet. None where
+    the node that the group is at, "" if it is at none: the other nodes take it in only while they have room
+    to spare, since what comes within the time to live of answers is not seen in their load yet. None where
     nothing of that is known."""
     by_cost = sorted(candidates, key=lambda one: (one.cost.total, one.name))
     pool = pool_of(by_cost, asked, rules)
@@ -52,7 +52,9 @@ def choose(
     order = {name: place for place, name in enumerate(ranked(key, weights))}
     in_pool = sorted(pool, key=lambda one: order.get(one.name, len(order)))
     if len(pool) == 1 and _is_cold(pool[0].node, group, rules, now) and len(by_cost) > 1:
-        return _spilt(by_cost, in_pool, group, rules, "the nearest has come back and takes clients little by little")
+        return _spilt(
+            by_cost, in_pool, group, rules, "the nearest has come back and takes clients little by little"
+        )
     flying = sum(one.node.in_flight for one in pool)
     capacity = sum(one.node.capacity for one in pool) or 1.0
     for one in in_pool:

@@ -3,16 +3,15 @@ same snapshot at the same time has the same answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from edgeproxy.router.choice import Candidate, Choice, choose
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
 from edgeproxy.router.exploring import explored
 from edgeproxy.router.nodes import RouteNode
-from edgeproxy.router.refusals import Refused, eligible
+from edgeproxy.router.refusals import Eligible, Refused, eligible
 from edgeproxy.router.snapshot import Kept, RouteObject, Snapshot
 from edgeproxy.router.staying import settled
 
@@ -48,22 +47,16 @@ class Decision:
         return self.ranked[0].node if self.ranked else None
 
 
-class Choosing(Protocol):
-    """Puts candidates, of which there is at least one, in order; the second value is to be remembered."""
+PLAIN = Asking()
 
-    def __call__(
-        self,
-        candidates: Sequence[Candidate],
-        client: Client,
-        asked: RouteObject | None,
-        snapshot: Snapshot,
-        now: float,
-        asking: Asking,
-    ) -> tuple[Choice, Kept | None]: ...
+Choosing = Callable[
+    [Sequence[Candidate], Client, RouteObject | None, Snapshot, float, Asking], tuple[Choice, Kept | None]
+]
+"""Puts candidates, of which there is at least one, in order; the second value is to be remembered."""
 
 
 def decide(
-    client: Client, asked: RouteObject | None, snapshot: Snapshot, now: float, asking: Asking = Asking()
+    client: Client, asked: RouteObject | None, snapshot: Snapshot, now: float, asking: Asking = PLAIN
 ) -> Decision:
     """By what is known of distances, loads and round trips."""
     return decide_by(nearest, client, asked, snapshot, now, asking)
@@ -75,11 +68,9 @@ def decide_by(
     asked: RouteObject | None,
     snapshot: Snapshot,
     now: float,
-    asking: Asking = Asking(),
+    asking: Asking = PLAIN,
 ) -> Decision:
     """Who may serve is the same whoever chooses among them."""
-    rules = snapshot.rules
-    is_old = bool(snapshot.made_at) and now - snapshot.made_at > rules.map_seconds
     found = eligible(
         snapshot.nodes,
         client,
@@ -88,11 +79,27 @@ def decide_by(
         scheme=asking.scheme,
         excluded=asking.excluded,
     )
+    candidates = candidates_for(client, asked, found.nodes, snapshot, now) if found.nodes else []
+    return concluded(choosing, found, candidates, client, asked, snapshot, now, asking)
+
+
+def concluded(
+    choosing: Choosing,
+    found: Eligible,
+    candidates: list[Candidate],
+    client: Client,
+    asked: RouteObject | None,
+    snapshot: Snapshot,
+    now: float,
+    asking: Asking,
+) -> Decision:
+    """The decision, when it is known who may serve and what each would cost."""
+    rules = snapshot.rules
+    is_old = bool(snapshot.made_at) and now - snapshot.made_at > rules.map_seconds
     if found.to_origin:
         return Decision((), (), client.prefix, rules.ttl_most, f"{found.covered} is not served here", True)
     if not found.nodes:
         return Decision((), found.refused, client.prefix, rules.ttl_least, "no node may serve", is_old=is_old)
-    candidates = candidates_for(client, asked, found.nodes, snapshot, now)
     choice, kept = choosing(candidates, client, asked, snapshot, now, asking)
     reason = _reason(choice, found.covered, panic=found.panic)
     ttl = rules.ttl_least if found.panic else rules.ttl_most
@@ -125,8 +132,8 @@ def candidates_for(
     snapshot: Snapshot,
     now: float,
 ) -> list[Candidate]:
-    """Each node with what is believed of it. What was observed of nodes that are not among them counts as well.
-    A snapshot that nobody makes anew keeps what it knew: without news a doubt is no better founded."""
+    """Each node with what is believed of it. What was observed of nodes that are not among them counts as
+    well. A snapshot that nobody makes anew keeps what it knew: without news a doubt is no better founded."""
     rules = snapshot.rules
     if snapshot.made_at:
         now = min(now, snapshot.made_at + rules.map_seconds)

@@ -25,9 +25,10 @@ class UnusableLine(ValueError):
 
 
 class LoggedDecision(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`time` in seconds of the wall clock, or as RFC 3339 says. `client`: an address, or a prefix where no more
-    is told or logged; "" for nobody known. `node` was chosen, "" if that is not logged; `key` is what was asked
-    for, else the path of `url`; neither: a question of DNS. `rtt_ms` is what was measured afterwards."""
+    """`time` in seconds of the wall clock, or as RFC 3339 says. `client`: an address, or a prefix where no
+    more is told or logged; "" for nobody known. `node` was chosen, "" if that is not logged; `key` is what
+    was asked for, else the path of `url`; neither: a question of DNS. `rtt_ms` is what was measured
+    afterwards."""
 
     time: float | str
     client: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from edgeproxy.router.choice import Candidate, pool_bound, pool_of
 from edgeproxy.router.client import Client
-from edgeproxy.router.decide import Asking, Decision, candidates_for, decide
+from edgeproxy.router.decide import PLAIN, Asking, Decision, candidates_for, decide
 from edgeproxy.router.otherwise import otherwise
 from edgeproxy.router.place import Place, light_ms
 from edgeproxy.router.snapshot import RouteObject, Snapshot
@@ -19,12 +19,13 @@ def explanation(
     asked: RouteObject | None,
     snapshot: Snapshot,
     now: float,
-    asking: Asking = Asking(),
+    asking: Asking = PLAIN,
     *,
     table: str = "",
 ) -> dict[str, Any]:
-    """Ready for JSON; milliseconds, kilometres, seconds. `table` is the name of the tables by which the client
-    was placed. `now` is wall-clock time, `asking` as in `decide`. Takes milliseconds: not for every answer."""
+    """Ready for JSON; milliseconds, kilometres, seconds. `table` is the name of the tables by which the
+    client was placed. `now` is wall-clock time, `asking` as in `decide`. Takes milliseconds: not for every
+    answer."""
     decision = decide(client, asked, snapshot, now, asking)
     known = candidates_for(client, asked, snapshot.nodes, snapshot, now)
     reasons = {one.node: one.reason.value for one in decision.refused}
@@ -41,7 +42,11 @@ def explanation(
         "choice": _choice(decision),
         "pool": {"nodes": pool, "bound_ms": _bound(by_cost, asked, snapshot)},
         "candidates": [_candidate(one, rank, pool) for rank, one in enumerate(decision.ranked, 1)],
-        "refused": [_candidate(one, None, pool) | {"reason": reasons[one.name]} for one in known if one.name in reasons],
+        "refused": [
+            _candidate(one, None, pool) | {"reason": reasons[one.name]}
+            for one in known
+            if one.name in reasons
+        ],
         "otherwise": otherwise(client, asked, snapshot, now, asking, decision),
     }
 
@@ -99,7 +104,10 @@ def _candidate(one: Candidate, rank: int | None, pool: Sequence[str]) -> dict[st
         "light_ms": None if distance is None else round(light_ms(distance), 2),
         "utilisation": round(one.node.utilisation, 4),
         "in_flight": one.node.in_flight,
-        "cost": {**{name: round(value, 2) for name, value in asdict(cost).items()}, "total": round(cost.total, 2)},
+        "cost": {
+            **{name: round(value, 2) for name, value in asdict(cost).items()},
+            "total": round(cost.total, 2),
+        },
     }
 
 
@@ -107,21 +115,25 @@ def lines(document: dict[str, Any]) -> list[str]:
     """The same to be read on a terminal."""
     client, choice = document["client"], document["choice"]
     place = client["place"]
-    where = "place unknown" if place is None else (
-        f"{place['latitude']:.1f}, {place['longitude']:.1f} within {place['radius_km']:.0f} km"
+    where = (
+        "place unknown"
+        if place is None
+        else (f"{place['latitude']:.1f}, {place['longitude']:.1f} within {place['radius_km']:.0f} km")
     )
+    chosen = choice["node"] or ("the original URL" if choice["to_origin"] else "none")
     network = f"AS{client['asn']}" if client["asn"] else "AS unknown"
     found = [
         f"client     {client['address'] or 'unknown'} ({client['prefix'] or 'no prefix'}), "
         f"{client['country'] or 'country unknown'}, {network}, {where}"
         + (f", by {client['table']}" if client["table"] else ""),
-        f"choice     {choice['node'] or ('the original URL' if choice['to_origin'] else 'none')}: {choice['reason']}",
+        f"choice     {chosen}: {choice['reason']}",
     ]
     for one in document["candidates"]:
         terms = " + ".join(f"{v:.1f} {k}" for k, v in one["cost"].items() if k != "total" and round(v, 1))
         found.append(
-            f"{one['rank']:>3}. {one['node']:<20} {one['estimate_ms']:.1f} +- {one['deviation_ms']:.1f} ms by "
-            f"{one['source']}; cost {one['cost']['total']:.1f} = {terms}" + ("; in the pool" if one["is_in_pool"] else "")
+            f"{one['rank']:>3}. {one['node']:<20} {one['estimate_ms']:.1f} +- {one['deviation_ms']:.1f} ms "
+            f"by {one['source']}; cost {one['cost']['total']:.1f} = {terms}"
+            + ("; in the pool" if one["is_in_pool"] else "")
         )
     found += [f"  -  {one['node']:<20} refused: {one['reason']}" for one in document["refused"]]
     return [*found, *(f"otherwise  {text}" for text in document["otherwise"])]

@@ -1,35 +1,39 @@
 """What everybody's round trips say about a way that nobody has measured.
 
-ln(rtt / prior) of a way is taken for a sum: what all ways have in common (access, the detours of fibre), what is
-peculiar to the node (its carriers), what is peculiar to the region of the client, and what is peculiar to the
-two together. Common and node are fitted by turns with a shift of each cell (backfitting); what is left for a
-region and for the way is averaged over the nearest cells, which count the more the nearer they are. Each of the
-sums is drawn towards nothing by a strength, in cells: little data says little (shrinkage)."""
+ln(rtt / prior) of a way is taken for a sum: what all ways have in common (access, the detours of fibre), what
+is peculiar to the node (its carriers), what is peculiar to the region of the client, and what is peculiar to
+the two together. Common and node are fitted by turns with a shift of each cell (backfitting); what is left
+for a region and for the way is averaged over the nearest cells, which count the more the nearer they are.
+Each of the sums is drawn towards nothing by a strength, in cells: little data says little (shrinkage)."""
 
 from __future__ import annotations
 
 import heapq
 import math
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from edgeproxy.router.place import EARTH_RADIUS_KM, Place
 
 NEIGHBOUR_KM = 1500.0  # a neighbour so far away counts for a third
-NEAREST = 24  # cells asked for an estimate
+NEAREST = 16  # cells asked for an estimate
 NEIGHBOURS_LEAST = 0.3  # less than that is no neighbourhood
 COMMON_STRENGTH, NODE_STRENGTH, REGION_STRENGTH, WAY_STRENGTH = 4.0, 2.0, 2.0, 0.7
-SWEEPS = 3
+VALUE_MOST = 1.5  # what is off by more than four times says something of itself, or of a client misplaced
+SWEEPS = 2
 CELLS_MAX = 2048
 PLACES_MAX = 4096
+SPOT_DEGREES = 2.0
 
 Vector = tuple[float, float, float]
+Spot = tuple[int, int]
+"""A place in steps of two degrees: within two hundred kilometres neighbours are the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """The mean of ln(rtt / prior) between clients of one cell and a node; `weight` in (0, 1): however much was
-    observed, a cell is one neighbour."""
+class Told(NamedTuple):
+    """The mean of ln(rtt / prior) between clients of one cell and a node; `weight` in (0, 1): however much
+    was observed, a cell is one neighbour."""
 
     cell: Hashable
     place: Place
@@ -38,8 +42,7 @@ class Told:
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class Afar:
+class Afar(NamedTuple):
     """What is expected of ln(rtt / prior); `is_near`: the node is known to neighbours of the client."""
 
     mean: float
@@ -48,83 +51,86 @@ class Afar:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Never changed but for a memo of what was asked. `regions` and `ways` are, by number of the cell, a sum of
-    weighted values and the sum of the weights."""
+    """Never changed but for memos of what was asked. `regions` and `ways` are, by number of the cell, sums of
+    weighted values and the sums of the weights; those of `ways` are by the place of their node in `nodes`."""
 
     common: float = 0.0
     nodes: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[Hashable, int] = field(default_factory=dict)
     cells: tuple[Vector, ...] = ()
     regions: tuple[tuple[float, float], ...] = ()
-    ways: Mapping[str, Mapping[int, tuple[float, float]]] = field(default_factory=dict)
-    _asked: dict[Place, _Around] = field(default_factory=dict, compare=False, repr=False)
+    ways: tuple[tuple[tuple[int, float, float], ...], ...] = ()
+    _near: dict[Spot, list[tuple[int, float]]] = field(default_factory=dict, compare=False, repr=False)
+    _asked: dict[Spot, tuple[Afar, dict[str, Afar]]] = field(default_factory=dict, compare=False, repr=False)
 
     def afar(self, client: Place, node: str) -> Afar:
-        around = self._asked.get(client)
-        if around is None:
-            around = self._around(client)
+        spot = round(client.latitude / SPOT_DEGREES), round(client.longitude / SPOT_DEGREES)
+        found = self._asked.get(spot)
+        if found is None:
+            found = self._around(spot)
             if len(self._asked) >= PLACES_MAX:
                 self._asked.clear()
-            self._asked[client] = around
-        found = around.nodes.get(node)
-        if found is None:
-            found = around.nodes[node] = self._way(around, node)
-        return found
+            self._asked[spot] = found
+        return found[1].get(node, found[0])
 
-    def _around(self, client: Place) -> _Around:
-        near = _nearest(_vector(client), self.cells)
+    def _around(self, spot: Spot) -> tuple[Afar, dict[str, Afar]]:
+        """Of a node that no neighbour knows, and of the others."""
         total = weights = 0.0
-        for number, nearness in near:
+        sums, counts = [0.0] * len(self.nodes), [WAY_STRENGTH] * len(self.nodes)
+        for number, nearness in self._nearest(spot):
             value, weight = self.regions[number]
             total += nearness * value
             weights += nearness * weight
-        return _Around(near, total / (weights + REGION_STRENGTH), {})
+            for node, value, weight in self.ways[number]:
+                sums[node] += nearness * value
+                counts[node] += nearness * weight
+        region = self.common + total / (weights + REGION_STRENGTH)
+        least = WAY_STRENGTH + NEIGHBOURS_LEAST
+        return Afar(region, False), {
+            name: Afar(region + peculiar + value / count, count > least)
+            for (name, peculiar), value, count in zip(self.nodes.items(), sums, counts, strict=True)
+        }
 
-    def _way(self, around: _Around, node: str) -> Afar:
-        total = weights = 0.0
-        cells = self.ways.get(node, {})
-        for number, nearness in around.cells if cells else ():
-            if number in cells:
-                value, weight = cells[number]
-                total += nearness * value
-                weights += nearness * weight
-        mean = self.common + self.nodes.get(node, 0.0) + around.region + total / (weights + WAY_STRENGTH)
-        return Afar(mean, weights > NEIGHBOURS_LEAST)
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """The nearest cells of a place with their nearness, what is peculiar to its region, and answers given."""
-
-    cells: list[tuple[int, float]]
-    region: float
-    nodes: dict[str, Afar]
+    def _nearest(self, spot: Spot) -> list[tuple[int, float]]:
+        near = self._near.get(spot)
+        if near is None:
+            near = _nearest(_vector(spot[0] * SPOT_DEGREES, spot[1] * SPOT_DEGREES), self.cells)
+            if len(self._near) >= PLACES_MAX:
+                self._near.clear()
+            self._near[spot] = near
+        return near
 
 
-def fitted(told: Iterable[Told]) -> Neighbours:
-    numbers: dict[Hashable, int] = {}
-    places: list[Vector] = []
+def fitted(told: Iterable[Told], former: Neighbours | None = None) -> Neighbours:
+    """Cells have the numbers of the `former` ones, so that who is near whom is not asked anew each time."""
+    numbers = {} if former is None else dict(former.numbers)
+    places: list[Vector] = [] if former is None else list(former.cells)
     kept: list[tuple[int, str, float, float]] = []
-    for one in told:
-        number = numbers.get(one.cell)
+    for cell, place, node, mean, weight in told:
+        number = numbers.get(cell)
         if number is None:
             if len(places) >= CELLS_MAX:
                 continue
-            number = numbers[one.cell] = len(places)
-            places.append(_vector(one.place))
-        kept.append((number, one.node, one.mean, one.weight))
+            number = numbers[cell] = len(places)
+            places.append(_vector(place.latitude, place.longitude))
+        kept.append((number, node, max(-VALUE_MOST, min(VALUE_MOST, mean)), weight))
     if not kept:
         return Neighbours()
-    common = sum(mean * weight for *_, mean, weight in kept)
-    common /= sum(weight for *_, weight in kept) + COMMON_STRENGTH
+    common = sum(mean * weight for _, _, mean, weight in kept)
+    common /= sum(weight for _, _, _, weight in kept) + COMMON_STRENGTH
     nodes, shifts = _effects(kept, common, len(places))
     regions = [(0.0, 0.0)] * len(places)
-    ways: dict[str, dict[int, tuple[float, float]]] = {}
+    ways: list[list[tuple[int, float, float]]] = [[] for _ in places]
+    order = {node: place for place, node in enumerate(nodes)}
     for number, node, mean, weight in kept:
         rest = mean - common - nodes[node]
         value, weights = regions[number]
         regions[number] = value + weight * rest, weights + weight
-        ways.setdefault(node, {})[number] = weight * (rest - shifts[number]), weight
-    return Neighbours(common, nodes, tuple(places), tuple(regions), ways)
+        ways[number].append((order[node], weight * (rest - shifts[number]), weight))
+    made = Neighbours(common, nodes, numbers, tuple(places), tuple(regions), tuple(map(tuple, ways)))
+    if former is not None and len(former.cells) == len(places):
+        return replace(made, _near=former._near)
+    return made
 
 
 def _effects(
@@ -147,16 +153,16 @@ def _effects(
     return nodes, shifts
 
 
-def _vector(place: Place) -> Vector:
+def _vector(north: float, east: float) -> Vector:
     """The point on a sphere of radius 1: nearness is then a product, which is cheap."""
-    latitude, longitude = math.radians(place.latitude), math.radians(place.longitude)
+    latitude, longitude = math.radians(north), math.radians(east)
     across = math.cos(latitude)
     return across * math.cos(longitude), across * math.sin(longitude), math.sin(latitude)
 
 
 def _nearest(point: Vector, cells: tuple[Vector, ...]) -> list[tuple[int, float]]:
     x, y, z = point
-    products = ((x * a + y * b + z * c, number) for number, (a, b, c) in enumerate(cells))
+    products = [(x * a + y * b + z * c, number) for number, (a, b, c) in enumerate(cells)]
     return [
         (number, math.exp(-EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, product))) / NEIGHBOUR_KM))
         for product, number in heapq.nlargest(NEAREST, products)

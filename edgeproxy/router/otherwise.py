@@ -90,7 +90,8 @@ def _load(
             continue
         decision = decide(client, asked, _with(snapshot, replace(first.node, utilisation=used)), now, asking)
         if decision.node is not None and decision.node.name != first.name:
-            return f"{decision.node.name} if {first.name} were at {used:.0%} load (it is at {first.node.utilisation:.0%})"
+            now_at = f"it is at {first.node.utilisation:.0%}"
+            return f"{decision.node.name} if {first.name} were at {used:.0%} load ({now_at})"
     return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 EARTH_RADIUS_KM = 6371.0
@@ -21,11 +22,21 @@ class Place:
 
 def distance_km(one: Place, other: Place) -> float:
     """Along the great circle (haversine)."""
-    lat1, lat2 = math.radians(one.latitude), math.radians(other.latitude)
-    half_lat = (lat2 - lat1) / 2
-    half_lon = math.radians(other.longitude - one.longitude) / 2
-    chord = math.sin(half_lat) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin(half_lon) ** 2
-    return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(chord)))
+    return distances_from(one)(other)
+
+
+def distances_from(one: Place) -> Callable[[Place], float]:
+    """`distance_km` for many others."""
+    lat1, lon1 = math.radians(one.latitude), one.longitude
+    across, sin, cos, radians = math.cos(lat1), math.sin, math.cos, math.radians
+
+    def distance(other: Place) -> float:
+        lat2 = radians(other.latitude)
+        half_lat, half_lon = sin((lat2 - lat1) / 2), sin(radians(other.longitude - lon1) / 2)
+        chord = half_lat * half_lat + across * cos(lat2) * half_lon * half_lon
+        return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(chord) if chord < 1.0 else 1.0)
+
+    return distance
 
 
 def light_ms(distance: float) -> float:

@@ -1,7 +1,8 @@
 """Ways to choose a node, behind one interface, so that they can be compared and shadowed.
 
-All of them ask the same who may serve at all (states, coverage, countries), and all tell of each candidate what
-is really believed of it: what a policy does not look at does not change its candidates, only their order."""
+All of them ask the same who may serve at all (states, coverage, countries), and all tell of each candidate
+what is really believed of it: what a policy does not look at does not change its candidates, only their
+order."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from edgeproxy.router.beliefs import Beliefs
 from edgeproxy.router.choice import Candidate, Choice
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
-from edgeproxy.router.decide import Asking, Decision, decide, decide_by, nearest
+from edgeproxy.router.decide import PLAIN, Asking, Decision, decide, decide_by, nearest
 from edgeproxy.router.snapshot import Kept, RouteObject, Snapshot
 
 
@@ -29,7 +30,7 @@ class Policy(Protocol):
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision: ...
 
 
@@ -44,7 +45,7 @@ class GeoRtt:
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision:
         return decide(client, asked, snapshot, now, asking)
 
@@ -60,7 +61,7 @@ class Geo:
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision:
         return decide_by(_by_distance, client, asked, snapshot, now, asking)
 
@@ -79,7 +80,7 @@ class RoundRobin:
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision:
         return decide_by(self._in_turn, client, asked, snapshot, now, asking)
 
@@ -103,7 +104,7 @@ class LeastConnections:
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision:
         return decide_by(self._least, client, asked, snapshot, now, asking)
 

@@ -23,9 +23,9 @@ Identify = Callable[[Address | None, int | None], Client]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one policy. `answered`, `to_origin` and `unanswered` are all decisions; `by_node` those that each node
-    would have got; `expected_ms` the mean of what they are believed to cost. `beside_log` compares with what was
-    logged, over the lines that name a node of the map: `live` there is the log."""
+    """Of one policy. `answered`, `to_origin` and `unanswered` are all decisions; `by_node` those that each
+    node would have got; `expected_ms` the mean of what they are believed to cost. `beside_log` compares with
+    what was logged, over the lines that name a node of the map: `live` there is the log."""
 
     policy: str
     answered: int = 0
@@ -38,8 +38,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`errors` are the first lines that could not be used: the number of the line and why; `unusable` counts all.
-    `unknown_nodes`: lines whose node is not in the map."""
+    """`errors` are the first lines that could not be used: the number of the line and why; `unusable` counts
+    all. `unknown_nodes`: lines whose node is not in the map."""
 
     lines: int
     unusable: int
@@ -56,9 +56,9 @@ def replay(
     identify: Identify,
     names: Sequence[str] = tuple(POLICIES),
 ) -> Replayed:
-    """`lines` of a log of decisions (`decision_log`) or an access log in JSON, empty ones are passed over. Takes
-    some 0.1 ms for a line and policy: for a thread or a command. Raises ValueError for a policy there is none of
-    that name."""
+    """`lines` of a log of decisions (`decision_log`) or an access log in JSON, empty ones are passed over.
+    Takes some 0.1 ms for a line and policy: for a thread or a command. Raises ValueError for a policy there
+    is none of that name."""
     counting = [_Counting(policy(name)) for name in names]
     known = {node.name for node in snapshot.nodes}
     count = unusable = unknown = 0

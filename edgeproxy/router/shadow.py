@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from edgeproxy.router.client import Client
-from edgeproxy.router.decide import Asking, Decision, candidates_for
+from edgeproxy.router.decide import PLAIN, Asking, Decision, candidates_for
 from edgeproxy.router.policies import Policy
 from edgeproxy.router.snapshot import Kept, RouteObject, Snapshot
 
@@ -19,8 +19,8 @@ GROUPS_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of the decisions of one policy beside the live one. `unanswered`: one of the two named no node (`lost` of
-    them are those in which only the live one did). Milliseconds; expected costs are over those that both
+    """Of the decisions of one policy beside the live one. `unanswered`: one of the two named no node (`lost`
+    of them are those in which only the live one did). Milliseconds; expected costs are over those that both
     answered."""
 
     decisions: int = 0
@@ -43,18 +43,14 @@ class Comparison:
         return self.shadow_ms / self.answered if self.answered else 0.0
 
 
-def compared(
-    before: Comparison, live: str | None, shadow: str | None, costs: dict[str, float]
-) -> Comparison:
+def compared(before: Comparison, live: str | None, shadow: str | None, costs: dict[str, float]) -> Comparison:
     """With one more decision: the names of the two nodes, None where there was none, and what each node
     costs."""
     before = replace(before, decisions=before.decisions + 1, different=before.different + (live != shadow))
     if live is None or shadow is None or live not in costs or shadow not in costs:
         lost = live is not None and shadow is None
         return replace(before, unanswered=before.unanswered + 1, lost=before.lost + lost)
-    return replace(
-        before, live_ms=before.live_ms + costs[live], shadow_ms=before.shadow_ms + costs[shadow]
-    )
+    return replace(before, live_ms=before.live_ms + costs[live], shadow_ms=before.shadow_ms + costs[shadow])
 
 
 class Remembering:
@@ -75,7 +71,7 @@ class Remembering:
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision:
         """What `snapshot` says of where groups are is the live policy's, and not looked at."""
         decision = self._policy.decide(client, asked, replace(snapshot, kept=self._kept), now, asking)
@@ -105,7 +101,7 @@ class Shadow:
         asked: RouteObject | None,
         snapshot: Snapshot,
         now: float,
-        asking: Asking = Asking(),
+        asking: Asking = PLAIN,
     ) -> Decision:
         """`live` was decided for these arguments; what this policy would have decided."""
         own = self._policy.decide(client, asked, snapshot, now, asking)

@@ -1,7 +1,4 @@
-"""A client group stays at its node until another is clearly better, and seen to be so twice.
-
-Twice, since what looks better may be gone before the answer is used; a gain so large that its round trips must
-have changed level (`pair` has doubted that already) is not waited for."""
+"""A client group stays at its node until another is clearly better, and seen to be so twice."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ def settled(choice: Choice, kept: Kept | None, rules: RouteRules, now: float) ->
         return choice, Kept(first.name)
     if not _is_clearly_better(first, old, rules):
         return _staying(choice, old, "the group stays: no other is clearly better"), Kept(old.name)
-    if rules.keep_seconds <= 0 or first.cost.total <= rules.leap_share * old.cost.total:
+    if rules.keep_seconds <= 0:
         return choice, Kept(first.name)
     if kept.better == first.name:
         if now - kept.seen >= rules.keep_seconds:

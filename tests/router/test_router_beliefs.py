@@ -1,5 +1,5 @@
 import pytest
-from router_world import NOW, PLACES, client_at
+from router_world import NOW, PLACES, client_at, node
 
 from edgeproxy.router.beliefs import Beliefs, prior_of
 from edgeproxy.router.client import Whereabouts, identify, parse
@@ -93,3 +93,32 @@ def test_private_clients_learn_by_their_prefix() -> None:
     for _ in range(20):
         learner.told(client, "paris", PLACES["paris"], 2.0, NOW)
     assert learner.beliefs().estimate(client, "paris", PLACES["paris"], NOW).rtt < 5
+
+
+def test_a_slow_last_mile_is_slow_to_nodes_that_were_not_tried() -> None:
+    learner = Learner()
+    for _ in range(20):
+        learner.told(BERLIN, "paris", PLACES["paris"], 46.0, NOW)
+    nodes = [node("paris"), node("denver")]
+    slow = learner.beliefs().estimates(BERLIN, nodes, NOW)
+    usual = learner.beliefs().estimates(client_at("sydney"), nodes, NOW)
+    assert slow[1].rtt / slow[1].prior > 1.15
+    assert slow[1].rtt / slow[1].prior > usual[1].rtt / usual[1].prior
+
+
+def test_a_way_that_is_wildly_off_moves_the_others_within_bounds() -> None:
+    learner = Learner()
+    for _ in range(200):
+        learner.told(BERLIN, "tokyo", PLACES["tokyo"], 2.0, NOW)
+    found = learner.beliefs().estimates(BERLIN, [node("tokyo"), node("paris")], NOW)
+    assert found[0].rtt < 5
+    assert found[1].rtt > 0.2 * found[1].prior
+
+
+def test_what_was_measured_within_an_as_is_not_made_shorter_for_it() -> None:
+    learner = Learner()
+    client = client_at("berlin", asn=64500)
+    for _ in range(200):
+        learner.told(client, "paris", PLACES["paris"], 50.0, NOW)
+    found = learner.beliefs().estimate(client, "paris", PLACES["paris"], NOW, asn=64500)
+    assert found.rtt == pytest.approx(50.0, rel=0.03)

@@ -5,6 +5,13 @@ from edgeproxy.router.beliefs import CELL, EVERYBODY, PREFIX
 from edgeproxy.router.learner import Learner
 
 
+def test_what_takes_longer_than_half_a_minute_is_dreadful_and_not_unknown() -> None:
+    learner = Learner()
+    for rtt in (20.0, 35_000.0, 36_000.0):
+        learner.told(client_at("berlin"), "paris", PLACES["paris"], rtt, NOW)
+    assert learner.beliefs().estimate(client_at("berlin"), "paris", PLACES["paris"], NOW).rtt > 1000
+
+
 @pytest.mark.parametrize("rtt", [0.0, -5.0, 1e9, float("nan"), float("inf")])
 def test_what_cannot_be_a_round_trip_is_not_believed(rtt: float) -> None:
     learner = Learner()
