@@ -103,16 +103,15 @@ class Keeper:
             return
         if kept.better:
             # It moves from `seen` + keep_seconds on: booked for when there is room for another move.
-            wait, rules = self._rules.keep_seconds, self._rules
-            earliest = now if _is_leap(decision, kept.better, rules) else now + wait
-            # Who is answered by DNS asks seldom: each group weighs one at least.
-            weight, total = self._weights.of(group), max(self._weights.total, len(self._kept))
-            kept = replace(kept, seen=self._bookings.book(weight, total, earliest, now) - wait)
+            wait = self._rules.keep_seconds
+            weight, total = self._weights.of(group), self._weights.total
+            kept = replace(kept, seen=self._bookings.book(weight, total, now + wait, now) - wait)
         self._kept.pop(group, None)
         self._kept[group] = kept
         if len(self._kept) > self._settings.groups_max:
             del self._kept[next(iter(self._kept))]
         self._has_moved = True
+        self._weights.least = len(self._kept)
 
     def complained(self, client: Client, node: str) -> None:
         if node not in self._judging.nodes:
@@ -232,12 +231,11 @@ class Keeper:
         return dict(self._kept)
 
     def _rules_of_map(self, *, is_old: bool) -> RouteRules:
-        """No group leaps by itself: leaps are booked like other moves, only sooner. Where nothing is heard
-        any more, groups move for a larger gain only."""
-        rules = replace(self._rules, leap_share=0.0)
-        if is_old:
-            rules = replace(rules, keep_share=rules.keep_share * 0.8, keep_ms=rules.keep_ms * 2)
-        return rules
+        """Where nothing is heard any more, groups move for a larger gain only."""
+        rules = self._rules
+        if not is_old:
+            return rules
+        return replace(rules, keep_share=rules.keep_share * 0.8, keep_ms=rules.keep_ms * 2)
 
     def _warn_of_panic(self, nodes: tuple[RouteNode, ...]) -> None:
         down = sum(node.state is NodeState.DOWN for node in nodes)
@@ -245,10 +243,3 @@ class Keeper:
         if is_panic and not self._was_panic:
             self._report(f"{down} of {len(nodes)} nodes seem down, which is not believed: all stay in use")
         self._was_panic = is_panic
-
-
-def _is_leap(decision: Decision, better: str, rules: RouteRules) -> bool:
-    """Whether the gain is so large that it need not last first."""
-    costs = {one.name: one.cost.total for one in decision.ranked}
-    first = decision.ranked[0].cost.total
-    return better in costs and costs[better] <= rules.leap_share * first

@@ -152,19 +152,6 @@ def test_at_most_a_twentieth_of_all_requests_moves_in_a_minute() -> None:
     assert sum(moved) / (len(moved) / 6) <= 6
 
 
-def test_a_leap_does_not_wait_but_is_booked_all_the_same() -> None:
-    house = House()
-    prefix = "8.0.1.0/24"
-    assert asked(house, "berlin") == "berlin"
-    for _ in range(3):
-        house.keeper.round_trips("berlin", [RoundTrip(prefix, 300.0, 9)])
-        house.keeper.round_trips("paris", [RoundTrip(prefix, 20.0, 9)])
-    house.learn()
-    assert asked(house, "berlin") == "berlin", "it is seen"
-    house.keeper.publish()
-    assert asked(house, "berlin") == "paris"
-
-
 def test_a_dead_node_is_left_by_all_at_once() -> None:
     house = House()
     for number in range(1, 101):
