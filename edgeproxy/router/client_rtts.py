@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edgeproxy.router.announcement import ROUND_TRIPS_MAX, RoundTrip
 from edgeproxy.router.client import folded, is_private, parse, prefix_of
-from edgeproxy.router.tcp_info import TcpInfo, tcp_info
+from edgeproxy.router.tcp_info import least_rtt
 
 SAMPLES_MAX = 32  # of one prefix between two reports: enough for a middle
 KNOWN_MAX = 4096
@@ -33,7 +33,7 @@ class ClientRtts:
         *,
         prefixes_max: int = ROUND_TRIPS_MAX,
         all_addresses: bool = False,
-        read: Callable[[socket.socket | None], TcpInfo | None] = tcp_info,
+        read: Callable[[socket.socket | None], float | None] = least_rtt,
     ) -> None:
         self._prefixes_max = prefixes_max
         self._all_addresses = all_addresses
@@ -56,12 +56,12 @@ class ClientRtts:
         elif len(found.samples) >= SAMPLES_MAX:
             found.connections += 1
             return
-        info = self._read(connection)
-        if info is None or not RTT_MS_LEAST <= info.min_rtt <= RTT_MS_MOST:
+        rtt = self._read(connection)
+        if rtt is None or not RTT_MS_LEAST <= rtt <= RTT_MS_MOST:
             return
         if found is None:
             found = self._gathered[prefix] = _Gathered([])
-        found.samples.append(info.min_rtt)
+        found.samples.append(rtt)
         found.connections += 1
 
     def _prefix(self, peer: str) -> str | None:

@@ -111,6 +111,7 @@ class Keeper:
         if len(self._kept) > self._settings.groups_max:
             del self._kept[next(iter(self._kept))]
         self._has_moved = True
+        self._weights.least = len(self._kept)
 
     def complained(self, client: Client, node: str) -> None:
         if node not in self._judging.nodes:

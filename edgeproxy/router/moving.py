@@ -14,10 +14,11 @@ AHEAD = 60  # minutes that are booked at most; who finds no place moves after th
 
 class Weights:
     """How much each client group asks: in this minute and the one before. Bounded; who is not known weighs
-    one."""
+    one. `least` is what all weigh at least: of groups that are answered by DNS, few ask in two minutes."""
 
     def __init__(self, groups_max: int) -> None:
         self._groups_max = groups_max
+        self.least = 0
         self._minute = 0
         self._now: dict[Hashable, int] = {}
         self._before: dict[Hashable, int] = {}
@@ -34,7 +35,7 @@ class Weights:
 
     @property
     def total(self) -> int:
-        return self._sum_now + self._sum_before
+        return max(self._sum_now + self._sum_before, self.least)
 
     def _turn(self, now: float) -> None:
         minute = int(now // MINUTE)

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 from edgeproxy.router.announcement import Announcement, AnnounceRules, Refused, check_reach, check_time
 from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.place import Place
 
 NEARLY_FULL = (0.85, 0.95)
 SMOOTHING = 0.5  # of utilisation, for each announcement
+LEFT_MAX = 2  # who has fallen silent so often within ...
+LEFT_SECONDS = 3600.0  # ... is not taken back before the first of them is so long ago
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class Registry:
     sources: tuple[NodeSource, ...] = ()
     _static: dict[str, Listed] = field(default_factory=dict)
     _told: dict[str, Told] = field(default_factory=dict)
+    _left: dict[str, tuple[float, ...]] = field(default_factory=dict)  # when it fell silent
 
     def configure(self, nodes: Iterable[Listed], rules: AnnounceRules | None = None) -> None:
         """Another configuration. What is known of nodes that stay is kept; an announced node whose name is
@@ -106,7 +111,9 @@ class Registry:
         if before is not None:
             used = before.utilisation + SMOOTHING * (used - before.utilisation)
             holds, joined = holds if holds is not None else before.holds, before.joined
-        self._told[name] = told = Told(announcement, now, used, holds, joined)
+        # What was measured has been passed on, and would be most of what is kept of a node.
+        kept = msgspec.structs.replace(announcement, round_trips=[], seen=[], holds="")
+        self._told[name] = told = Told(kept, now, used, holds, joined)
         return before is None or _differs(before, told)
 
     def _check_newcomer(self, announcement: Announcement, before: Told | None, now: float) -> None:
@@ -116,10 +123,19 @@ class Registry:
             raise Refused(409, f"the name {name} belongs to {before.announcement.url} while that lives")
         if any(one.node.name == name for source in self.sources for one in source.listed(now)):
             raise Refused(409, f"the name {name} is taken")
+        if before is None:
+            self._check_absence(name, now)
         if before is None and len(self._told) >= self.rules.nodes_max:
             self.expire(now)
             if len(self._told) >= self.rules.nodes_max:
                 raise Refused(503, "there are too many nodes")
+
+    def _check_absence(self, name: str, now: float) -> None:
+        """Of a node that comes and goes clients would be sent to and fro."""
+        left = [at for at in self._left.get(name, ()) if now - at < LEFT_SECONDS]
+        if len(left) >= LEFT_MAX:
+            wait = left[0] + LEFT_SECONDS - now
+            raise Refused(429, f"{name} has left {len(left)} times within an hour: again in {wait:.0f} s")
 
     def _lives(self, told: Told, now: float) -> bool:
         return now - told.at <= self.rules.heartbeat_seconds * self.rules.missed
@@ -130,6 +146,10 @@ class Registry:
         silent = [name for name, told in self._told.items() if not self._lives(told, now)]
         for name in silent:
             del self._told[name]
+            if name not in self._static:
+                self._left[name] = (*self._left.pop(name, ()), now)[-LEFT_MAX:]
+                if len(self._left) > self.rules.nodes_max:
+                    del self._left[next(iter(self._left))]
         return silent
 
     def listed(self, now: float) -> tuple[Listed, ...]:

@@ -5,7 +5,6 @@ kernel gives less of it. Elsewhere, and for what is no TCP, there is no sample: 
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
 import sys
@@ -16,6 +15,7 @@ BYTES = 256
 _U32 = struct.Struct("=I")
 _U64 = struct.Struct("=Q")
 _RTT, _RTTVAR, _MIN_RTT, _DELIVERY_RATE = 68, 72, 148, 160
+_LEAST_BYTES = _MIN_RTT + 4
 _UNKNOWN = 0xFFFFFFFF  # min_rtt before there was a sample
 
 
@@ -44,10 +44,27 @@ def parse(data: bytes) -> TcpInfo | None:
 
 
 def tcp_info(connection: socket.socket | None) -> TcpInfo | None:
-    """Of an open connection; about two microseconds. None where it cannot be told."""
-    if connection is None or not sys.platform.startswith("linux"):
-        return None
-    data = b""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        data = connection.getsockopt(socket.IPPROTO_TCP, OPTION, BYTES)
-    return parse(data)
+    """Of an open connection. None where it cannot be told."""
+    return parse(_asked(connection, BYTES))
+
+
+def least_rtt(connection: socket.socket | None) -> float | None:
+    """The least round trip of a connection so far, in milliseconds: `min_rtt` of `tcp_info` in a third of its
+    time, since it is asked of every connection that ends."""
+    data = _asked(connection, _LEAST_BYTES)
+    if len(data) < _LEAST_BYTES:
+        found = parse(data)
+        return None if found is None else found.min_rtt
+    (rtt,), (least,) = _U32.unpack_from(data, _RTT), _U32.unpack_from(data, _MIN_RTT)
+    if not 0 < least < rtt:
+        least = rtt
+    return least / 1000 if least else None
+
+
+def _asked(connection: socket.socket | None, size: int) -> bytes:
+    if connection is None or sys.platform != "linux":
+        return b""
+    try:
+        return connection.getsockopt(socket.IPPROTO_TCP, OPTION, size)
+    except (OSError, ValueError, AttributeError):  # closed, or no TCP
+        return b""

@@ -36,6 +36,8 @@ def test_weights_follow_who_asks() -> None:
     assert weights.total == 4
     weights.asked("two", 500.0)
     assert (weights.of("one"), weights.total) == (1, 1)
+    weights.least = 100
+    assert weights.total == 100
 
 
 def test_weights_are_bounded() -> None:

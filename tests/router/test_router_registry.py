@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from router.router_keeping import ALLOWED, announcement
 from router.router_world import NOW, node
@@ -170,6 +172,31 @@ def test_nodes_are_bounded() -> None:
         found.announced(announcement(f"n{number}", url=f"https://n{number}.edge.example"), NOW)
     assert refusal(found) == 503
     found.announced(announcement(at=NOW + 40), NOW + 40)
+
+
+def test_a_node_that_comes_and_goes_changes_at_most_four_times_an_hour() -> None:
+    found, changed, was_there = registry(), list[float](), False
+    for second in range(0, 4 * 3600, 10):
+        now = NOW + second
+        found.expire(now)
+        if second % 120 < 60:  # a minute on, a minute off
+            with contextlib.suppress(Refused):
+                found.announced(announcement(at=now), now)
+        is_there = "oslo" in named(found, now)
+        if is_there is not was_there:
+            changed.append(now)
+        was_there = is_there
+    assert len(changed) > 4
+    assert max(sum(start <= at < start + 3600 for at in changed) for start in changed) <= 4
+
+
+def test_those_who_left_are_remembered_within_bounds() -> None:
+    found = registry()
+    for number in range(50):
+        now = NOW + 40 * number
+        found.announced(announcement(f"n{number}", at=now, url=f"https://n{number}.edge.example"), now)
+        found.expire(now + 39)
+    assert len(found._left) == 5
 
 
 def test_another_configuration_takes_a_name_that_was_announced() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.router.tcp_info import TcpInfo, parse, tcp_info
+from edgeproxy.router.tcp_info import TcpInfo, least_rtt, parse, tcp_info
 
 
 def told(rtt: int = 0, rttvar: int = 0, min_rtt: int = 0, rate: int = 0, size: int = 256) -> bytes:
@@ -36,6 +36,32 @@ def told(rtt: int = 0, rttvar: int = 0, min_rtt: int = 0, rate: int = 0, size: i
 )
 def test_what_the_kernel_tells(data: bytes, expected: TcpInfo | None) -> None:
     assert parse(data) == expected
+
+
+class Told:
+    """A connection of which the kernel tells so much."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        return self._data[:size]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="TCP_INFO is Linux's")
+@given(
+    st.builds(
+        told,
+        st.sampled_from([0, 1, 20_000, 0xFFFFFFFF]),
+        st.just(0),
+        st.sampled_from([0, 1, 12_345, 30_000, 0xFFFFFFFF]),
+        size=st.sampled_from([0, 72, 76, 104, 151, 152, 256]),
+    )
+    | st.binary(max_size=300)
+)
+def test_the_least_alone_is_the_least_of_everything(data: bytes) -> None:
+    whole = tcp_info(Told(data))  # type: ignore[arg-type]
+    assert least_rtt(Told(data)) == (None if whole is None else whole.min_rtt)  # type: ignore[arg-type]
 
 
 @given(st.binary(max_size=300))
