@@ -23,6 +23,11 @@ class Parent:
     server: Server
     link: LinkProcess
 
+    @property
+    def url(self) -> str:
+        """Where clients beside it ask: its site is served under names only."""
+        return self.server.url.replace("127.0.0.1", "localhost")
+
 
 @dataclass(frozen=True, slots=True)
 class Chain:
@@ -56,7 +61,9 @@ def chained(
         running = []
         for number, near in enumerate(parents):
             above = stack.enter_context(LinkProcess(origin.address, far))
-            server = Edgeproxy(hosts=(to_origin.address,)).start(directory / f"parent{number}", above.url)
+            server = Edgeproxy(hosts=(to_origin.address, "localhost")).start(
+                directory / f"parent{number}", above.url
+            )
             stack.callback(server.stop)
             address = server.url.removeprefix("http://")
             running.append(Parent(server, stack.enter_context(LinkProcess(address, near))))

@@ -103,9 +103,20 @@ def _small_targets(count: int, name: str) -> list[str]:
 
 
 def _fill_parent(below: Chain, scale: Scale, name: str) -> None:
-    parent = below.parents[0].server.url
-    ranged.run(small.fetch_small(parent, _small_targets(scale.objects, name), 64))
-    whole(parent, bodies.path(scale.body, name))
+    parent = below.parents[0].url
+    _fill(parent, _small_targets(scale.objects, name), 64)
+    _prove(whole(parent, bodies.path(scale.body, name)).problem)
+
+
+def _fill(url: str, targets: Sequence[str], clients: int) -> None:
+    for problem in ranged.run(small.fetch_small(url, targets, clients)).problems:
+        _prove(problem)
+
+
+def _prove(problem: str) -> None:
+    """What is measured next rests on this."""
+    if problem:
+        raise RuntimeError(f"a parent could not be filled: {problem}")
 
 
 def _row(
@@ -165,7 +176,7 @@ def _from_parent(
     with chained(
         directory, origin, parents=[distance(rtt)], origin_distance=near, http2=http2, more=more
     ) as nodes:
-        filled = ranged.run(small.fetch_small(nodes.parents[0].server.url, targets, 32))
+        filled = ranged.run(small.fetch_small(nodes.parents[0].url, targets, 32))
         before = nodes.to_origin.counts().connections
         got = ranged.run(small.fetch_small(nodes.edge.url, targets, MANY_CLIENTS))
         past = nodes.to_origin.counts().connections - before
@@ -267,8 +278,8 @@ def _struck(
     target = bodies.path(scale.killed, "struck")
     objects = _small_targets(2 * scale.after, "after")
     for parent in nodes.parents:  # both have everything: what is measured is the way from them
-        ranged.run(small.fetch_small(parent.server.url, objects, 16))
-        whole(parent.server.url, target)
+        _fill(parent.url, objects, 16)
+        _prove(whole(parent.url, target).problem)
     normal = ranged.run(small.fetch_small(nodes.edge.url, objects[: scale.after], 1))
     before = [link.counts() for link in links]
     requests = nodes.to_origin.counts().connections

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from edgeproxy.message import Held, Reuse
@@ -24,7 +25,7 @@ class Marks:
     def __init__(self, table: SharedTable) -> None:
         self._table = table
         self._free = list(range(table.slots - 1, -1, -1))
-        self._given: dict[int, _Given] = {}  # by slot, in the order in which they were given
+        self._given: OrderedDict[int, _Given] = OrderedDict()  # by slot, as they were given
         self._slots: dict[int, int] = {}  # id of what is held -> slot; held alive by _given
         table.begin()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from edgeproxy.message import Headers, Held, Reuse
@@ -77,7 +78,7 @@ class Recall:
     def __init__(self, table: SharedTable, bytes_max: int) -> None:
         self._table = table
         self._bytes_max = bytes_max
-        self._known: dict[tuple[int, int], tuple[SharedHeld, bytes]] = {}
+        self._known: OrderedDict[tuple[int, int], tuple[SharedHeld, bytes]] = OrderedDict()
         self.bytes = 0
         self.used: set[tuple[int, int]] = set()
 

@@ -18,9 +18,9 @@ from edgeproxy.serving import page_cache
 from edgeproxy.serving.response_head import Framing
 
 # One sendfile call may run until the socket is full: in pieces of this size a fast reader cannot
-# hold the loop for longer than about a millisecond. Many readers share what one turn of the loop may
+# hold the loop for longer than a millisecond or two. Many readers share what one turn of the loop may
 # send, so that a newcomer among two hundred still gets its first byte within milliseconds.
-SENDFILE_BYTES = 2 << 20
+SENDFILE_BYTES = 8 << 20
 SENDFILE_TURN_BYTES = 16 << 20
 SENDFILE_BYTES_MIN = 128 << 10
 _COPY_BYTES = 128 << 10

@@ -19,6 +19,9 @@ _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|[23]) ([1-9][0-9]{2})(?: [\t\x20-\x7e
 # The space around a value is stripped by hand: in the pattern it would make the match quadratic.
 _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n\Z")
 _LENGTH = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z", re.ASCII)
+# https://www.iana.org/assignments/http-parameters: what somebody may really have done to the content.
+_CODINGS = frozenset({"chunked", "compress", "deflate", "gzip", "x-compress", "x-gzip", "trailers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,8 @@ def validated(method: str, version: str, status: int, fields: list[Pair]) -> Res
     headers = Headers(fields)
     lengths = headers.all("content-length")
     codings = headers.all("transfer-encoding")
-    if codings:
-        _check_codings(version, codings, lengths)
+    if codings and _is_mistaken(version, codings, lengths):
+        headers = headers.without(("Transfer-Encoding",))
     length: int | None = None
     if lengths:
         if any(value != lengths[0] for value in lengths) or not _LENGTH.match(lengths[0]):
@@ -118,13 +121,21 @@ def validated(method: str, version: str, status: int, fields: list[Pair]) -> Res
     return ResponseHead(status, version, headers, length)
 
 
-def _check_codings(version: str, codings: tuple[str, ...], lengths: tuple[str, ...]) -> None:
+def _is_mistaken(version: str, codings: tuple[str, ...], lengths: tuple[str, ...]) -> bool:
+    """Whether the one coding named is none at all. Nobody may use another than chunked with us, who never
+    ask for one (TE, RFC 9110 section 10.1.4), and a name that no coding has ("binary") is a mistaken field:
+    the content ends with the connection (RFC 9112 section 6.3), as it is. Raises UpstreamError for any
+    other than chunked that exists, or that may be meant to be read in two ways."""
     if lengths:
         raise _malformed("Content-Length beside Transfer-Encoding")
-    if len(codings) > 1 or codings[0].lower() != "chunked":
-        raise _malformed(f"Transfer-Encoding {', '.join(codings)[:60]!r}")
     if version != "1.1":
         raise _malformed(f"Transfer-Encoding in HTTP/{version}")
+    name = codings[0].lower()
+    if name == "chunked" and len(codings) == 1:
+        return False
+    if len(codings) > 1 or not _NAME.match(name) or name in _CODINGS or "chunk" in name:
+        raise _malformed(f"Transfer-Encoding {', '.join(codings)[:60]!r}")
+    return True
 
 
 def _status_line(line: bytes) -> tuple[str, int]:
