@@ -6,7 +6,7 @@ All others of a country get one answer, so that its scopes stay wide."""
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import chain
@@ -51,9 +51,11 @@ class _Under:
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """`decided`: decisions that say something new about where a group is kept."""
+    """`sets` are those that were decided for, each once. `decided`: decisions that say something new about
+    where a group is kept."""
 
     map: AnswerMap = field(default_factory=AnswerMap)
+    sets: tuple[AnswerSet, ...] = ()
     decided: tuple[tuple[Client, Decision], ...] = ()
     unders: Mapping[int, _Under] = field(default_factory=dict)
 
@@ -110,7 +112,8 @@ def compiling(
     """The work comes in steps of about a millisecond, a second of it in all where much is known: whoever
     answers questions meanwhile can do so in between. (In a thread it would have the interpreter for five
     milliseconds at each of their system calls.) What is the same as in the `former` map is used again."""
-    making = _Making(snapshot, now, rules, former.map)
+    asns = yield from _asns_that_matter(snapshot)
+    making = _Making(snapshot, asns, now, rules, former.sets)
     known = yield from knowing(snapshot, rules.prefixes_max)
     ranges: dict[int, Ranges[AnswerSet]] = {}
     unders: dict[int, _Under] = {}
@@ -125,29 +128,41 @@ def compiling(
         unders[version] = under
         ranges[version] = yield from overlaying(under.ranges, blocks)
     made = AnswerMap(ranges[4], ranges[6], snapshot.generation, now)
-    return Compiled(made, tuple(making.decided), unders)
+    return Compiled(made, making.sets(), tuple(making.decided), unders)
+
+
+def _asns_that_matter(snapshot: Snapshot) -> Generator[None, None, frozenset[int]]:
+    """The AS that a decision may depend on."""
+    found = set(snapshot.coverage.by_asn)
+    for node in snapshot.nodes:
+        found |= {node.asn, *node.asns}
+    for number, (level, group, _) in enumerate(snapshot.beliefs.observed):
+        if level == AS and isinstance(group, tuple):
+            found.add(group[0])
+        if number % LOOKED_AT_ONCE == LOOKED_AT_ONCE - 1:
+            yield
+    return frozenset(found)
 
 
 class _Making:
     """What one compilation has decided so far."""
 
-    def __init__(self, snapshot: Snapshot, now: float, rules: MapRules, former: AnswerMap) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        asns: frozenset[int],
+        now: float,
+        rules: MapRules,
+        former: Iterable[AnswerSet],
+    ) -> None:
         self._addresses = {node.name: _addresses(node) for node in snapshot.nodes}
         nodes = tuple(node for node in snapshot.nodes if self._addresses[node.name])
         self._snapshot = replace(snapshot, nodes=nodes)
         nearest = replace(snapshot.coverage, elsewhere=Elsewhere.NEAREST)
         self._served_anyhow = replace(self._snapshot, coverage=nearest)
-        self._asns = frozenset(snapshot.coverage.by_asn).union(
-            *(node.asns for node in nodes),
-            (node.asn for node in nodes),
-            (
-                group[0]
-                for level, group, _ in snapshot.beliefs.observed
-                if level == AS and isinstance(group, tuple)
-            ),
-        )
+        self._asns = asns
         self._now, self._rules = now, rules
-        self._sets = {one.content: one for one in former.sets()}
+        self._sets = {one.content: one for one in former}
         self._by_client: dict[Client, AnswerSet] = {}
         self.decided: list[tuple[Client, Decision]] = []
 
@@ -176,6 +191,9 @@ class _Making:
         if found is None:
             found = self._by_client[client] = self._decide(client)
         return found
+
+    def sets(self) -> tuple[AnswerSet, ...]:
+        return tuple(dict.fromkeys(self._by_client.values()))
 
     def _decide(self, client: Client) -> AnswerSet:
         decision = decide(client, None, self._snapshot, self._now)

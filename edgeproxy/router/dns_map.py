@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, compress
+from itertools import compress
 from operator import is_not
 from typing import Generic, TypeVar
 
@@ -172,7 +172,3 @@ class AnswerMap:
         most = CLAMP[version]
         drop = ranges.width - most
         return ranges.find(address >> drop << drop, most)
-
-    def sets(self) -> list[AnswerSet]:
-        """All that occur, each once."""
-        return list(dict.fromkeys(chain(self.v4.values, self.v6.values)))

@@ -138,7 +138,7 @@ def test_how_long_health_is_steady_may_be_told_and_is_clamped(seconds: float, tt
 def test_a_dead_node_is_in_no_answer_and_others_stay_the_same_objects() -> None:
     before = made(Snapshot(dns_nodes()))
     after = made(Snapshot(dns_nodes(tokyo={"state": NodeState.DOWN})), former=before)
-    assert not [one for one in after.map.sets() if "tokyo" in one.nodes]
+    assert not [one for one in after.sets if "tokyo" in one.nodes]
     assert at(after, "20.1.1.1") is at(before, "20.1.1.1")
     again = made(Snapshot(dns_nodes()), former=before)
     assert again.unders[4] is before.unders[4]
@@ -146,8 +146,8 @@ def test_a_dead_node_is_in_no_answer_and_others_stay_the_same_objects() -> None:
 
 def test_where_no_node_may_serve_there_is_no_node() -> None:
     every = {name: {"state": NodeState.MAINTENANCE} for name in ("berlin", "paris", "tokyo", "denver")}
-    assert {one.nodes for one in made(Snapshot(dns_nodes(**every))).map.sets()} == {()}
-    assert {one.nodes for one in made(Snapshot(())).map.sets()} == {()}
+    assert {one.nodes for one in made(Snapshot(dns_nodes(**every))).sets} == {()}
+    assert {one.nodes for one in made(Snapshot(())).sets} == {()}
 
 
 def test_what_is_to_be_kept_is_told_once() -> None:
