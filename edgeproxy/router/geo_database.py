@@ -7,6 +7,7 @@ single look-up, is an address of which nothing is known."""
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
@@ -30,7 +31,7 @@ _PROBES = (
 # without end.
 _HOSTILE = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
-    *(EOFError, OSError, AssertionError),
+    *(EOFError, OSError, AssertionError, struct.error),
 )
 
 
