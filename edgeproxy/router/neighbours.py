@@ -17,7 +17,8 @@ from typing import NamedTuple
 from edgeproxy.router.place import EARTH_RADIUS_KM, Place
 
 NEIGHBOUR_KM = 1500.0  # a neighbour so far away counts for a third
-NEAREST = 16  # cells asked for an estimate
+NEAREST = 16  # cells asked for an estimate ...
+FAR_COSINE = math.cos(4500.0 / EARTH_RADIUS_KM)  # ... and none that is farther away
 NEIGHBOURS_LEAST = 0.3  # less than that is no neighbourhood
 COMMON_STRENGTH, NODE_STRENGTH, REGION_STRENGTH, WAY_STRENGTH = 4.0, 2.0, 2.0, 0.7
 VALUE_MOST = 1.5  # what is off by more than four times says something of itself, or of a client misplaced
@@ -176,7 +177,11 @@ def _vector(north: float, east: float) -> Vector:
 
 def _nearest(point: Vector, cells: tuple[Vector, ...]) -> list[tuple[int, float]]:
     x, y, z = point
-    products = [(x * a + y * b + z * c, number) for number, (a, b, c) in enumerate(cells)]
+    products = [
+        (product, number)
+        for number, (a, b, c) in enumerate(cells)
+        if (product := x * a + y * b + z * c) > FAR_COSINE
+    ]
     return [
         (number, math.exp(-EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, product))) / NEIGHBOUR_KM))
         for product, number in heapq.nlargest(NEAREST, products)
