@@ -57,7 +57,7 @@ class GeoDatabase:
         return f"<GeoDatabase {self._path} {self.kind}>"
 
     def record(self, address: Address) -> GeoRecord:
-        """Some 50 us the first time. Never raises."""
+        """Some 80 us the first time. Never raises."""
         found = self._answers.get(address)
         if found is None:
             if len(self._answers) >= ANSWERS_KEPT:
