@@ -18,6 +18,8 @@ _PROGRAMS = {
     "trafficserver": ["traffic_server", "-V"],
     "wrk": ["wrk", "-v"],
     "h2load": ["h2load", "--version"],
+    "gdnsd": ["gdnsd", "version"],
+    "dnsperf": ["dnsperf", "-h"],
 }
 _CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
@@ -59,7 +61,7 @@ def versions() -> dict[str, str]:
     found |= {name: version for name in _PACKAGES if (version := _package(name))}
     for name, command in _PROGRAMS.items():
         if match := re.search(
-            r"(?:nginx/|varnish-|Traffic Server |version |debian/)([0-9][^ \n)]*)"
+            r"(?:nginx/|varnish-|Traffic Server |[Vv]ersion |debian/)([0-9][^ \n)]*)"
             r"|(?:wrk |nghttp2/)([0-9][^ \n]*)",
             _output(command),
         ):

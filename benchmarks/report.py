@@ -27,10 +27,13 @@ _ORDER = (
     "broken_origin",
     "large",
     "tiers",
+    "redirects",
     "restart",
     "workers",
+    "dns",
     "footprint",
     "hit_ratio",
+    "routing",
     "soak",
 )
 

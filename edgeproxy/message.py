@@ -303,10 +303,15 @@ class Reuse(Protocol):
     def used(self) -> None: ...
 
 
+Repeatable: TypeAlias = Callable[[float], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """One response on its way to a client. Framing (Content-Length, Transfer-Encoding, Connection)
-    is added by the server from `body.length`; `headers` holds end-to-end fields only."""
+    is added by the server from `body.length`; `headers` holds end-to-end fields only. `repeat`, asked each
+    time with the wall-clock seconds, permits to answer the same client's same bytes with it again; it counts
+    that as having been asked."""
 
     status: int
     headers: Headers = field(default_factory=Headers)
@@ -314,12 +319,23 @@ class Response:
     outcome: Outcome = Outcome(CacheOutcome.LOCAL)
     reuse: Reuse | None = None
     close: bool = False  # end the connection after this answer
+    repeat: Repeatable | None = None
 
 
 class Handler(Protocol):
     """One request in, one response out. Raises RequestError only; all other trouble is an answer."""
 
     async def __call__(self, request: Request) -> Response: ...
+
+
+AtOnce: TypeAlias = Callable[[Request], Response | None]
+
+
+def at_once_of(handler: Handler) -> AtOnce | None:
+    """A Handler may have a method `at_once` as well, which answers what nothing has to be awaited for, with
+    content in memory; it gives None for everything else, which is then asked as usual. It never raises."""
+    found: AtOnce | None = getattr(handler, "at_once", None)
+    return found
 
 
 Clock: TypeAlias = Callable[[], float]

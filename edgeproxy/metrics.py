@@ -57,6 +57,17 @@ COUNTERS: dict[str, Metric] = {
     "evictions_total": Metric("Stored responses evicted", ("tier",)),
     "purges_total": Metric("Purges", ("scope",)),
     "followed_total": Metric("Purges of parents that were followed", ("parent", "end")),
+    "redirects_total": Metric("Clients sent to a node, or to the origin", ("node", "country")),
+    "complaints_total": Metric("Clients that were not served where they were sent", ("node", "how")),
+    "passed_total": Metric("Requests that the router passed on to a node", ("node", "result")),
+    "forged_total": Metric("Requests refused for a mark or a signature that is not right"),
+    "dns_answers_total": Metric("Answers of the DNS router", ("rcode", "transport", "path")),
+    "dns_truncated_total": Metric("Answers too large for UDP, so that the client has to use TCP"),
+    "dns_limited_total": Metric("Answers held back by the limit on alike ones", ("how",)),
+    "dns_subnets_total": Metric("Queries that told of their client's network", ("end",)),
+    "dns_ignored_total": Metric("Datagrams and messages that were no queries"),
+    "dns_unsent_total": Metric("Answers that the system did not take"),
+    "dns_maps_total": Metric("Maps of answers made for the DNS router", ("end",)),
     "task_errors_total": Metric("Background tasks that failed"),
 }
 
@@ -70,12 +81,16 @@ GAUGES: dict[str, Metric] = {
     "tls_handshakes_running": Metric("TLS handshakes under way"),
     "certificate_seconds": Metric("Until the first certificate of the https listeners expires"),
     "fills": Metric("Running fills"),
+    "map_age_seconds": Metric("Age of the router's map"),
+    "map_nodes": Metric("Nodes of the router's map"),
+    "map_nodes_up": Metric("Nodes that take clients"),
     "tasks": Metric("Running background tasks"),
     "memory_bytes": Metric("Bytes held by the RAM tier"),
     "memory_responses": Metric("Stored responses held by the RAM tier"),
     "disk_bytes": Metric("Bytes held by the disk tier"),
     "disk_responses": Metric("Stored responses held by the disk tier"),
     "memo_entries": Metric("Request heads answered without parsing"),
+    "dns_map_seconds": Metric("Age of the map that the DNS router answers from"),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import socket
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from edgeproxy import node_engine
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
@@ -20,6 +20,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
+from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
@@ -35,8 +36,6 @@ from edgeproxy.storage.tiered import TieredStore, open_store
 from edgeproxy.tasks import Tasks
 
 THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
-READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
-SETTLE_SECONDS = 0.3
 
 Reload = Callable[[bool], Awaitable[dict[str, Any]]]
 
@@ -61,6 +60,7 @@ class Node:
         self.metrics = Metrics()
         self._tasks = Tasks(self._report_task)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
+        self._routing = self._build_routing()
         self._access_log = AccessLog(config.log, self.metrics)
         table = self._place.table
         self._marks = None if table is None else Marks(table)
@@ -68,7 +68,7 @@ class Node:
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
         self._lasting = self._build_lasting()
-        self._engine = build_engine(config, self._lasting, via=self._via)
+        self._engine = build_engine(config, self._lasting, self._routing, via=self._via)
         self._build_servers()
 
     def _open_store(self) -> TieredStore:
@@ -80,6 +80,18 @@ class Node:
             metrics=self.metrics,
             report=self._warn,
             sequence_changed=None if table is None else table.set_sequence,
+        )
+
+    def _build_routing(self) -> NodeRouting:
+        return NodeRouting(
+            self._config,
+            tasks=self._tasks,
+            metrics=self.metrics,
+            clock=self._clock,
+            report=self._warn,
+            threads=self._threads,
+            store=lambda: self._store,
+            connections=lambda: self.connections,
         )
 
     def _build_purges(self) -> Purges:
@@ -111,7 +123,7 @@ class Node:
         )
 
     def _build_servers(self) -> None:
-        config, pipeline = self._config, self._engine.pipeline
+        config, handler = self._config, self._engine.handler
         self._relay: RelayListener | None = None
         self._former: RelayListener | None = None
         self._gate: Gate | None = None
@@ -124,7 +136,7 @@ class Node:
         if self._place.table is None:
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
-                pipeline,
+                handler,
                 config.listen,
                 config.limits,
                 clock=self._clock,
@@ -158,12 +170,13 @@ class Node:
             report=self._report_task,
             bound=self._place.admin,
             owns_path=self._place.table is None,
+            further=self._routing.admin_routes,
         )
         self._register_gauges()
 
     def _build_relay(self, listening: socket.socket, marks: Marks | None) -> RelayListener:
         return RelayListener(
-            self._engine.pipeline,
+            self._engine.handler,
             listening,
             marks=marks,
             tasks=self._tasks,
@@ -173,12 +186,7 @@ class Node:
         )
 
     def _register_gauges(self) -> None:
-        self.metrics.gauge("memory_bytes", lambda: self._store.statistics().memory_bytes)
-        self.metrics.gauge("memory_responses", lambda: self._store.statistics().memory_responses)
-        self.metrics.gauge("disk_bytes", lambda: self._store.statistics().disk_bytes)
-        self.metrics.gauge("disk_responses", lambda: self._store.statistics().disk_responses)
-        self.metrics.gauge("fills", lambda: float(self._lasting.running_fills))
-        self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
+        node_engine.register_gauges(self.metrics, lambda: self._store, lambda: self._lasting, self._tasks)
         self.metrics.gauge("connections", lambda: float(self.connections))
         if self._listeners is None:
             relay = self._relay
@@ -218,8 +226,10 @@ class Node:
         await self.bind()
         await self._store.start()
         await self._start_above()
+        await self._routing.start()
         if self._listeners is not None:
             bound = await self._listeners.start()
+            self._listeners.measure(self._routing.measure)
         for relay in self._relays():
             relay.start()
         admin = await self._admin.start() if self._config.admin.listen else ""
@@ -269,10 +279,7 @@ class Node:
         if self._refreshing is not None:
             self._refreshing.cancel()
         await self._admin.leave()
-        with contextlib.suppress(TimeoutError):  # what is nearly there is worth a moment
-            async with asyncio.timeout(SETTLE_SECONDS):
-                while self._lasting.running_fills:  # noqa: ASYNC110
-                    await asyncio.sleep(SETTLE_SECONDS / 10)
+        await node_engine.settled(self._lasting)
         await self._uplink.stop_following()
         await self._purges.aclose()
         await self._store.release()
@@ -284,12 +291,12 @@ class Node:
         former, self._store = self._store, self._open_store()
         await self._store.start()
         self._has_released = False
-        self._tasks.start(_closed_when_unread(former, self._lasting), "close the former store")
+        self._tasks.start(node_engine.closed_when_unread(former, self._lasting), "close the former store")
         self._tasks.start(self._uplink.retire(), "close the former uplink")
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
         self._lasting = self._build_lasting()
-        self._engine = build_engine(self._config, self._lasting, via=self._via)
+        self._engine = build_engine(self._config, self._lasting, self._routing, via=self._via)
         await self._start_above()
         self._take_over(self._engine)
         self._views.store, self._views.purges = self._store, self._purges
@@ -297,7 +304,7 @@ class Node:
         if self._listeners is not None:
             self._listeners.resume()
         if self._gate is not None:
-            self._gate.open(self._engine.pipeline)
+            self._gate.open(self._engine.handler)
         self._life.is_ready = True
 
     async def leave(self, path: str) -> None:
@@ -320,6 +327,7 @@ class Node:
 
     async def _close(self) -> None:
         await self._admin.aclose()
+        await self._routing.aclose()
         await self._uplink.stop_following()
         await self._tasks.aclose()
         if not self._has_released:
@@ -341,7 +349,9 @@ class Node:
         try:
             if found.touches("upstream", "parent", "siblings"):
                 uplink = self._build_uplink()
-            engine = build_engine(found.config, self._lasting, via=self._via, before=self._engine)
+            engine = build_engine(
+                found.config, self._lasting, self._routing, via=self._via, before=self._engine
+            )
             added = await listeners.prepare(found.config.listen) if listeners is not None else []
             if listeners is not None and (found.touches("log") or log.has_file):
                 log = AccessLog(found.config.log, self.metrics)
@@ -372,11 +382,12 @@ class Node:
         if self._refreshing is not None:
             self._refreshing.cancel()
         self._start_refresh()
+        self._routing.configure(config)
         self._views.reconfigured(config, engine.sites, engine.inquiries, self._uplink.chain)
         for relay in self._relays():
-            relay.serve(engine.pipeline)
+            relay.serve(engine.handler)
         if self._listeners is not None:
-            self._listeners.serve(engine.pipeline)
+            self._listeners.serve(engine.handler)
             self._listeners.limit(config.limits)
 
     # -- trouble -------------------------------------------------------------------------------
@@ -387,11 +398,3 @@ class Node:
 
     def _warn(self, line: str) -> None:
         self._log.warning(line)
-
-
-async def _closed_when_unread(store: TieredStore, last: Lasting) -> None:
-    """Close a store that was let go, when nothing that began with it runs any more."""
-    while last.running_fills:  # noqa: ASYNC110
-        await asyncio.sleep(SETTLE_SECONDS)
-    await asyncio.sleep(READING_SECONDS_MAX)
-    await store.aclose()

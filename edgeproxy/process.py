@@ -20,15 +20,16 @@ from edgeproxy.workers.share import workers
 from edgeproxy.workers.supervising import supervise
 
 
-def ready_line(bound: Bound, admin: str) -> str:
+def ready_line(bound: Bound, admin: str, dns: tuple[str, ...] = ()) -> str:
     """What is printed once connections are accepted; programs read it."""
     places = {"http": ",".join(bound.http) or "-", "admin": admin, "https": ",".join(bound.https)}
+    places["dns"] = ",".join(dns)
     return "edgeproxy: ready " + " ".join(f"{name}={place}" for name, place in places.items() if place)
 
 
-def announce(bound: Bound, admin: str) -> None:
+def announce(bound: Bound, admin: str, dns: tuple[str, ...] = ()) -> None:
     """Say that clients are accepted: to whoever reads standard output, and to systemd."""
-    print(ready_line(bound, admin), flush=True)  # noqa: T201
+    print(ready_line(bound, admin, dns), flush=True)  # noqa: T201
     notify(f"READY=1\nMAINPID={os.getpid()}")
 
 
@@ -39,6 +40,16 @@ def notify(text: str) -> None:
         address = place if place.startswith("/") else f"\0{place[1:]}"
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.sendto(text.encode(), address)
+
+
+def route(config: Config, again: Again) -> int:
+    """Run a router until SIGTERM or SIGINT; likewise."""
+    from edgeproxy.route_node import run  # its libraries are needed by nothing else
+
+    configure_log(config.log.level)
+    factory = aiofastnet.loop_factory(uvloop.new_event_loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(run(config, again, announce))
 
 
 async def _alone(config: Config, again: Again, old: Predecessor | None) -> int:

@@ -29,6 +29,8 @@ def check(config_file: Path | None, settings: tuple[str, ...], only_sample: bool
     _build_sites(config)
     click.echo(f"{config_file or 'defaults'}: ok")
     show(rows(site_rows(config)))
+    if config.router.node:
+        show(rows(node_rows(config)))
 
 
 def _check_certificates(config: Config) -> None:
@@ -65,6 +67,20 @@ def site_rows(config: Config) -> list[dict[str, Any]]:
             "offline": site.offline or config.node.offline,
         }
         for site in config.site
+    ]
+
+
+def node_rows(config: Config) -> list[dict[str, Any]]:
+    """The nodes clients are sent to."""
+    return [
+        {
+            "node": node.name,
+            "url": node.url,
+            "country": node.country,
+            "addresses": node.addresses,
+            "state": node.state,
+        }
+        for node in config.router.node
     ]
 
 

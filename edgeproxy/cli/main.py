@@ -14,7 +14,10 @@ import edgeproxy
 from edgeproxy.errors import ConfigurationError, EdgeError
 
 # Each is a module of this package with a function of its name.
-_COMMANDS = ("serve", "check", "status", "ls", "explain", "purge", "reload", "warm", "env")
+_COMMANDS = (
+    *("serve", "check", "status", "ls", "explain", "purge", "reload", "warm", "env"),
+    *("route", "where"),
+)
 
 
 class _Commands(click.Group):

@@ -8,6 +8,7 @@ import re
 
 from edgeproxy.address import parse_address
 from edgeproxy.config import Admin, Config, Listen, Node, Site, Tls
+from edgeproxy.configuration.router_checks import check_router
 from edgeproxy.configuration.upstream_checks import check_upstreams
 from edgeproxy.errors import ConfigurationError
 
@@ -34,6 +35,7 @@ def check(config: Config) -> None:
     for one, other in itertools.combinations(config.site, 2):
         _check_apart(one, other)
     check_upstreams(config)
+    check_router(config.router)
 
 
 def _check_listen(listen: Listen) -> None:

@@ -52,6 +52,13 @@ class Connection(Answering):
                 if self.served >= self.served_max - 1:
                     self._quick = False
                 return
+        if self._ready:
+            now = self._service.clock()
+            repeated = self._service.repeats.recall(self._client, data, now)
+            if repeated is not None:
+                self._send_repeated(repeated, now)
+                self._ready = self.served < self.served_max - 1
+                return
         self._take(data)
 
     def eof_received(self) -> bool:
@@ -66,7 +73,7 @@ class Connection(Answering):
         return waiting and not self._lingering and not self._secured
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._quick = False
+        self._quick = self._ready = False
         self._lingering = True
         if self._body is not None:
             self._body.fail(BodyAborted("the client left within its request"))
@@ -76,7 +83,7 @@ class Connection(Answering):
         self._service.lost(self, self._peer)
 
     def pause_writing(self) -> None:
-        self._quick = False
+        self._quick = self._ready = False
         self._writer.pause()
 
     def resume_writing(self) -> None:
@@ -130,7 +137,7 @@ class Connection(Answering):
 
     def drain(self) -> None:
         """Answer what has been asked, then end."""
-        self._quick = False
+        self._quick = self._ready = False
         if self.is_idle:
             self.close()
 
@@ -178,14 +185,15 @@ class Connection(Answering):
             if free and not self._writer.full:
                 self.close()
             return
-        self._quick = (
+        free = (
             free
-            and self._memorable
             and not self._writer.full
             and not len(self._reader)
             and not self._service.draining
             and self.served < self.served_max - 1
         )
+        self._quick = free and self._memorable
+        self._ready = free and self._service.at_once is not None and not self._proxied
         body = self._body
         wanted = len(self._reader) <= self._service.limits.pipelined and (body is None or not body.full)
         if wanted != self._reading:

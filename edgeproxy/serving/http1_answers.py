@@ -6,7 +6,9 @@ owed it ends with a reset."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
+from dataclasses import replace
 from typing import Any
 
 from edgeproxy.errors import BodyAborted, RequestError
@@ -17,6 +19,7 @@ from edgeproxy.serving.chunked import Decoder
 from edgeproxy.serving.exchange import Progress, account, account_refusal, ask, make_request
 from edgeproxy.serving.head import Head
 from edgeproxy.serving.head_syntax import HeadReader
+from edgeproxy.serving.repeats import Repeated
 from edgeproxy.serving.request_body import IncomingBody
 from edgeproxy.serving.request_memo import Remembered, is_reusable
 from edgeproxy.serving.response_head import (
@@ -59,6 +62,7 @@ class Answering(asyncio.Protocol):
         "_quick",
         "_reader",
         "_reading",
+        "_ready",
         "_secured",
         "_service",
         "_task",
@@ -104,6 +108,7 @@ class Answering(asyncio.Protocol):
         self._reading = True
         self._lingering = False
         self._awaited: object | None = None  # marks the exchange whose answer has not begun
+        self._ready = False  # the same, for answers that are this client's
         self._quick = False  # idle, nothing unread, able to write: the memo may answer
         self.served = 0
         self.served_max = service.limits.requests_per_connection or 1 << 62
@@ -113,6 +118,15 @@ class Answering(asyncio.Protocol):
     def _pump(self) -> None:
         """Take requests from the unread bytes until one is being answered."""
         raise NotImplementedError
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    @property
+    def endpoint(self) -> socket.socket | None:
+        found: socket.socket | None = self._transport.get_extra_info("socket")
+        return found
 
     def close(self) -> None:
         ending.close(self._transport)
@@ -148,8 +162,53 @@ class Answering(asyncio.Protocol):
         # RFC 9110 section 15.2: never to a client of HTTP/1.0.
         tell = interim if head.version == "1.1" else None
         request = make_request(self._service, head, self._peer, self._client, body, tell, self._certified)
-        self._quick = False
+        self._quick = self._ready = False
+        at_once = self._service.at_once
+        if at_once is not None and body is None:
+            response = at_once(request)
+            if response is not None and self._answer_at_once(request, head, response):
+                return
         self._task = self._service.tasks.start(self._exchange(request, head), "exchange")
+
+    def _answer_at_once(self, request: Request, head: Head, response: Response) -> bool:
+        """Send an answer that is there without a task for it. Whether that could be done."""
+        body = response.body
+        if type(body) is not BytesBody:
+            return False
+        progress = Progress(time.monotonic())
+        framing = framing_of(response, request.method, request.version)
+        keep, self._keep = self._keep, self._may_continue(response, framing)
+        try:
+            encoded = self._encode(request, response, framing)
+        except ValueError:
+            self._keep = keep
+            return False
+        self._awaited = None
+        data = b"" if framing is Framing.NONE else body.data
+        self._transport.write(encoded + data)
+        progress.status, progress.sent, progress.complete = response.status, len(data), True
+        progress.head_at = progress.started
+        account(self._service, request, response.outcome, progress)
+        if response.repeat is not None and self._keep and head.version == "1.1" and head.length == 0:
+            self._service.repeats.remember(self._client, self._head_bytes, request, response, data)
+        self._head = None
+        if not self._keep and not self._transport.is_closing():
+            self._end()
+        return True
+
+    def _send_repeated(self, entry: Repeated, now: float) -> None:
+        self._transport.write(entry.answer)
+        self.served += 1
+        service, outcome = self._service, entry.response.outcome
+        if service.log.enabled:
+            progress = Progress(time.monotonic(), entry.response.status, entry.size, complete=True)
+            progress.head_at = progress.started
+            request = replace(entry.request, received_at=now, id=service.ids.make(), traceparent="")
+            account(service, request, outcome, progress)
+            return
+        metrics = service.metrics
+        metrics.count("requests_total", outcome.site, outcome.cache.value, str(entry.response.status))
+        metrics.observe("request_seconds", 0.0, outcome.site)
 
     async def _exchange(self, request: Request, head: Head) -> None:
         progress = Progress(time.monotonic())
@@ -284,7 +343,7 @@ class Answering(asyncio.Protocol):
     def _end(self, unread: bool = False) -> None:
         """Close after the last answer. While the client may still be sending, a close would become a
         reset that destroys the answer on its way (RFC 9112 section 9.6): end our side, drop theirs."""
-        self._quick = False
+        self._quick = self._ready = False
         self._head = None
         if self._eof or not (unread or self._decoder is not None or len(self._reader)):
             self.close()

@@ -18,6 +18,7 @@ from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
+from edgeproxy.serving.measuring import Measure, Measuring
 from edgeproxy.serving.request_memo import RequestMemo
 from edgeproxy.serving.service import OpenConnection, Service
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
@@ -96,6 +97,7 @@ class Listeners:
         self._door = Door(limits, metrics, exempt)
         self._sweep = Sweep(self._door.connections, limits, metrics, self._look)
         self._services: list[Service] = []
+        self._measuring: Measuring | None = None
         self._places: list[_Place] = []
         self._waiting: list[Listening] | None = None  # bound, not accepted from yet
         self._inherited = inherited or Inherited()
@@ -186,7 +188,7 @@ class Listeners:
         """Ask another handler from now on; what is running goes on with the former one."""
         self._handler = handler
         for service in self._services:
-            service.handler = handler
+            service.serve(handler)
         for memo in self._memos():
             memo.clear()
 
@@ -201,6 +203,11 @@ class Listeners:
             service.limits = limits
         for memo in self._memos():
             memo.limit(limits.memo, limits.memo_head)
+
+    def measure(self, measure: Measure | None) -> None:
+        """Have the round trips of clients measured from now on, or no more."""
+        left_out = (self._trusted, self._proxied)
+        self._measuring = None if measure is None else Measuring(measure, left_out, self._clock)
 
     def log_to(self, log: AccessLog) -> None:
         self._log = log
@@ -228,6 +235,8 @@ class Listeners:
         return service
 
     def _lost(self, connection: OpenConnection, peer: str) -> None:
+        if self._measuring is not None:
+            self._measuring.ended(connection)
         self._door.lost(connection, peer)
         if self._empty is not None and not self._door.connections:
             self._empty.set()
@@ -244,6 +253,8 @@ class Listeners:
     def _look(self) -> None:
         """What is done now and then beside the timeouts."""
         self._door.look()
+        if self._measuring is not None:
+            self._measuring.look(self._door.connections)
         self._log.count_lost()
         now = self._clock()
         for memo in self._memos():

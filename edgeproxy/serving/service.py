@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
-from edgeproxy.message import Clock, Handler
+from edgeproxy.message import Clock, Handler, at_once_of
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.http2_memo import RememberedFrames
+from edgeproxy.serving.repeats import Repeats
 from edgeproxy.serving.request_memo import Remembered, RequestMemo
 from edgeproxy.serving.response_head import DateField
 from edgeproxy.serving.trace import RequestIds
@@ -31,7 +33,16 @@ class Waiting(Protocol):
 
 
 class OpenConnection(Waiting, Protocol):
-    """A client connection as the listener and the sweep see it; its `streams` wait each for itself."""
+    """A client connection as the listener and the sweep see it; its `streams` wait each for itself. `served`
+    counts requests, `endpoint` is there until `lost` has been told."""
+
+    served: int
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def endpoint(self) -> socket.socket | None: ...
 
     @property
     def streams(self) -> Iterable[Waiting]: ...
@@ -51,6 +62,7 @@ class Service:
     connection that ended and the peer it came from, `turned` of one that goes on as another."""
 
     __slots__ = (
+        "at_once",
         "clock",
         "date",
         "draining",
@@ -64,6 +76,7 @@ class Service:
         "memo_of_frames",
         "metrics",
         "opened",
+        "repeats",
         "report",
         "scheme",
         "sending",
@@ -92,6 +105,7 @@ class Service:
     ) -> None:
         self.sending: set[BodyWriter] = set()
         self.handler: Any = handler
+        self.at_once = at_once_of(handler)
         self.listener = listener
         self.limits = limits
         self.clock = clock
@@ -106,8 +120,14 @@ class Service:
         self.scheme = scheme
         self.draining = False
         self.date = DateField()
+        self.repeats = Repeats(limits.memo, self.date)
         self.ids = RequestIds()
         self.memo: RequestMemo[Remembered] = RequestMemo(limits.memo, limits.memo_head, sequence, self.date)
         self.memo_of_frames: RequestMemo[RememberedFrames] = RequestMemo(
             limits.memo, limits.memo_head, sequence, self.date
         )
+
+    def serve(self, handler: Handler) -> None:
+        """Ask another handler from now on."""
+        self.handler, self.at_once = handler, at_once_of(handler)
+        self.repeats.clear()

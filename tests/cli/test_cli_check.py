@@ -56,3 +56,12 @@ def test_what_a_site_cannot_be_built_of_is_found_as_a_node_would(
     assert ended.code == 2
     assert complaint in ended.err
     assert ended.out == ""
+
+
+def test_check_shows_the_nodes_of_a_router(run: Any, tmp_path: Path) -> None:
+    file = tmp_path / "router.toml"
+    file.write_text('[[router.node]]\nname = "paris"\nurl = "http://paris.example"\ncountry = "FR"\n')
+    ended = run("check", "--config", str(file))
+    assert ended.code == 0
+    for words in ("paris", "http://paris.example", "FR", "up"):
+        assert words in ended.out

@@ -22,7 +22,7 @@ from stands.raw_client import PATIENCE_SECONDS, Address, RawAnswer, RawClient, f
 __all__ = ["PROGRAM"]
 
 CHECKOUT = Path(__file__).parents[2]
-READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?$", re.MULTILINE)
+READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?(?: dns=(\S+))?$", re.MULTILINE)
 READY_SECONDS = 60.0  # generous: the machine is busy with other tests
 Table = Mapping[str, Any]
 
@@ -98,7 +98,8 @@ class NodeFailed(AssertionError):
 
 class Node:
     """`sections` are merged over settings fit for tests: ports of the kernel's choice, a store under
-    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve` as they are. `is_loaded_anew` has
+    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve`, or another
+    `command`. `is_loaded_anew` has
     the program loaded from its files, as its users do, where otherwise a process is forked that has it."""
 
     is_loaded_anew = False
@@ -109,6 +110,7 @@ class Node:
         sites: Sequence[Table],
         sections: Mapping[str, Table | Sequence[Table]] | None = None,
         arguments: Sequence[str] = (),
+        command: str = "serve",
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -127,11 +129,13 @@ class Node:
             several = not isinstance(table, Mapping)  # an array of tables
             self.sections[name] = table if several else {**self.sections.get(name, {}), **table}
         self.sections["site"] = list(sites)
+        self.command = command
         self.process: subprocess.Popen[bytes] | Child | Adopted | None = None
         self._readies = 1
         self.http: Address = ("", 0)
         self.https: Address = ("", 0)
         self.admin: Address = ("", 0)
+        self.dns: Address = ("", 0)
         self._reported = 0
 
     # Life.
@@ -140,7 +144,7 @@ class Node:
         """Start the process without waiting for it to be ready."""
         config = self.directory / "edge.toml"
         config.write_text(toml(self.sections))
-        arguments = ["serve", "--config", str(config), *self.arguments]
+        arguments = [self.command, "--config", str(config), *self.arguments]
         self._readies = 1
         variables = environment()
         forks = None if self.is_loaded_anew or variables != _ENVIRONMENT else node_forks(variables)
@@ -172,6 +176,7 @@ class Node:
         self.http = _address(found[1].partition(",")[0]) if found[1] != "-" else ("", 0)
         self.admin = _address(found[2])
         self.https = _address(found[3]) if found[3] else ("", 0)
+        self.dns = _address(found[4].partition(",")[0]) if found[4] else ("", 0)
         return time.monotonic() - began
 
     def stop(self, within: float = 40.0) -> None:
@@ -210,7 +215,8 @@ class Node:
     def reload(self, sections: Mapping[str, Any] | None = None, **answer: Any) -> dict[str, Any]:
         """Change the configuration, and have it taken over; what the control plane says."""
         for name, table in (sections or {}).items():
-            changed = table if name == "site" else {**self.sections.get(name, {}), **table}
+            several = not isinstance(table, Mapping)
+            changed = table if several else {**self.sections.get(name, {}), **table}
             self.sections[name] = changed
         self.write(toml(self.sections))
         return dict(json.loads(self.ask_admin("/api/v1/reload", "POST", answer)))

@@ -1,0 +1,1 @@
+"""What benchmarks/routing.py is made of: data, a world without sockets, one file a question."""

@@ -1,0 +1,151 @@
+"""What a node tells routers of itself: that it lives, how full it is, how far its clients are, which other
+nodes it sees, and what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from edgeproxy.config import Config
+from edgeproxy.config_router import RouterNode
+from edgeproxy.errors import StorageError
+from edgeproxy.message import Clock
+from edgeproxy.metrics import Metrics
+from edgeproxy.route_map import read_secret
+from edgeproxy.router.announcement import Announcement
+from edgeproxy.router.announcer import Announcer, AnnouncerSettings
+from edgeproxy.router.client_rtts import ClientRtts
+from edgeproxy.router.holdings import DIGESTS_MAX, encode
+from edgeproxy.router.mesh import Mesh, MeshSettings
+from edgeproxy.router.node_load import LoadLimits, NodeLoad
+from edgeproxy.serving.measuring import Measure
+from edgeproxy.storage.store import Store
+from edgeproxy.tasks import Tasks
+from edgeproxy.workers.share import workers
+
+HOLDS_SECONDS = 60.0  # between two looks at what is stored
+ROWS_MAX = 1000
+PAGES_MAX = 20
+
+
+class NodeSignals:
+    """Nothing without `router.signals.routers`. Raises ConfigurationError for a file that cannot be used."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Callable[[], Store],
+        connections: Callable[[], int],
+        *,
+        tasks: Tasks,
+        threads: Executor,
+        metrics: Metrics,
+        clock: Clock,
+        report: Callable[[str], None],
+    ) -> None:
+        router, signals = config.router, config.router.signals
+        self._tasks, self._threads, self._metrics, self._store = tasks, threads, metrics, store
+        self._is_wanted = bool(signals.routers)
+        self._name = router.own or config.node.name
+        self._node = next(
+            (node for node in router.node if node.name == self._name), RouterNode(name="", url="")
+        )
+        self._connections = connections
+        self._smallest = router.redirect_above
+        self._holds = ""
+        self._digest_bytes = signals.digest
+        self._limits = LoadLimits(config.limits.connections, cores=float(workers(config.node)))
+        self._load: NodeLoad | None = None
+        self._rtts = ClientRtts()
+        self.measure: Measure | None = self._rtts.ended if self._is_wanted and signals.round_trips else None
+        mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
+        self._mesh = Mesh(mesh, tasks=tasks, timer=time.monotonic, changed=lambda: self._announcer.hurry())
+        self._has_mesh = signals.mesh > 0
+        token = read_secret(signals.token, signals.token_file, "router.signals.token_file")
+        self._announcer = Announcer(
+            AnnouncerSettings(
+                tuple(url.rstrip("/") for url in signals.routers), token, heartbeat_seconds=signals.interval
+            ),
+            self._gathered,
+            clock=clock,
+            tasks=tasks,
+            report=report,
+            heard=self._mesh.look_at if self._has_mesh else lambda _: None,
+        )
+
+    def start(self) -> None:
+        if not self._is_wanted:
+            return
+        load = self._load = NodeLoad(
+            self._limits,
+            connections=self._connections,
+            bytes_sent=self._bytes_sent,
+            timer=time.monotonic,
+        )
+        self._tasks.start(load.run(), "load")
+        self._tasks.start(self._announcer.run(), "announcements")
+        if self._has_mesh:
+            self._tasks.start(self._mesh.run(), "mesh")
+        if self._digest_bytes:
+            self._tasks.start(self._keep_holdings(), "holdings")
+
+    def _gathered(self, now: float) -> Announcement:
+        node = self._node
+        return Announcement(
+            name=self._name,
+            sent_at=now,
+            url=node.url.rstrip("/"),
+            addresses=list(node.addresses),
+            region=node.country or node.region,
+            latitude=node.latitude,
+            longitude=node.longitude,
+            asn=node.asn,
+            capacity=min(node.capacity, 1e6),
+            state=node.state,
+            utilisation=0.0 if self._load is None else self._load.taken().utilisation,
+            in_flight=self._connections(),
+            fill_ms=min(60_000.0, self._fill_ms()),
+            holds=self._holds,
+            round_trips=self._rtts.taken(),
+            seen=self._mesh.seen() if self._has_mesh else [],
+        )
+
+    def _bytes_sent(self) -> int:
+        return sum(self._metrics.counters["client_bytes_total"].values())
+
+    def _fill_ms(self) -> float:
+        """What an answer from above takes, on average."""
+        found = self._metrics.histograms["upstream_head_seconds"].values()
+        count = sum(sum(histogram.counts) for histogram in found)
+        return 1000.0 * sum(histogram.sum for histogram in found) / count if count else 0.0
+
+    async def _keep_holdings(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            packed = await loop.run_in_executor(self._threads, self._packed)
+            self._holds = base64.b64encode(packed).decode() if len(packed) <= self._digest_bytes else ""
+            await asyncio.sleep(HOLDS_SECONDS)
+
+    def _packed(self) -> bytes:
+        """The digests of what is stored and large enough to be worth a way. Blocks."""
+        found: dict[str, None] = {}
+        after, store = "", self._store()
+        try:
+            for _ in range(PAGES_MAX):
+                rows = store.listing("", after, ROWS_MAX)
+                for row in rows:
+                    if (
+                        row.is_complete
+                        and row.stored.digest
+                        and (row.stored.body_bytes or 0) >= self._smallest
+                    ):
+                        found[row.stored.digest] = None
+                if len(rows) < ROWS_MAX or len(found) >= DIGESTS_MAX:
+                    break
+                after = rows[-1].place
+        except StorageError:
+            pass  # what was seen is told
+        return encode(found)

@@ -1,0 +1,117 @@
+"""How busy this node is: connections, bandwidth, processor and event loop, each over its limit. The most used
+one counts, since it is the one that gives out first."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeproxy.message import Clock
+
+LAG_EVERY_SECONDS = 0.25
+SHARE_MOST = 10.0  # what is said of a limit that is far behind
+
+
+@dataclass(frozen=True, slots=True)
+class LoadLimits:
+    """What full means; 0 where it is not known. `bandwidth` in bytes/s, `cores` of processor time that this
+    process may use, `lag_seconds` by which the event loop may be late."""
+
+    connections: int
+    bandwidth: float = 0.0
+    cores: float = 1.0
+    lag_seconds: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """As counted so far, at `at` (monotonic seconds); `lag` is the mean of the last while."""
+
+    at: float
+    connections: int
+    bytes_sent: int
+    processor_seconds: float
+    lag: float
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Shares of the limits, 1 is full."""
+
+    connections: float = 0.0
+    bandwidth: float = 0.0
+    processor: float = 0.0
+    loop: float = 0.0
+
+    @property
+    def utilisation(self) -> float:
+        return max(self.connections, self.bandwidth, self.processor, self.loop)
+
+
+def load_of(before: Usage, after: Usage, limits: LoadLimits) -> Load:
+    """Between two moments. Pure."""
+    seconds = after.at - before.at
+    if seconds <= 0:
+        return Load(connections=_share(after.connections, limits.connections))
+    return Load(
+        _share(after.connections, limits.connections),
+        _share((after.bytes_sent - before.bytes_sent) / seconds, limits.bandwidth),
+        _share((after.processor_seconds - before.processor_seconds) / seconds, limits.cores),
+        _share(after.lag, limits.lag_seconds),
+    )
+
+
+def _share(used: float, limit: float) -> float:
+    return min(max(0.0, used / limit), SHARE_MOST) if limit > 0 else 0.0
+
+
+class NodeLoad:
+    """`run` watches the event loop and lasts until cancelled; `taken` tells the load since the last time.
+    `processor` counts seconds: of this process and the children that have ended, unless told otherwise."""
+
+    def __init__(
+        self,
+        limits: LoadLimits,
+        *,
+        connections: Callable[[], int],
+        bytes_sent: Callable[[], int],
+        timer: Clock,
+        processor: Callable[[], float] | None = None,
+    ) -> None:
+        self._limits = limits
+        self._connections = connections
+        self._bytes_sent = bytes_sent
+        self._timer = timer
+        self._processor = processor or _processor_seconds
+        self._late: list[float] = []
+        self._before = self._usage()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_SECONDS
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            self.was_late(loop.time() - due)
+
+    def was_late(self, seconds: float) -> None:
+        self._late.append(max(0.0, seconds))
+        del self._late[:-256]
+
+    def _usage(self) -> Usage:
+        late, self._late = self._late, []
+        lag = sum(late) / len(late) if late else 0.0
+        return Usage(self._timer(), self._connections(), self._bytes_sent(), self._processor(), lag)
+
+    def taken(self) -> Load:
+        before, self._before = self._before, self._usage()
+        return load_of(before, self._before, self._limits)
+
+
+def _processor_seconds() -> float:
+    used = 0.0
+    for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        told = resource.getrusage(whose)
+        used += told.ru_utime + told.ru_stime
+    return used

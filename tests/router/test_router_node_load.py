@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from router.router_server import until
+
+from edgeproxy.router.node_load import Load, LoadLimits, NodeLoad, Usage, load_of
+from edgeproxy.tasks import Tasks
+
+LIMITS = LoadLimits(connections=100, bandwidth=1000.0, cores=2.0, lag_seconds=0.05)
+BEFORE = Usage(0.0, 0, 0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (Usage(10.0, 50, 0, 0.0, 0.0), Load(connections=0.5)),
+        (Usage(10.0, 0, 9000, 0.0, 0.0), Load(bandwidth=0.9)),
+        (Usage(10.0, 0, 0, 10.0, 0.0), Load(processor=0.5)),
+        (Usage(10.0, 0, 0, 0.0, 0.1), Load(loop=2.0)),
+        (Usage(0.0, 50, 9000, 1.0, 0.1), Load(connections=0.5)),  # no time has passed
+        (Usage(10.0, 10**9, 0, 0.0, 0.0), Load(connections=10.0)),
+    ],
+)
+def test_each_is_measured_by_its_limit(after: Usage, expected: Load) -> None:
+    assert load_of(BEFORE, after, LIMITS) == expected
+
+
+def test_the_most_used_one_counts() -> None:
+    assert Load(0.1, 0.7, 0.3, 0.2).utilisation == 0.7
+
+
+def test_what_has_no_limit_is_never_full() -> None:
+    assert load_of(BEFORE, Usage(10.0, 50, 10**12, 0.0, 0.0), LoadLimits(0)).utilisation == 0.0
+
+
+def test_a_load_is_that_of_the_time_since_the_last() -> None:
+    now, sent = 0.0, 0
+    node = NodeLoad(
+        LIMITS, connections=lambda: 5, bytes_sent=lambda: sent, timer=lambda: now, processor=lambda: 0.0
+    )
+    now, sent = 10.0, 5000
+    node.was_late(0.01)
+    node.was_late(0.03)
+    assert node.taken() == Load(0.05, 0.5, 0.0, pytest.approx(0.4))
+    now = 20.0
+    assert node.taken() == Load(0.05)
+
+
+async def test_a_blocked_loop_is_noticed() -> None:
+    tasks = Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}"))
+    node = NodeLoad(LIMITS, connections=lambda: 0, bytes_sent=lambda: 0, timer=time.monotonic)
+    tasks.start(node.run(), "lag")
+    blocked: list[float] = []
+
+    def is_noticed() -> bool:
+        time.sleep(0.1)  # what this is about: somebody blocks the loop
+        blocked.append(node.taken().loop)
+        return blocked[-1] > 0.5
+
+    await until(is_noticed)
+    await tasks.aclose()
+
+
+def test_the_processor_is_counted_as_it_is() -> None:
+    node = NodeLoad(LIMITS, connections=lambda: 0, bytes_sent=lambda: 0, timer=time.monotonic)
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    assert 0 < node.taken().processor <= 1.0

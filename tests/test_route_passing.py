@@ -1,0 +1,158 @@
+"""What a router without a store passes on, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "router"))
+
+from router_asking import SECRET, StandingStill, address_at
+from router_world import NOW, node
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import Headers, Request, Response
+from edgeproxy.metrics import Metrics
+from edgeproxy.route_passing import PassOn
+from edgeproxy.router.hop import Came, Signer
+from edgeproxy.router.snapshot import Snapshot
+from edgeproxy.upstream.upstream import Reach, UpstreamRequest
+
+SIGNER = Signer(SECRET)
+
+
+class Answer:
+    """Implements UpstreamResponse."""
+
+    version, source, is_fresh = "1.1", "", True
+
+    def __init__(self, method: str) -> None:
+        self.status = 200
+        self.headers = Headers((("Content-Length", "5"), ("ETag", '"e"'), ("Connection", "close")))
+        self.content_length = 0 if method == "HEAD" else 5
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield b"hello"
+
+    async def aclose(self) -> None:
+        return None
+
+
+class Nodes:
+    """Implements Upstream; those that are `dead` refuse."""
+
+    def __init__(self, *dead: str, sent: bool = False) -> None:
+        self.dead, self.sent = dead, sent
+        self.asked: list[UpstreamRequest] = []
+
+    async def fetch(self, request: UpstreamRequest) -> Answer:
+        self.asked.append(request)
+        if request.origin.host.partition(".")[0] in self.dead:
+            raise UpstreamError(ProxyError.CONNECTION_REFUSED, "refused", sent=self.sent)
+        return Answer(request.method)
+
+    async def aclose(self) -> None:
+        return None
+
+
+class Content:
+    length = 3
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"abc"
+
+
+def passed(nodes: Nodes, snapshot: Snapshot | None = None, **changes: Any) -> tuple[Response, bytes]:
+    world = snapshot or Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
+    passing = PassOn(
+        StandingStill(world),
+        nodes,
+        via="the-router",
+        reach=Reach(),
+        signer=SIGNER,
+        retry_after="7",
+        metrics=Metrics(),
+        clock=lambda: NOW,
+        draw=lambda: 0.9,
+    )
+    fields = {
+        "method": "GET",
+        "target": "/a?b",
+        "authority": "router.example",
+        "client": address_at("berlin"),
+    }
+
+    async def ask() -> tuple[Response, bytes]:
+        response = await passing(Request(**{**fields, **changes}))
+        data = b"".join([bytes(part) async for part in response.body.parts()])  # type: ignore[arg-type]
+        await response.body.aclose()
+        return response, data
+
+    return asyncio.run(ask())
+
+
+def hosts(nodes: Nodes) -> list[str]:
+    return [one.origin.host.partition(".")[0] for one in nodes.asked]
+
+
+def test_the_nearest_is_asked_under_the_name_the_client_used() -> None:
+    nodes = Nodes()
+    response, data = passed(nodes)
+    (asked,) = nodes.asked
+    assert (response.status, data, asked.host) == (200, b"hello", "router.example")
+    assert asked.headers.get("X-Forwarded-For") == address_at("berlin")
+    assert SIGNER.arrived(asked.target, "", NOW).came is Came.MARKED
+    assert SIGNER.arrived(asked.target, "", NOW).target == "/a?b"
+    assert "Connection" not in response.headers
+    assert "the-router" in response.headers.get("Via")
+
+
+def test_head_tells_the_length_and_sends_nothing() -> None:
+    response, data = passed(Nodes(), method="HEAD")
+    assert (response.body.length, data) == (5, b"")
+
+
+def test_another_node_is_asked_where_one_does_not_answer() -> None:
+    nodes = Nodes("paris")
+    assert passed(nodes)[0].status == 200
+    assert hosts(nodes)[0] == "paris"
+    assert len(hosts(nodes)) == 2
+
+
+def test_if_none_answers_it_is_said_whose_fault_it_is() -> None:
+    nodes = Nodes("paris", "tokyo", "denver")
+    response, _ = passed(nodes)
+    assert (response.status, len(nodes.asked)) == (502, 3)
+    assert "connection_refused" in response.headers.get("Proxy-Status")
+
+
+@pytest.mark.parametrize("changes", [{"method": "POST"}, {"method": "GET", "body": Content()}])
+def test_what_may_change_something_is_sent_once(changes: dict[str, Any]) -> None:
+    nodes = Nodes("paris", "tokyo", "denver", sent=True)
+    assert passed(nodes, **changes)[0].status == 502
+    assert hosts(nodes) == ["paris"]
+
+
+def test_without_nodes_it_is_said_when_to_ask_again() -> None:
+    response, data = passed(Nodes(), Snapshot(()))
+    assert (response.status, response.headers.get("Retry-After"), data.count(b"\n")) == (503, "7", 1)
+
+
+def test_what_has_been_here_is_not_passed_on_again() -> None:
+    nodes = Nodes()
+    response, _ = passed(nodes, headers=Headers((("Via", "1.1 the-router"),)))
+    assert (response.status, nodes.asked) == (508, [])
+
+
+def test_a_path_in_the_url_of_a_node_is_put_before_the_target() -> None:
+    nodes = Nodes()
+    place = node("paris")
+    from dataclasses import replace
+
+    passed(nodes, Snapshot((replace(place, url="http://paris.example/cache"),)))
+    assert nodes.asked[0].target.startswith("/cache/a?b")
