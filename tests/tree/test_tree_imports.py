@@ -9,7 +9,7 @@ import pytest
 LEVELS = {
     **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
     **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
-    **dict.fromkeys(("pipeline", "admin", "relay"), 4),
+    **dict.fromkeys(("pipeline", "admin", "relay", "proxy"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
     "config": 1,
