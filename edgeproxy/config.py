@@ -1,8 +1,7 @@
 """Every option once: its type, unit, default and one line of meaning.
 
-Each component gets its own frozen section by constructor and never sees the rest. Sizes are bytes,
-durations seconds; in TOML, environment and --set they are written with units ("64MiB", "10s").
-`edgeproxy.configuration` reads a Config from those three; `extra["unit"]` of a type tells it how."""
+Each component gets its own frozen section by constructor and never sees the rest.
+`edgeproxy.configuration` reads a Config from TOML, environment and --set; `config_types` has the units."""
 
 from __future__ import annotations
 
@@ -10,21 +9,10 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-Seconds = Annotated[float, msgspec.Meta(ge=0, extra={"unit": "duration"})]
-Bytes = Annotated[int, msgspec.Meta(ge=0, extra={"unit": "size"})]
-Count = Annotated[int, msgspec.Meta(ge=0)]
-ListenAddress = Annotated[str, msgspec.Meta(extra={"unit": "address"})]
-Network = Annotated[str, msgspec.Meta(extra={"unit": "network"})]
-Url = Annotated[str, msgspec.Meta(extra={"unit": "url"})]
-FilePath = Annotated[str, msgspec.Meta(extra={"unit": "path"})]
-
-
-def _doc(text: str) -> Any:
-    return msgspec.Meta(description=text)
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the configuration."""
+from edgeproxy.config_router import Router
+from edgeproxy.config_types import Bytes, Count, FilePath, ListenAddress, Network, Seconds, Url
+from edgeproxy.config_types import Section as Section
+from edgeproxy.config_types import meaning as _doc
 
 
 class Listen(Section, frozen=True, kw_only=True):
@@ -387,6 +375,7 @@ class Config(Section, frozen=True, kw_only=True):
     upstream: UpstreamSection = UpstreamSection()
     siblings: Siblings = Siblings()
     fill: Fill = Fill()
+    router: Router = Router()
     parent: list[Parent] = []
     site: list[Site] = []
 

@@ -186,7 +186,8 @@ class Request:
     `received_at` is wall-clock seconds. `interim` sends an interim response (102, 103) ahead of the
     answer; once that has begun it does nothing. `content` is the body once somebody has read it as a
     whole. `target_scheme` is that of an absolute-form target, "" for any other. `node` is the name of the
-    node that asks, if it has proven to be one, "" for any other client."""
+    node that asks, if it has proven to be one, "" for any other client. `is_named`: its client means the host
+    that `authority` names, and knows nothing of this node, so that no mount of the node may answer."""
 
     method: str
     target: str
@@ -206,6 +207,7 @@ class Request:
     content: bytes | None = None
     target_scheme: str = ""
     node: str = ""
+    is_named: bool = False
 
     @property
     def path(self) -> str:
@@ -228,6 +230,7 @@ class CacheOutcome(StrEnum):
     BYPASS = "bypass"
     REFUSED = "refused"
     LOCAL = "local"
+    TUNNEL = "tunnel"
     ERROR = "error"
 
 
@@ -320,6 +323,16 @@ class Handler(Protocol):
     """One request in, one response out. Raises RequestError only; all other trouble is an answer."""
 
     async def __call__(self, request: Request) -> Response: ...
+
+
+AtOnce: TypeAlias = Callable[[Request], Response | None]
+
+
+def at_once_of(handler: Handler) -> AtOnce | None:
+    """A Handler may have a method `at_once` as well, which answers what nothing has to be awaited for, with
+    content in memory; it gives None for everything else, which is then asked as usual. It never raises."""
+    found: AtOnce | None = getattr(handler, "at_once", None)
+    return found
 
 
 Clock: TypeAlias = Callable[[], float]

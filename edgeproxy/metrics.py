@@ -57,6 +57,10 @@ COUNTERS: dict[str, Metric] = {
     "evictions_total": Metric("Stored responses evicted", ("tier",)),
     "purges_total": Metric("Purges", ("scope",)),
     "followed_total": Metric("Purges of parents that were followed", ("parent", "end")),
+    "redirects_total": Metric("Clients sent to a node, or to the origin", ("node", "country")),
+    "complaints_total": Metric("Clients that were not served where they were sent", ("node", "how")),
+    "passed_total": Metric("Requests that the router passed on to a node", ("node", "result")),
+    "forged_total": Metric("Requests refused for a mark or a signature that is not right"),
     "task_errors_total": Metric("Background tasks that failed"),
 }
 
@@ -70,6 +74,9 @@ GAUGES: dict[str, Metric] = {
     "tls_handshakes_running": Metric("TLS handshakes under way"),
     "certificate_seconds": Metric("Until the first certificate of the https listeners expires"),
     "fills": Metric("Running fills"),
+    "map_age_seconds": Metric("Age of the router's map"),
+    "map_nodes": Metric("Nodes of the router's map"),
+    "map_nodes_up": Metric("Nodes that take clients"),
     "tasks": Metric("Running background tasks"),
     "memory_bytes": Metric("Bytes held by the RAM tier"),
     "memory_responses": Metric("Stored responses held by the RAM tier"),

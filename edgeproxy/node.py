@@ -18,8 +18,9 @@ from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
 from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
-from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
+from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
 from edgeproxy.node_place import Place
+from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
@@ -35,8 +36,6 @@ from edgeproxy.storage.tiered import TieredStore, open_store
 from edgeproxy.tasks import Tasks
 
 THREADS = 4  # hash and derive: two cores are busy with that already, and the rest is waiting
-READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
-SETTLE_SECONDS = 0.3
 
 Reload = Callable[[bool], Awaitable[dict[str, Any]]]
 
@@ -60,6 +59,7 @@ class Node:
         self._clock = time.time
         self.metrics = Metrics()
         self._tasks = Tasks(self._report_task)
+        self._routing = NodeRouting(config, self._tasks, self.metrics, self._clock, self._warn)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="work")
         self._access_log = AccessLog(config.log, self.metrics)
         table = self._place.table
@@ -68,7 +68,7 @@ class Node:
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
         self._lasting = self._build_lasting()
-        self._engine = build_engine(config, self._lasting, via=self._via)
+        self._engine = build_engine(config, self._lasting, self._routing, via=self._via)
         self._build_servers()
 
     def _open_store(self) -> TieredStore:
@@ -111,7 +111,7 @@ class Node:
         )
 
     def _build_servers(self) -> None:
-        config, pipeline = self._config, self._engine.pipeline
+        config, handler = self._config, self._engine.handler
         self._relay: RelayListener | None = None
         self._former: RelayListener | None = None
         self._gate: Gate | None = None
@@ -124,7 +124,7 @@ class Node:
         if self._place.table is None:
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
-                pipeline,
+                handler,
                 config.listen,
                 config.limits,
                 clock=self._clock,
@@ -158,12 +158,13 @@ class Node:
             report=self._report_task,
             bound=self._place.admin,
             owns_path=self._place.table is None,
+            further=self._routing.admin_routes,
         )
         self._register_gauges()
 
     def _build_relay(self, listening: socket.socket, marks: Marks | None) -> RelayListener:
         return RelayListener(
-            self._engine.pipeline,
+            self._engine.handler,
             listening,
             marks=marks,
             tasks=self._tasks,
@@ -218,6 +219,7 @@ class Node:
         await self.bind()
         await self._store.start()
         await self._start_above()
+        await self._routing.start()
         if self._listeners is not None:
             bound = await self._listeners.start()
         for relay in self._relays():
@@ -284,12 +286,12 @@ class Node:
         former, self._store = self._store, self._open_store()
         await self._store.start()
         self._has_released = False
-        self._tasks.start(_closed_when_unread(former, self._lasting), "close the former store")
+        self._tasks.start(closed_when_unread(former, self._lasting), "close the former store")
         self._tasks.start(self._uplink.retire(), "close the former uplink")
         self._purges = self._build_purges()
         self._uplink = self._build_uplink()
         self._lasting = self._build_lasting()
-        self._engine = build_engine(self._config, self._lasting, via=self._via)
+        self._engine = build_engine(self._config, self._lasting, self._routing, via=self._via)
         await self._start_above()
         self._take_over(self._engine)
         self._views.store, self._views.purges = self._store, self._purges
@@ -297,7 +299,7 @@ class Node:
         if self._listeners is not None:
             self._listeners.resume()
         if self._gate is not None:
-            self._gate.open(self._engine.pipeline)
+            self._gate.open(self._engine.handler)
         self._life.is_ready = True
 
     async def leave(self, path: str) -> None:
@@ -341,7 +343,9 @@ class Node:
         try:
             if found.touches("upstream", "parent", "siblings"):
                 uplink = self._build_uplink()
-            engine = build_engine(found.config, self._lasting, via=self._via, before=self._engine)
+            engine = build_engine(
+                found.config, self._lasting, self._routing, via=self._via, before=self._engine
+            )
             added = await listeners.prepare(found.config.listen) if listeners is not None else []
             if listeners is not None and (found.touches("log") or log.has_file):
                 log = AccessLog(found.config.log, self.metrics)
@@ -372,11 +376,12 @@ class Node:
         if self._refreshing is not None:
             self._refreshing.cancel()
         self._start_refresh()
+        self._routing.configure(config)
         self._views.reconfigured(config, engine.sites, engine.inquiries, self._uplink.chain)
         for relay in self._relays():
-            relay.serve(engine.pipeline)
+            relay.serve(engine.handler)
         if self._listeners is not None:
-            self._listeners.serve(engine.pipeline)
+            self._listeners.serve(engine.handler)
             self._listeners.limit(config.limits)
 
     # -- trouble -------------------------------------------------------------------------------
@@ -387,11 +392,3 @@ class Node:
 
     def _warn(self, line: str) -> None:
         self._log.warning(line)
-
-
-async def _closed_when_unread(store: TieredStore, last: Lasting) -> None:
-    """Close a store that was let go, when nothing that began with it runs any more."""
-    while last.running_fills:  # noqa: ASYNC110
-        await asyncio.sleep(SETTLE_SECONDS)
-    await asyncio.sleep(READING_SECONDS_MAX)
-    await store.aclose()

@@ -3,14 +3,16 @@ a whole, for each new configuration."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config import Site as SiteSettings
-from edgeproxy.message import Clock
+from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_routing import NodeRouting
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
 from edgeproxy.pipeline.children import Children
@@ -33,8 +35,12 @@ from edgeproxy.sites.registry import SiteTable, build_sites
 from edgeproxy.sites.site import Site, SiteContext
 from edgeproxy.storage.ledger import Ledger, ledger_path
 from edgeproxy.storage.store import Store
+from edgeproxy.storage.tiered import TieredStore
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.upstream import Reach, Upstream
+
+READING_SECONDS_MAX = 3600.0  # for who reads from a store that has been let go
+SETTLE_SECONDS = 0.3
 
 
 @dataclass(slots=True)
@@ -52,6 +58,14 @@ class Lasting:
     @property
     def running_fills(self) -> int:
         return len(self.fills) + len(self.large_fills)
+
+
+async def closed_when_unread(store: TieredStore, last: Lasting) -> None:
+    """Close a store that was let go, when nothing that began with it runs any more."""
+    while last.running_fills:  # noqa: ASYNC110
+        await asyncio.sleep(SETTLE_SECONDS)
+    await asyncio.sleep(READING_SECONDS_MAX)
+    await store.aclose()
 
 
 def lasting(
@@ -81,7 +95,7 @@ class Engine:
     sites: SiteTable
     inquiries: Inquiries
     refresh: Refresh
-    pipeline: Pipeline
+    handler: Handler  # the pipeline, with the router around it if there is one
 
     def kept(self, context: SiteContext, before: SiteContext) -> Sequence[tuple[SiteSettings, Site]]:
         """The sites that may serve another configuration as they are, with all they have learned. Those that
@@ -114,7 +128,9 @@ def site_context(config: Config, last: Lasting) -> SiteContext:
     )
 
 
-def build_engine(config: Config, last: Lasting, *, via: str, before: Engine | None = None) -> Engine:
+def build_engine(
+    config: Config, last: Lasting, routing: NodeRouting, *, via: str, before: Engine | None = None
+) -> Engine:
     """`via` tells this node from its neighbours. Raises ConfigurationError; nothing has been changed then."""
     parts, store = last.parts, last.store
     clock, tasks, metrics, threads = parts.clock, parts.tasks, parts.metrics, parts.hashing
@@ -173,4 +189,4 @@ def build_engine(config: Config, last: Lasting, *, via: str, before: Engine | No
         answers=answers,
         clock=clock,
     )
-    return Engine(config, sites, inquiries, refresh, pipeline)
+    return Engine(config, sites, inquiries, refresh, routing.around(config, pipeline, sites))

@@ -41,6 +41,16 @@ def notify(text: str) -> None:
             manager.sendto(text.encode(), address)
 
 
+def route(config: Config, again: Again) -> int:
+    """Run a router until SIGTERM or SIGINT; likewise."""
+    from edgeproxy.route_node import run  # its libraries are needed by nothing else
+
+    configure_log(config.log.level)
+    factory = aiofastnet.loop_factory(uvloop.new_event_loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(run(config, again, announce))
+
+
 async def _alone(config: Config, again: Again, old: Predecessor | None) -> int:
     return await Alone(config, again, announce, old).run()
 

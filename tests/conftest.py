@@ -34,8 +34,9 @@ def start_node(tmp_path: Path) -> Iterator[StartNode]:
         sections: Mapping[str, Table] | None = None,
         arguments: Sequence[str] = (),
         ready: bool = True,
+        command: str = "serve",
     ) -> Node:
-        node = Node(tmp_path / f"node{len(nodes)}", sites, sections, arguments)
+        node = Node(tmp_path / f"node{len(nodes)}", sites, sections, arguments, command)
         nodes.append(node)
         if ready:
             node.start()

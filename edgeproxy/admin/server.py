@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import web
 
@@ -28,7 +28,8 @@ class AdminServer:
     """/healthz, /readyz, /metrics and /api/v1/..., on a listener of their own.
 
     `report` is told of faults of ours; whoever asked then gets 500 and no detail. `bound` is what it listens
-    at; sockets that are there already are not bound again. With an heir another process listens there too."""
+    at; sockets that are there already are not bound again. With an heir another process listens there too.
+    `further` routes are answered as well."""
 
     def __init__(
         self,
@@ -39,7 +40,9 @@ class AdminServer:
         report: Report,
         bound: Listening | None = None,
         owns_path: bool = True,
+        further: Sequence[web.RouteDef] = (),
     ) -> None:
+        self._further = further
         self._settings = settings
         self._views = views
         self._metrics = metrics
@@ -108,7 +111,7 @@ class AdminServer:
     async def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._outermost], client_max_size=BODY_BYTES_MAX)
         api = Api(self._views, self._metrics, await asyncio.to_thread(versions))
-        application.add_routes(api.routes())
+        application.add_routes([*api.routes(), *self._further])
         return application
 
     @web.middleware

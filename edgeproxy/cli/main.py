@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 import edgeproxy
-from edgeproxy.cli import check, env, explain, ls, purge, reload, serve, status, warm
+from edgeproxy.cli import check, env, explain, ls, purge, reload, route, serve, status, warm
 from edgeproxy.errors import ConfigurationError, EdgeError
 
 
@@ -22,7 +22,7 @@ def commands() -> None:
 
 _COMMANDS = (
     *(serve.serve, check.check, status.status, ls.ls, explain.explain),
-    *(purge.purge, reload.reload, warm.warm, env.env),
+    *(purge.purge, reload.reload, warm.warm, env.env, route.route),
 )
 for _command in _COMMANDS:
     commands.add_command(_command)

@@ -14,6 +14,12 @@ from edgeproxy.configuration.values import options
 # a restart.
 _WHOLE = frozenset({"log", "limits", "upstream", "fill", "site", "parent", "siblings"})
 _OF_NODE = frozenset({"name", "offline"})
+_OF_ROUTER = frozenset(
+    {
+        *("policy", "shadow", "redirect_above", "gain", "duplicates", "private", "private_ttl", "reask"),
+        *("retry_after", "countries", "elsewhere", "facts_ttl", "node", "coverage", "rules"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,8 @@ def changes(old: Config, new: Config) -> Changes:
 def _is_reloadable(section: str, option: str) -> bool:
     if section == "listen":
         return option in _places()
+    if section == "router":
+        return option in _OF_ROUTER
     return section in _WHOLE or (section == "node" and option in _OF_NODE)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from edgeproxy.config import Config, Parent, Section, Site, default_sites
+from edgeproxy.config_router import RouterCoverage, RouterNode
 from edgeproxy.configuration.source import sections
 from edgeproxy.configuration.units import format_duration, format_size
 from edgeproxy.configuration.values import Option, options
@@ -36,7 +38,9 @@ _UNITS = {
 def sample() -> str:
     """The text of configs/edge.toml."""
     config = Config()
-    tables = [_table(f"[{name}]", getattr(config, name), section) for name, section in sections().items()]
+    tables = [_table(f"[{name}]", attrgetter(name)(config), section) for name, section in sections().items()]
+    tables.append(_commented(_table("[[router.node]]", RouterNode(name="", url=""), RouterNode)))
+    tables.append(_commented(_table("[[router.coverage]]", RouterCoverage(nodes=[]), RouterCoverage)))
     tables.append(_commented(_table("[[parent]]", Parent(url=""), Parent)))
     first, *others = default_sites()
     tables.append(_table("[[site]]", first, Site))

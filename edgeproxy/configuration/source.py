@@ -1,8 +1,8 @@
 """A Config from its three sources, the later one winning: a TOML file, the environment, settings.
 
-A key is `section.key`, or `site.NAME.key` for one of the sites, `parent.NAME.key` for one of the parents. In
-the environment it is written EDGEPROXY_SECTION_KEY and EDGEPROXY_SITE_NAME_KEY (signs other than letters
-and digits as "_")."""
+A key is `section.key` (`router.dns.key` where sections stand in one another), or `site.NAME.key` for one of
+the sites, `parent.NAME.key` for one of the parents. In the environment it is written EDGEPROXY_SECTION_KEY
+and EDGEPROXY_SITE_NAME_KEY (signs other than letters and digits as "_")."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import difflib
 import re
 import time
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ import msgspec
 
 from edgeproxy.config import Config, Parent, Section, Site, default_sites
 from edgeproxy.configuration.checks import check
-from edgeproxy.configuration.values import Option, from_text, from_toml, options
+from edgeproxy.configuration.values import Option, from_text, from_toml, is_section, options
 from edgeproxy.errors import ConfigurationError
 
 FILE_BYTES_MAX = 1 << 20
@@ -67,12 +67,15 @@ def wait_settled(path: Path) -> None:
 
 
 def sections() -> dict[str, type[Section]]:
-    """The sections of a configuration that are there once, by name, in the order of the schema."""
-    return {
-        field.name: field.type
-        for field in msgspec.structs.fields(Config)
-        if isinstance(field.type, type) and issubclass(field.type, Section)
-    }
+    """The sections of a configuration that are there once, by dotted name, in the order of the schema."""
+    return dict(_sections_in(Config, ""))
+
+
+def _sections_in(section: type[Section], prefix: str) -> Iterator[tuple[str, type[Section]]]:
+    for field in msgspec.structs.fields(section):
+        if is_section(field.type):
+            yield prefix + field.name, field.type
+            yield from _sections_in(field.type, f"{prefix}{field.name}.")
 
 
 class _Draft:
@@ -91,10 +94,20 @@ class _Draft:
     def config(self) -> Config:
         for kind, needed in (("site", "kind"), ("parent", "url")):
             self._check_declared(kind, needed)
-        built: dict[str, Any] = {name: section(**self._values[name]) for name, section in sections().items()}
+        built = self._built(Config, "")
         for kind, table in TABLES.items():
             built[kind] = [table(**{"name": name, **one}) for name, one in self._tables[kind].items()]
         return Config(**built)
+
+    def _built(self, section: type[Section], prefix: str) -> dict[str, Any]:
+        """The sections within `section`, by their names in it."""
+        return {
+            field.name: field.type(
+                **self._values[prefix + field.name], **self._built(field.type, f"{prefix}{field.name}.")
+            )
+            for field in msgspec.structs.fields(section)
+            if is_section(field.type)
+        }
 
     def _check_declared(self, kind: str, needed: str) -> None:
         for name, values in self._tables[kind].items():
@@ -113,12 +126,19 @@ class _Draft:
                 self._read_tables(key, table, directory)
             elif key not in self._schema:
                 raise _unknown(key, [*self._schema, *TABLES])
-            elif not isinstance(table, dict):
-                raise ConfigurationError(key, f"is a section: write [{key}] and its keys below")
             else:
-                for name, written in table.items():
-                    option = _option(self._schema[key], key, name, self._all_keys())
-                    self._values[key][name] = from_toml(option, f"{key}.{name}", written, directory)
+                self._read_section(key, table, directory)
+
+    def _read_section(self, key: str, table: Any, directory: Path) -> None:
+        if not isinstance(table, dict):
+            raise ConfigurationError(key, f"is a section: write [{key}] and its keys below")
+        for name, written in table.items():
+            path = f"{key}.{name}"
+            if path in self._schema:
+                self._read_section(path, written, directory)
+            else:
+                option = _option(self._schema[key], key, name, self._all_keys())
+                self._values[key][name] = from_toml(option, path, written, directory)
 
     def _read_tables(self, kind: str, tables: Any, directory: Path) -> None:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -146,12 +166,15 @@ class _Draft:
             if not variable.startswith(PREFIX) or _NOT_OPTIONS.fullmatch(variable):
                 continue
             name, _, key = variable.removeprefix(PREFIX).lower().partition("_")
+            inner, _, rest = key.partition("_")
             if name in TABLES:
                 self._set_in_table(name, *self._table_variable(name, variable, key), environ[variable])
-            elif name in self._schema and key in self._schema[name]:
+            elif key in self._schema.get(name, ()):
                 self._set(name, key, environ[variable])
+            elif rest in self._schema.get(f"{name}.{inner}", ()):
+                self._set(f"{name}.{inner}", rest, environ[variable])
             else:
-                known = [f"{PREFIX}{s}_{k}".upper() for s, keys in self._schema.items() for k in keys]
+                known = [f"{PREFIX}{key.replace('.', '_')}".upper() for key in self._all_keys()]
                 raise _unknown(variable, known, what="variable")
 
     def _table_variable(self, kind: str, variable: str, rest: str) -> tuple[str, str]:
@@ -176,6 +199,8 @@ class _Draft:
         path, equals, text = setting.partition("=")
         section, _, rest = path.strip(" ").partition(".")
         name, _, key = rest.rpartition(".")
+        if f"{section}.{name}" in self._schema:
+            section, name = f"{section}.{name}", ""
         if not equals or not key or bool(name) != (section in TABLES):
             raise ConfigurationError(
                 path,
@@ -231,7 +256,7 @@ def _document(path: Path) -> dict[str, Any]:
 def _option(schema: Mapping[str, Option], section: str, key: str, all_keys: Iterable[str]) -> Option:
     if key in schema:
         return schema[key]
-    elsewhere = [other for other in all_keys if other.partition(".")[2] == key]
+    elsewhere = [other for other in all_keys if other.rpartition(".")[2] == key]
     raise _unknown(f"{section}.{key}", elsewhere or [f"{section}.{known}" for known in schema])
 
 

@@ -42,9 +42,18 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def options(section: type[msgspec.Struct]) -> dict[str, Option]:
-    """The options of a section by name, in the order of the schema."""
+    """The options of a section by name, in the order of the schema; without the sections in it."""
     hints = get_type_hints(section, include_extras=True)
-    return {field.name: _option(field, hints[field.name]) for field in msgspec.structs.fields(section)}
+    return {
+        field.name: _option(field, hints[field.name])
+        for field in msgspec.structs.fields(section)
+        if not is_section(field.type)
+    }
+
+
+def is_section(kind: Any) -> bool:
+    """Whether a field's type is a table of its own."""
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _option(field: msgspec.structs.FieldInfo, annotation: Any) -> Option:

@@ -6,6 +6,7 @@ for the key identifiers of both sides."""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import ssl
@@ -78,7 +79,16 @@ class Leaves:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._key_pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self._known: LRUCache[str, tuple[float, ssl.SSLContext]] = LRUCache(LEAVES_MAX)
+        self._making = asyncio.Lock()
         self.minted = 0
+
+    async def find(self, host: str, now: float) -> ssl.SSLContext:
+        """`context`, made in a thread if it has to be. Raises ValueError likewise."""
+        known = self._known.get(host)
+        if known is not None and now < known[0]:
+            return known[1]
+        async with self._making:
+            return await asyncio.to_thread(self.context, host, now)
 
     def context(self, host: str, now: float) -> ssl.SSLContext:
         """For a handshake as `host`, in lower case. Takes some milliseconds the first time. Raises ValueError

@@ -16,6 +16,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from typing import Any
 
 READ_BYTES = 64 << 10
 PIPE_BYTES = 1 << 20
@@ -160,7 +161,7 @@ class Tunnel:
     """Between `client` and `server`, two connected sockets that do not block; it owns both. `first` is what
     the client had sent already. `closed` is told once, when both are closed."""
 
-    __slots__ = ("_client", "_closed", "_down", "_server", "_up", "is_closed", "why")
+    __slots__ = ("_client", "_closed", "_down", "_server", "_up", "is_closed", "opened", "why")
 
     def __init__(
         self,
@@ -174,6 +175,7 @@ class Tunnel:
         self._down = _Direction(self, server, client, b"")
         self.is_closed = False
         self.why = ""  # it was broken off
+        self.opened: Any = None  # what stands for it elsewhere; its owner's
 
     @property
     def up(self) -> int:

@@ -244,6 +244,9 @@ class Connection(Answering):
         self._head, self._head_bytes = head, head_bytes
         self._keep = head.keep_alive and self.served < self.served_max
         self._owes_continue = False
+        if head.method == "CONNECT":
+            self._connect(head)
+            return
         if head.length == 0:
             self._start(None)
             return

@@ -6,12 +6,13 @@ owed it ends with a reset."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
 from edgeproxy.errors import BodyAborted, RequestError
 from edgeproxy.message import Body, BytesBody, Certified, Headers, Request, Response
-from edgeproxy.serving import ending
+from edgeproxy.serving import connecting, ending
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import Decoder
 from edgeproxy.serving.exchange import Progress, account, account_refusal, ask, make_request
@@ -27,7 +28,7 @@ from edgeproxy.serving.response_head import (
     framing_of,
     refusal,
 )
-from edgeproxy.serving.service import Service
+from edgeproxy.serving.service import Connects, Reached, Service
 
 DROP_BYTES = 64 << 10  # unwanted request content read to keep a connection
 
@@ -114,6 +115,15 @@ class Answering(asyncio.Protocol):
         """Take requests from the unread bytes until one is being answered."""
         raise NotImplementedError
 
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    @property
+    def endpoint(self) -> socket.socket | None:
+        found: socket.socket | None = self._transport.get_extra_info("socket")
+        return found
+
     def close(self) -> None:
         ending.close(self._transport)
 
@@ -149,7 +159,76 @@ class Answering(asyncio.Protocol):
         tell = interim if head.version == "1.1" else None
         request = make_request(self._service, head, self._peer, self._client, body, tell, self._certified)
         self._quick = False
+        at_once = self._service.at_once
+        if at_once is not None and body is None:
+            response = at_once(request)
+            if response is not None and self._answer_at_once(request, head, response):
+                return
         self._task = self._service.tasks.start(self._exchange(request, head), "exchange")
+
+    def _answer_at_once(self, request: Request, head: Head, response: Response) -> bool:
+        """Send an answer that is there without a task for it. Whether that could be done."""
+        body = response.body
+        if type(body) is not BytesBody:
+            return False
+        progress = Progress(time.monotonic())
+        framing = framing_of(response, request.method, request.version)
+        keep, self._keep = self._keep, self._may_continue(response, framing)
+        try:
+            encoded = self._encode(request, response, framing)
+        except ValueError:
+            self._keep = keep
+            return False
+        self._awaited = None
+        data = b"" if framing is Framing.NONE else body.data
+        self._transport.write(encoded + data)
+        progress.status, progress.sent, progress.complete = response.status, len(data), True
+        progress.head_at = progress.started
+        account(self._service, request, response.outcome, progress)
+        self._head = None
+        if not self._keep and not self._transport.is_closing():
+            self._end()
+        return True
+
+    def _connect(self, head: Head) -> None:
+        """The connection is to become a way to somewhere else: nothing more of it is read here."""
+        if self._service.connects is None or self._secured:
+            self._refuse(RequestError(405, "CONNECT is not answered here"))
+            return
+        self._keep = self._quick = self._reading = False
+        self._transport.pause_reading()
+        request = make_request(self._service, head, self._peer, self._client, None, None, self._certified)
+        self._task = self._service.tasks.start(self._reach(self._service.connects, request, head), "CONNECT")
+
+    async def _reach(self, connects: Connects, request: Request, head: Head) -> None:
+        progress = Progress(time.monotonic())
+        reached = await connects.reach(self._service, request)
+        if not isinstance(reached, Response):
+            self._hand_over(reached)
+            return
+        try:
+            await self._answer(request, head, reached, progress)
+        finally:
+            account(self._service, request, reached.outcome, progress)
+        if progress.complete:
+            self._exchanged()
+
+    def _hand_over(self, reached: Reached) -> None:
+        self._task = None  # the end of the transport is not the end of what was reached
+        try:
+            connected = connecting.copy_of(self._transport)
+        except OSError:
+            reached.drop()
+            self.abort()
+            return
+        early = self._reader.rest()
+        self._service.readmit(self._peer)
+        if connecting.tell(connected):
+            reached.take(connected, early)
+        else:
+            connected.close()
+            reached.drop()
+        self._transport.abort()
 
     async def _exchange(self, request: Request, head: Head) -> None:
         progress = Progress(time.monotonic())

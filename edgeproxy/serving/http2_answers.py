@@ -6,6 +6,7 @@ RST_STREAM(INTERNAL_ERROR)."""
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -136,6 +137,15 @@ class Answering(asyncio.Protocol):
         self.served_max = limits.requests_per_connection or 1 << 62
         self.pulse_seen: tuple[object, ...] = ()
         self.pulse_since = 0.0
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    @property
+    def endpoint(self) -> socket.socket | None:
+        found: socket.socket | None = self._transport.get_extra_info("socket")
+        return found
 
     def _emptied(self) -> None:
         """No stream is open any more."""

@@ -18,8 +18,9 @@ from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
+from edgeproxy.serving.measuring import Measure, Measuring
 from edgeproxy.serving.request_memo import RequestMemo
-from edgeproxy.serving.service import OpenConnection, Service
+from edgeproxy.serving.service import Connects, OpenConnection, Service
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
@@ -62,7 +63,7 @@ class Listeners:
     `report` takes one line for the node's own log. The clock gives wall-clock seconds, `sequence`
     the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`.
     Sockets that are `inherited` are not bound again. Whoever `owns_paths` removes the name of a unix socket
-    at the end."""
+    at the end. `connects` answers CONNECT on listeners without TLS."""
 
     def __init__(
         self,
@@ -79,7 +80,9 @@ class Listeners:
         handshakes: Handshakes | None = None,
         inherited: Inherited | None = None,
         owns_paths: bool = True,
+        connects: Connects | None = None,
     ) -> None:
+        self._connects = connects
         self._handler = handler
         self._listen = listen
         self._limits = limits
@@ -96,6 +99,7 @@ class Listeners:
         self._door = Door(limits, metrics, exempt)
         self._sweep = Sweep(self._door.connections, limits, metrics, self._look)
         self._services: list[Service] = []
+        self._measuring: Measuring | None = None
         self._places: list[_Place] = []
         self._waiting: list[Listening] | None = None  # bound, not accepted from yet
         self._inherited = inherited or Inherited()
@@ -153,8 +157,9 @@ class Listeners:
                 acceptor.stop()
             if self._owns_paths:
                 remove_path(place.bound)
-            self._retire(place.service)
-            self._services.remove(place.service)
+            for service in filter(None, (place.service, place.service.named)):
+                self._retire(service)
+                self._services.remove(service)
         for bound in added:
             self._open(bound)
         self._listen = listen
@@ -186,7 +191,7 @@ class Listeners:
         """Ask another handler from now on; what is running goes on with the former one."""
         self._handler = handler
         for service in self._services:
-            service.handler = handler
+            service.serve(handler)
         for memo in self._memos():
             memo.clear()
 
@@ -202,12 +207,31 @@ class Listeners:
         for memo in self._memos():
             memo.limit(limits.memo, limits.memo_head)
 
+    def measure(self, measure: Measure | None) -> None:
+        """Have the round trips of clients measured from now on, or no more."""
+        left_out = (self._trusted, self._proxied)
+        self._measuring = None if measure is None else Measuring(measure, left_out, self._clock)
+
     def log_to(self, log: AccessLog) -> None:
         self._log = log
         for service in self._services:
             service.log = log
 
     def _service(self, name: str, scheme: str) -> Service:
+        named = None
+        if self._connects is not None and scheme != HTTPS:
+            named = self._make_service("proxy", HTTPS, is_named=True)
+        return self._make_service(name, scheme, connects=self._connects, named=named)
+
+    def _make_service(
+        self,
+        name: str,
+        scheme: str,
+        *,
+        is_named: bool = False,
+        connects: Connects | None = None,
+        named: Service | None = None,
+    ) -> Service:
         service = Service(
             self._handler,
             name,
@@ -223,11 +247,18 @@ class Listeners:
             lost=self._lost,
             turned=self._door.turned,
             scheme=scheme,
+            connects=connects,
+            readmit=self._door.readmit,
+            gave_up=self._door.gave_up,
+            named=named,
+            is_named=is_named,
         )
         self._services.append(service)
         return service
 
     def _lost(self, connection: OpenConnection, peer: str) -> None:
+        if self._measuring is not None:
+            self._measuring.ended(connection)
         self._door.lost(connection, peer)
         if self._empty is not None and not self._door.connections:
             self._empty.set()
@@ -244,6 +275,8 @@ class Listeners:
     def _look(self) -> None:
         """What is done now and then beside the timeouts."""
         self._door.look()
+        if self._measuring is not None:
+            self._measuring.look(self._door.connections)
         self._log.count_lost()
         now = self._clock()
         for memo in self._memos():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
-from edgeproxy.message import Clock, Handler
+from edgeproxy.message import Clock, Handler, Request, Response, at_once_of
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
@@ -31,7 +32,16 @@ class Waiting(Protocol):
 
 
 class OpenConnection(Waiting, Protocol):
-    """A client connection as the listener and the sweep see it; its `streams` wait each for itself."""
+    """A client connection as the listener and the sweep see it; its `streams` wait each for itself. `served`
+    counts requests, `endpoint` is there until `lost` has been told."""
+
+    served: int
+
+    @property
+    def peer(self) -> str: ...
+
+    @property
+    def endpoint(self) -> socket.socket | None: ...
 
     @property
     def streams(self) -> Iterable[Waiting]: ...
@@ -46,16 +56,41 @@ class OpenConnection(Waiting, Protocol):
     def abort(self) -> None: ...
 
 
+class Reached(Protocol):
+    """Where a CONNECT leads. `take` is called once: the client has been told, and `connected` is its socket,
+    which is Reached's from now on; `early` is what it had sent already."""
+
+    def take(self, connected: socket.socket, early: bytes) -> None: ...
+
+    def drop(self) -> None:
+        """The client left before."""
+        ...
+
+
+class Connects(Protocol):
+    """What is done with CONNECT (RFC 9110 section 9.3.6)."""
+
+    async def reach(self, service: Service, request: Request) -> Response | Reached:
+        """A Response refuses. Raises nothing a client could bring about."""
+        ...
+
+
 class Service:
     """The handler of a listener with everything needed to serve it. `lost` is told of each
-    connection that ended and the peer it came from, `turned` of one that goes on as another."""
+    connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
+    answers CONNECT; what goes on from there is served by `named`, whose clients mean the host they name.
+    `readmit` counts a client once more whose connection is taken over, until it is `opened` or `gave_up`."""
 
     __slots__ = (
+        "at_once",
         "clock",
+        "connects",
         "date",
         "draining",
+        "gave_up",
         "handler",
         "ids",
+        "is_named",
         "limits",
         "listener",
         "log",
@@ -63,7 +98,9 @@ class Service:
         "memo",
         "memo_of_frames",
         "metrics",
+        "named",
         "opened",
+        "readmit",
         "report",
         "scheme",
         "sending",
@@ -89,9 +126,20 @@ class Service:
         lost: Callable[[OpenConnection, str], None],
         turned: Callable[[OpenConnection, OpenConnection], None],
         scheme: str = "http",
+        connects: Connects | None = None,
+        readmit: Callable[[str], None] = lambda _peer: None,
+        gave_up: Callable[[str], None] = lambda _peer: None,
+        named: Service | None = None,
+        is_named: bool = False,
     ) -> None:
+        self.is_named = is_named
+        self.connects = connects
+        self.readmit = readmit
+        self.gave_up = gave_up
+        self.named = named
         self.sending: set[BodyWriter] = set()
         self.handler: Any = handler
+        self.at_once = at_once_of(handler)
         self.listener = listener
         self.limits = limits
         self.clock = clock
@@ -111,3 +159,7 @@ class Service:
         self.memo_of_frames: RequestMemo[RememberedFrames] = RequestMemo(
             limits.memo, limits.memo_head, sequence, self.date
         )
+
+    def serve(self, handler: Handler) -> None:
+        """Ask another handler from now on."""
+        self.handler, self.at_once = handler, at_once_of(handler)

@@ -92,7 +92,7 @@ class NodeFailed(AssertionError):
 
 class Node:
     """`sections` are merged over settings fit for tests: ports of the kernel's choice, a store under
-    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve` as they are."""
+    `directory`, an access log in JSON. `arguments` go to `edgeproxy serve`, or another `command`."""
 
     def __init__(
         self,
@@ -100,6 +100,7 @@ class Node:
         sites: Sequence[Table],
         sections: Mapping[str, Table | Sequence[Table]] | None = None,
         arguments: Sequence[str] = (),
+        command: str = "serve",
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -118,6 +119,7 @@ class Node:
             several = not isinstance(table, Mapping)  # an array of tables
             self.sections[name] = table if several else {**self.sections.get(name, {}), **table}
         self.sections["site"] = list(sites)
+        self.command = command
         self.process: subprocess.Popen[bytes] | Adopted | None = None
         self._readies = 1
         self.http: Address = ("", 0)
@@ -131,7 +133,7 @@ class Node:
         """Start the process without waiting for it to be ready."""
         config = self.directory / "edge.toml"
         config.write_text(toml(self.sections))
-        command = [sys.executable, "-c", PROGRAM, "serve", "--config", str(config)]
+        command = [sys.executable, "-c", PROGRAM, self.command, "--config", str(config)]
         self._readies = 1
         with open(self._output, "wb") as output, open(self._errors, "ab") as errors:
             self.process = process = subprocess.Popen(
@@ -195,7 +197,8 @@ class Node:
     def reload(self, sections: Mapping[str, Any] | None = None, **answer: Any) -> dict[str, Any]:
         """Change the configuration, and have it taken over; what the control plane says."""
         for name, table in (sections or {}).items():
-            changed = table if name == "site" else {**self.sections.get(name, {}), **table}
+            several = not isinstance(table, Mapping)
+            changed = table if several else {**self.sections.get(name, {}), **table}
             self.sections[name] = changed
         self.write(toml(self.sections))
         return dict(json.loads(self.ask_admin("/api/v1/reload", "POST", answer)))

@@ -1,0 +1,140 @@
+"""What a router without a store does with everything it does not redirect: it passes it on to a node, and
+the node's answer back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import (
+    Body,
+    BytesBody,
+    CacheOutcome,
+    Clock,
+    ForwardReason,
+    Headers,
+    Outcome,
+    Request,
+    Response,
+)
+from edgeproxy.metrics import Metrics
+from edgeproxy.pipeline.content import HeadContent, PassingContent
+from edgeproxy.policy import forwarding
+from edgeproxy.router.client import parse
+from edgeproxy.router.decide import Asking, decide
+from edgeproxy.router.file_facts import FileFacts
+from edgeproxy.router.hop import Signer, with_parameter
+from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.redirects import SITE
+from edgeproxy.router.routing import Routing
+from edgeproxy.upstream.place import place_of
+from edgeproxy.upstream.upstream import Origin, Reach, Upstream, UpstreamRequest, UpstreamResponse
+
+NODES_ASKED_MAX = 3
+_AGAIN = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class PassOn:
+    """A Handler. Requests keep the name they were asked under, so that what nodes say of themselves leads
+    back here. `via` tells this router from others."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        upstream: Upstream,
+        *,
+        via: str,
+        reach: Reach,
+        signer: Signer | None,
+        retry_after: str,
+        metrics: Metrics,
+        clock: Clock,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._routing = routing
+        self._upstream = upstream
+        self._via = via
+        self._reach = reach
+        self._signer = signer
+        self._retry_after = retry_after
+        self._metrics = metrics
+        self._clock = clock
+        self._draw = draw
+        self._places: dict[str, tuple[Origin, str]] = {}  # by URL of a node
+
+    async def __call__(self, request: Request) -> Response:
+        if forwarding.loops(request, self._via):
+            return _refusal(508, f"this request has passed through {self._via} before")
+        client = self._routing.client(parse(request.client))
+        asked = FileFacts().asked(request.path)
+        decision = decide(client, asked, self._routing.snapshot, self._clock(), Asking(chance=self._draw()))
+        if not decision.ranked:
+            return _refusal(503, f"{decision.reason}; ask again", (("Retry-After", self._retry_after),))
+        headers = forwarding.upstream_headers(request, self._via, shared=False)
+        may_ask_others = request.method in _AGAIN and request.body is None
+        error = UpstreamError(ProxyError.DESTINATION_UNAVAILABLE, "no node answered")
+        for one in decision.ranked[: NODES_ASKED_MAX if may_ask_others else 1]:
+            try:
+                response = await self._upstream.fetch(self._addressed(request, one.node, headers))
+            except UpstreamError as found:
+                error = found
+                self._metrics.count("passed_total", one.name, "failed")
+                if not may_ask_others and error.sent:
+                    break
+                continue
+            self._metrics.count("passed_total", one.name, "answered")
+            return self._answer(request, one.name, response)
+        fields = (("Proxy-Status", f"{forwarding.pseudonym(self._via)}; error={error.error.value}"),)
+        return _refusal(error.status, str(error), fields)
+
+    def _addressed(self, request: Request, node: RouteNode, headers: Headers) -> UpstreamRequest:
+        held = self._places.get(node.url)
+        if held is None:
+            held = self._places[node.url] = place_of(node.url, f"router.node.{node.name}.url")
+        origin, prefix = held
+        target = f"{prefix}{request.target}"
+        if self._signer is not None:  # a node that routes by itself is to answer, not to send on
+            target = with_parameter(target, self._signer.mark(node.name))
+        return UpstreamRequest(
+            method=request.method,
+            origin=origin,
+            target=target,
+            headers=headers,
+            body=request.body,
+            interim=request.interim,
+            reach=self._reach,
+            host=request.authority or None,
+            site=SITE,
+            key=target,
+        )
+
+    def _answer(self, request: Request, node: str, response: UpstreamResponse) -> Response:
+        body: Body
+        if request.method == "HEAD":
+            length = response.headers.get("Content-Length")
+            is_told = length.isascii() and length.isdecimal() and len(length) <= 18
+            body = HeadContent(int(length) if is_told else None, response)
+        else:
+            body = PassingContent(response, self._counted)
+        return Response(
+            response.status,
+            forwarding.client_headers(response.headers, self._via, response.version),
+            body,
+            Outcome(
+                CacheOutcome.BYPASS,
+                SITE,
+                forward=ForwardReason.BYPASS,
+                forward_status=response.status,
+                source=node,
+            ),
+        )
+
+    def _counted(self, size: int) -> None:
+        self._metrics.count("upstream_bytes_total", SITE, by=size)
+
+
+def _refusal(status: int, line: str, fields: tuple[tuple[str, str], ...] = ()) -> Response:
+    pairs = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), *fields)
+    outcome = Outcome(CacheOutcome.ERROR, SITE, detail=line)
+    return Response(status, Headers(pairs), BytesBody(f"{line}\n".encode()), outcome)

@@ -1,0 +1,168 @@
+"""What is believed about the round trip between a client and a node, and how firmly.
+
+Distance gives a first guess, the prior. Whatever is observed is kept as ln(rtt / prior) for every group that
+the client belongs to. What is known from afar (`neighbours`) is the beginning; then each finer group, if anything
+was observed of it, tells twice: how it differs from that on all its ways (a slow last mile is slow to every
+node), and what its own way to a node is. A group with few observations is drawn towards the coarser one
+(shrinkage). How far the finest one with data is from the client decides how far the estimate may be off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from edgeproxy.router.client import Client
+from edgeproxy.router.neighbours import Neighbours
+from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.place import Place, distance_km
+
+PREFIX, BGP_PREFIX, AS, CELL, EVERYBODY = range(5)
+LEVEL_NAMES = ("prefix", "BGP prefix", "AS", "neighbours", "everybody")
+HALF_LIFE_SECONDS = (900.0, 3600.0, 21600.0, 86400.0, 86400.0)
+SPREAD = (0.05, 0.15, 0.15, 0.25, 0.30)  # by the finest level that has data
+PRIOR_SPREAD = 0.30  # the log-normal spread of round trips around distance is 0.28
+STRENGTH = 4.0  # observations that a coarser group counts for
+GROUP_STRENGTH = 2.0  # ways on which a group has to differ before half of it is believed of all its ways
+UNCERTAIN_KM = 200.0
+MS_PER_100_KM = 1.5
+UNKNOWN_DISTANCE_KM = 5000.0
+SAME_AS_SHARE = 0.8
+ALL_NODES = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Milliseconds. `source` names the finest group whose observations took part, "distance" if none did."""
+
+    rtt: float
+    deviation: float
+    prior: float
+    distance_km: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Of ln(rtt / prior), the prior without a common AS: decayed count, mean and variance as of `at`. `place` is
+    where a cell is."""
+
+    count: float
+    mean: float
+    variance: float
+    at: float
+    place: Place | None = None
+
+    def decayed(self, now: float, level: int) -> float:
+        """What is left of the count."""
+        return self.count * math.exp2(-max(0.0, now - self.at) / HALF_LIFE_SECONDS[level])
+
+
+Key = tuple[int, Hashable, str]
+
+
+def prior_of(
+    client: Place | None, node: Place | None, *, access_ms: float, same_as: bool = False
+) -> tuple[float, float, float | None]:
+    """The round trip that distance suggests, what the client's radius adds to its deviation (both ms), and
+    the distance (km; None if unknown)."""
+    if client is None or node is None:
+        distance, radius = None, UNKNOWN_DISTANCE_KM
+    else:
+        distance, radius = distance_km(client, node), client.radius_km
+    guess = access_ms + MS_PER_100_KM * (UNKNOWN_DISTANCE_KM if distance is None else distance) / 100
+    spread = MS_PER_100_KM * radius / 100 if radius > UNCERTAIN_KM else 0.0
+    return guess * (SAME_AS_SHARE if same_as else 1.0), spread, distance
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """Never changed."""
+
+    observed: Mapping[Key, Observed] = field(default_factory=dict)
+    neighbours: Neighbours = Neighbours()
+
+    def estimate(
+        self,
+        client: Client,
+        node: str,
+        place: Place | None,
+        now: float,
+        *,
+        access_ms: float = 10.0,
+        asn: int = 0,
+    ) -> Estimate:
+        """Of one node, without what the client's ways to others tell."""
+        alone = (RouteNode(node, place=place, asn=asn),)
+        return self.estimates(client, alone, now, access_ms=access_ms)[0]
+
+    def estimates(
+        self, client: Client, nodes: Sequence[RouteNode], now: float, *, access_ms: float = 10.0
+    ) -> list[Estimate]:
+        """In the order of `nodes`; what was observed of one of them helps with the others."""
+        ways = [self._from_afar(client, node, now, access_ms) for node in nodes]
+        for level in (AS, BGP_PREFIX, PREFIX):
+            group = client.groups[level]
+            if group is not None:
+                self._refine(ways, level, group, now)
+        return [way.estimate() for way in ways]
+
+    def _from_afar(self, client: Client, node: RouteNode, now: float, access_ms: float) -> _Way:
+        prior, radius, distance = prior_of(client.place, node.place, access_ms=access_ms)
+        way = _Way(node.name, prior, radius, distance)
+        if client.place is not None and self.neighbours.cells:
+            afar = self.neighbours.afar(client.place, node.name)
+            way.mean, way.finest = afar.mean, CELL if afar.is_near else EVERYBODY
+        else:
+            everybody = self.observed.get((EVERYBODY, "", ALL_NODES))
+            if everybody is not None:
+                count = everybody.decayed(now, EVERYBODY)
+                way.mean, way.finest = count * everybody.mean / (count + STRENGTH), EVERYBODY
+        if node.asn and node.asn == client.whereabouts.asn:
+            way.share = SAME_AS_SHARE
+            way.mean += math.log(SAME_AS_SHARE)
+        return way
+
+    def _refine(self, ways: Sequence[_Way], level: int, group: Hashable, now: float) -> None:
+        found = [
+            (way, one, one.decayed(now, level))
+            for way in ways
+            if (one := self.observed.get((level, group, way.node))) is not None
+        ]
+        if not found:
+            return
+        weights = [count / (count + 1.0) for _, _, count in found]
+        apart = sum(
+            weight * (one.mean - way.mean) for weight, (way, one, _) in zip(weights, found, strict=True)
+        )
+        shift = apart / (sum(weights) + GROUP_STRENGTH)
+        for way in ways:
+            way.mean += shift
+        for way, one, count in found:
+            way.mean = (count * one.mean + STRENGTH * way.mean) / (count + STRENGTH)
+            way.count, way.variance, way.finest = count, one.variance, level
+
+
+@dataclass(slots=True)
+class _Way:
+    """An estimate in the making; `mean` and `variance` of ln(rtt / prior)."""
+
+    node: str
+    prior: float
+    radius: float
+    distance: float | None
+    share: float = 1.0  # of the prior that a common AS leaves
+    mean: float = 0.0
+    variance: float = 0.0
+    count: float = 0.0
+    finest: int | None = None
+
+    def estimate(self) -> Estimate:
+        finest = self.finest
+        spread = PRIOR_SPREAD if finest is None else SPREAD[finest]
+        rtt = self.prior * math.exp(self.mean)
+        deviation = rtt * math.sqrt(self.variance / (self.count + STRENGTH) + spread * spread)
+        if finest is None or finest >= CELL:  # where the client is still matters
+            deviation = math.hypot(deviation, self.radius)
+        source = "distance" if finest is None else LEVEL_NAMES[finest]
+        return Estimate(rtt, deviation, self.prior * self.share, self.distance, source)

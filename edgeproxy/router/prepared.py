@@ -1,0 +1,80 @@
+"""What a map says about a kind of client, worked out once: for who decides for thousands of them a second.
+
+Who may serve a client and how far nodes are from it is the same for all clients of one place, AS and country,
+unless something was observed of a finer group, or the operator's map names one. What belongs to the object
+and to the moment (affinity, spill, exploration) is decided for each question by the same function as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from edgeproxy.router.beliefs import AS, BGP_PREFIX, PREFIX
+from edgeproxy.router.choice import Candidate
+from edgeproxy.router.client import Client
+from edgeproxy.router.cost import cost_of
+from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, nearest
+from edgeproxy.router.refusals import Eligible, eligible
+from edgeproxy.router.snapshot import RouteObject, Snapshot
+
+KINDS_MAX = 65_536
+_FINER = (PREFIX, BGP_PREFIX, AS)
+
+
+class Prepared:
+    """Over one snapshot, by the policy geo-rtt. `decide` gives what router.decide.decide gives, but that
+    round trips are as old as the first question about the kind of client."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._names = tuple(node.name for node in snapshot.nodes)
+        self._by_address = any(node.networks for node in snapshot.nodes)
+        self._has_misses = any(node.fill_ms for node in snapshot.nodes)
+        self._kinds: dict[Hashable, tuple[Eligible, list[Candidate]]] = {}
+
+    def decide(self, client: Client, asked: RouteObject, now: float, asking: Asking) -> Decision:
+        snapshot = self._snapshot
+        if asking.excluded:
+            return decide(client, asked, snapshot, now, asking)
+        kind = self._kind(client, asking)
+        held = self._kinds.get(kind)
+        if held is None:
+            held = self._prepare(client, now, asking)
+            if len(self._kinds) >= KINDS_MAX:
+                self._kinds.clear()
+            self._kinds[kind] = held
+        found, candidates = held
+        if candidates and self._has_misses:
+            rules = snapshot.rules
+            candidates = [
+                Candidate(one.node, one.estimate, cost_of(one.estimate, one.node, asked, rules))
+                for one in candidates
+            ]
+        return concluded(nearest, found, candidates, client, asked, snapshot, now, asking)
+
+    def _prepare(self, client: Client, now: float, asking: Asking) -> tuple[Eligible, list[Candidate]]:
+        snapshot = self._snapshot
+        found = eligible(
+            snapshot.nodes, client, snapshot.coverage, family=asking.family, scheme=asking.scheme
+        )
+        if not found.nodes:
+            return found, []
+        return found, candidates_for(client, None, found.nodes, snapshot, now)
+
+    def _kind(self, client: Client, asking: Asking) -> Hashable:
+        snapshot = self._snapshot
+        entry = snapshot.coverage.entry(client)
+        return (
+            client.whereabouts,
+            asking.family,
+            asking.scheme,
+            None if entry is None else entry[1],
+            client.address if self._by_address else client.is_private,
+            *(self._observed(level, client) for level in _FINER if snapshot.beliefs.observed),
+        )
+
+    def _observed(self, level: int, client: Client) -> Hashable:
+        """The group of that level, if anything is known of it."""
+        group, observed = client.groups[level], self._snapshot.beliefs.observed
+        if group is None or not any((level, group, name) in observed for name in self._names):
+            return None
+        return group
