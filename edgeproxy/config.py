@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgeproxy.config_proxy import Proxy
 from edgeproxy.config_router import Router
 from edgeproxy.config_types import Bytes, Count, FilePath, ListenAddress, Network, Seconds, Url
 from edgeproxy.config_types import Section as Section
@@ -375,6 +376,7 @@ class Config(Section, frozen=True, kw_only=True):
     upstream: UpstreamSection = UpstreamSection()
     siblings: Siblings = Siblings()
     fill: Fill = Fill()
+    proxy: Proxy = Proxy()
     router: Router = Router()
     parent: list[Parent] = []
     site: list[Site] = []

@@ -20,11 +20,13 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
 from edgeproxy.node_place import Place
+from edgeproxy.node_proxy import build_proxy
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
 from edgeproxy.pipeline.purges import Purges
+from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.relay.gate import Gate
 from edgeproxy.relay.handler import Channels, Relay
 from edgeproxy.relay.listener import RelayListener
@@ -121,8 +123,11 @@ class Node:
         if self._place.former is not None:
             self._former = self._build_relay(self._place.former.sockets[0], None)
         self._tls: ClientTls | None = None
+        self._proxy: ForwardProxy | None = None
         if self._place.table is None:
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
+            place = (self._tasks, self.metrics, self._clock, self._warn)
+            self._proxy = build_proxy(config, lambda: self._engine.sites, *place)
             self._listeners = Listeners(
                 handler,
                 config.listen,
@@ -135,6 +140,7 @@ class Node:
                 report=self._warn,
                 handshakes=self._tls.handshakes,
                 inherited=self._place.inherited,
+                connects=self._proxy,
             )
         self._views = LiveViews(
             config,
@@ -321,6 +327,8 @@ class Node:
             await former.drain(0.0)
 
     async def _close(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.aclose()
         await self._admin.aclose()
         await self._uplink.stop_following()
         await self._tasks.aclose()

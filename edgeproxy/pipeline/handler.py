@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from edgeproxy.errors import RequestError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
@@ -26,6 +26,14 @@ from edgeproxy.storage.store import Store
 _UNANSWERED = (CacheOutcome.ERROR, CacheOutcome.REFUSED)
 
 
+class ElsewherePlans(Protocol):
+    """How requests for hosts that no site knows are passed on."""
+
+    def plan(self, request: Request) -> Plan | Response | None:
+        """None for a request that does not mean another host."""
+        ...
+
+
 class Pipeline:
     """The Handler of the data plane."""
 
@@ -43,10 +51,12 @@ class Pipeline:
         inquiries: Inquiries,
         prefetch: Prefetch,
         children: Children,
+        elsewhere: ElsewherePlans,
         answers: Answers,
         clock: Clock,
     ) -> None:
         self._children = children
+        self._elsewhere = elsewhere
         self._inquiries = inquiries
         self._prefetch = prefetch
         inquiries.fetch = self.fetch
@@ -81,9 +91,19 @@ class Pipeline:
             response = await self._answer(request, planned, site, routed.path)
             plan = planned if isinstance(planned, Plan) else None
             return self._children.told(asker, response, plan, is_named=is_named)
-        if asker.is_node or request.target_scheme not in ("", request.scheme):
+        elsewhere = None if asker.is_node else self._elsewhere.plan(request)
+        if elsewhere is not None:
+            return await self._passed_on(request, elsewhere)
+        if asker.is_node or request.is_named or request.target_scheme not in ("", request.scheme):
             return self._answers.local(NOT_SERVED, "")
         return self._answers.not_mounted(self._sites.mounts)
+
+    async def _passed_on(self, request: Request, plan: Plan | Response) -> Response:
+        """To a host no site knows, for a client that takes this node for a proxy."""
+        if isinstance(plan, Response):
+            return plan
+        request = replace(request, headers=request.headers.without(("Proxy-Authorization",)))
+        return await self._passing.forward(request, plan, "proxy", ForwardReason.BYPASS)
 
     async def _answer(self, request: Request, planned: Plan | Response, site: Site, path: str) -> Response:
         if isinstance(planned, Response):

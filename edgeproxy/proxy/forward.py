@@ -15,7 +15,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiofastnet
@@ -49,17 +49,22 @@ _STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time."""
+    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time. `only_sites`: nowhere else."""
 
     rules: Rules
     idle_seconds: float
     tunnels_max: int
+    only_sites: bool = False
 
 
 class _Open:
     """A tunnel as the listener and the sweep see it: a serving OpenConnection."""
 
-    def __init__(self, tunnel: Tunnel, idle_seconds: float) -> None:
+    endpoint: socket.socket | None = None  # what it measures would be the ways of two
+
+    def __init__(self, tunnel: Tunnel, peer: str, idle_seconds: float) -> None:
+        self.peer = peer
+        self.served = 0
         self._tunnel = tunnel
         self._idle_seconds = idle_seconds
         self._is_draining = False
@@ -101,18 +106,18 @@ class ForwardProxy:
         *,
         has_site: Callable[[str, int], bool],
         leaves: Leaves | None,
-        describe: Callable[[bytes], Certified],
         tasks: Tasks,
         metrics: Metrics,
         clock: Clock,
         report: Callable[[str], None],
+        closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._closing = closing
         self.settings = settings
         self.dialing = dialing
         self.leaves = leaves
         self.has_site = has_site
         self.refusers = Refusers()
-        self.describe = describe
         self.tasks, self.metrics, self.clock, self.report = tasks, metrics, clock, report
         self._tunnels: set[Tunnel] = set()
         metrics.gauge("tunnels", lambda: len(self._tunnels))
@@ -131,6 +136,9 @@ class ForwardProxy:
         if refusal is not None:
             self.metrics.count("proxy_refusals_total", refusal.rule)
             return _refused(refusal.status, refusal.line, refusal.rule, refusal.fields)
+        if self.settings.only_sites and not self.has_site(host, port):
+            self.metrics.count("proxy_refusals_total", "connect")
+            return _refused(403, f"{host} is not served here", "connect", ())
         way = _Way(self, service, request, host, port, time.monotonic())
         if self._is_answered_here(service, request.client, host, port):
             return _Named(way)
@@ -168,6 +176,12 @@ class ForwardProxy:
         for tunnel in list(self._tunnels):
             tunnel.abort("the node is ending")
         await self.dialing.aclose()
+        if self._closing is not None:
+            await self._closing()
+
+
+def _no_certificate(der: bytes) -> Certified:
+    raise AssertionError("clients of hosts that are answered here are not asked for certificates")
 
 
 def _refused(status: int, line: str, why: str, fields: tuple[tuple[str, str], ...]) -> Response:
@@ -192,7 +206,7 @@ class _Way:
         """From here on bytes go both ways, unseen."""
         connected.setblocking(False)
         tunnel = Tunnel(connected, server, self._closed, early)
-        opened = _Open(tunnel, self.proxy.settings.idle_seconds)
+        opened = _Open(tunnel, self.request.peer, self.proxy.settings.idle_seconds)
         self.proxy.opened(tunnel)
         self.service.opened(opened)
         tunnel.opened = opened
@@ -279,7 +293,7 @@ class _Named:
         try:
             await aiofastnet.connect_accepted_socket(
                 asyncio.get_running_loop(),
-                lambda: Negotiation(named, way.request.peer, way.request.client, proxy.describe),
+                lambda: Negotiation(named, way.request.peer, way.request.client, _no_certificate),
                 connected,
                 ssl=context,
                 ssl_handshake_timeout=HELLO_SECONDS,

@@ -123,6 +123,10 @@ class SiteTable:
     def routes(self, request: Request, *, is_node: bool = False) -> Iterator[Routed]:
         """Who may answer, the first whose plan is not NOT_SERVED. `is_node`: a node asks its parent."""
         host = request.authority.lower()
+        if request.is_named:
+            yield from self._routes_by_name(request, host)
+            yield from self._routes_learned(request, host, is_node=False)
+            return
         known = [place for name in (host, _without_port(host)) for place in self._by_host.get(name, ())]
         yield from _first(known, request.target)
         if not known:
@@ -146,7 +150,8 @@ class SiteTable:
                 yield Routed(named, below, is_named=True)
 
     def _routes_learned(self, request: Request, host: str, *, is_node: bool) -> Iterator[Routed]:
-        for scheme in (request.target_scheme,) if request.target_scheme else ("https", "http"):
+        told = request.target_scheme or ("https" if request.is_named else "")
+        for scheme in (told,) if told else ("https", "http"):
             parsed = parse_url(f"{scheme}://{host}/")
             if parsed is None:
                 return
@@ -155,6 +160,13 @@ class SiteTable:
                 below = None if realm is None else realm.below(request.target)
                 if below is not None:
                     yield Routed(_Named(site, own, parsed[0]), below, is_named=True)
+
+    def has_host(self, host: str, port: int) -> bool:
+        """Whether a site serves something under this name over TLS."""
+        origin = Origin("https", host, port)
+        if any(named.origin == origin for named, _ in self._by_name.get(origin.authority, ())):
+            return True
+        return any(own.realm_of(origin, "/", is_node=False) is not None for _, own in self._named_sites)
 
     def named(self, name: str) -> Site | None:
         return next((site for site in self.sites if site.name == name), None)

@@ -9,18 +9,19 @@ import pytest
 LEVELS = {
     **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
     **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
-    **dict.fromkeys(("node_routing", "route_http", "route_map", "route_node"), 5),
+    **dict.fromkeys(("node_proxy", "node_routing", "route_http", "route_map", "route_node"), 5),
     **dict.fromkeys(("route_passing", "route_views"), 5),
     **dict.fromkeys(("pipeline", "admin", "relay", "proxy"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
-    **dict.fromkeys(("config", "config_router"), 1),
+    **dict.fromkeys(("config", "config_proxy", "config_router"), 1),
     **dict.fromkeys(("", "address", "chunks", "config_types", "message", "errors", "metrics", "tasks"), 0),
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).
 SAME_LEVEL = {
     *(("cli", "process"), ("process", "node"), ("node", "node_views"), ("__main__", "cli")),
+    *(("node", "node_proxy"), ("node_engine", "node_proxy")),
     *(("node", "node_engine"), ("node", "node_tls"), ("node", "node_uplink")),
     *(
         ("node", "node_place"),
@@ -32,7 +33,11 @@ SAME_LEVEL = {
     ("config", "config_router"),
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
     *(("route_node", "route_http"), ("route_node", "route_map"), ("route_node", "route_views")),
-    *(("node", "node_routing"), ("node_engine", "node_routing"), ("node_routing", "route_http")),
+    *(
+        ("node", "node_routing"),
+        ("node_engine", "node_routing"),
+        ("node_proxy", "node_routing", "route_http"),
+    ),
     *(("node_routing", "route_map"), ("node_routing", "route_views")),
     *(("route_node", "node_tls"), ("route_http", "route_map"), ("route_views", "route_map")),
     *(("cli", "workers"), ("workers", "own_log"), ("process", "own_log")),
