@@ -12,7 +12,7 @@ from edgeproxy.config import Config, default_sites
 from edgeproxy.config import Site as SiteSettings
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
-from edgeproxy.node_proxy import rules_of
+from edgeproxy.node_proxy import rules_of, welcome_of
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
@@ -191,6 +191,7 @@ def build_engine(
         elsewhere=Elsewhere(
             rules_of(config.proxy),
             replace(context.reach, private_addresses=config.proxy.private_addresses),
+            welcome_of(config),
         ),
         answers=answers,
         clock=clock,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from pathlib import Path
 
-from edgeproxy.config import Config
+from edgeproxy.config import Config, default_sites
 from edgeproxy.config_proxy import Proxy
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.proxy.access import Rules
 from edgeproxy.proxy.dialing import Dialing
 from edgeproxy.proxy.forward import ForwardProxy, Settings
+from edgeproxy.proxy.local_ca import LocalCa
+from edgeproxy.proxy.places import ca_directory
+from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.serving.negotiation import PROTOCOLS
 from edgeproxy.sites.registry import SiteTable
-from edgeproxy.storage.directory import directory_path
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.resolver import Resolver
 
@@ -36,11 +37,13 @@ def _rules(proxy: Proxy) -> Rules:
     )
 
 
-def ca_directory(config: Config) -> Path:
-    """Where the local CA of a node with this configuration is."""
-    if config.proxy.ca:
-        return Path(config.proxy.ca).expanduser()
-    return directory_path(config.cache.directory) / "ca"
+def welcome_of(config: Config) -> Welcome:
+    sites = config.site or default_sites()
+    return Welcome(
+        {site.kind: site.mount.rstrip("/") for site in reversed(sites)},
+        ca_directory(config) / "ca.pem" if config.proxy.intercept == "auto" else None,
+        is_proxy=config.proxy.connect != "off",
+    )
 
 
 def build_proxy(
@@ -51,25 +54,19 @@ def build_proxy(
     clock: Clock,
     report: Callable[[str], None],
 ) -> ForwardProxy | None:
-    """None where nobody may CONNECT. Reads the CA, if there is one. Raises ConfigurationError."""
+    """None where nobody may CONNECT."""
     proxy = config.proxy
     if proxy.connect == "off":
         return None
-    leaves = None
-    if proxy.intercept == "auto" and (ca_directory(config) / "ca.pem").exists():
-        # What makes certificates takes megabytes: only nodes with a CA have it.
-        from edgeproxy.proxy.authority import load
-        from edgeproxy.proxy.leaves import Leaves
-
-        authority = load(ca_directory(config))
-        if authority is not None:
-            leaves = Leaves(authority, lambda context: context.set_alpn_protocols(list(PROTOCOLS)))
+    ca = None
+    if proxy.intercept == "auto":
+        ca = LocalCa(ca_directory(config), list(PROTOCOLS), clock, report)
     resolver = Resolver(config.upstream)
     return ForwardProxy(
         Settings(_rules(proxy), proxy.idle_timeout, proxy.tunnels, only_sites=proxy.connect == "sites"),
         Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses),
         has_site=lambda host, port: sites().has_host(host, port),
-        leaves=leaves,
+        ca=ca,
         tasks=tasks,
         metrics=metrics,
         clock=clock,

@@ -23,6 +23,7 @@ from edgeproxy.sites.registry import NOT_SERVED, SiteTable
 from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
 
+OWN_PATH = "/.well-known/edgeproxy"
 _UNANSWERED = (CacheOutcome.ERROR, CacheOutcome.REFUSED)
 
 
@@ -31,6 +32,10 @@ class ElsewherePlans(Protocol):
 
     def plan(self, request: Request) -> Plan | Response | None:
         """None for a request that does not mean another host."""
+        ...
+
+    def own(self, request: Request) -> Response | None:
+        """What the node says of itself to people who want to use it; None if it is not asked for."""
         ...
 
 
@@ -79,6 +84,10 @@ class Pipeline:
         request = asker.request
         if request.path == PURGES_PATH:
             return self._children.purges(asker)
+        if request.target.startswith(OWN_PATH) and not request.is_named:
+            own = self._elsewhere.own(request)
+            if own is not None:
+                return own
         for routed in self._sites.routes(request, is_node=asker.is_node):
             site, is_named = routed.site, routed.is_named
             if is_named and not asker.is_admitted:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
 from edgeproxy.policy.rules import Rules as CacheRules
 from edgeproxy.proxy.access import Rules, judge
+from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.sites.site import Plan
 from edgeproxy.sites.urls import parse_url
 from edgeproxy.upstream.upstream import Reach
@@ -20,6 +21,7 @@ class Elsewhere:
 
     rules: Rules | None
     reach: Reach
+    welcome: Welcome
 
     def plan(self, request: Request) -> Plan | Response | None:
         """None where the client does not mean another host. It has gone through CONNECT if it `is_named`:
@@ -44,3 +46,6 @@ class Elsewhere:
                     Outcome(CacheOutcome.REFUSED, SITE, detail=refusal.rule),
                 )
         return Plan(origin, request.target, CacheRules(), self.reach, keep_authorization=True)
+
+    def own(self, request: Request) -> Response | None:
+        return self.welcome.answer(request)

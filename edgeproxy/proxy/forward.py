@@ -17,6 +17,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import aiofastnet
 
@@ -25,7 +26,7 @@ from edgeproxy.message import BytesBody, CacheOutcome, Certified, Clock, Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.proxy.access import Rules, judge
 from edgeproxy.proxy.dialing import Dialing
-from edgeproxy.proxy.leaves import Leaves
+from edgeproxy.proxy.local_ca import LocalCa
 from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.proxy.tunnel import Tunnel
 from edgeproxy.serving.client_hello import NotTls
@@ -35,6 +36,9 @@ from edgeproxy.serving.handshakes import INCOMING_BYTES, OUTGOING_BYTES, reason_
 from edgeproxy.serving.negotiation import PROTOCOLS, Negotiation
 from edgeproxy.serving.service import Reached, Service
 from edgeproxy.tasks import Tasks
+
+if TYPE_CHECKING:
+    from edgeproxy.proxy.leaves import Leaves
 
 DRAIN_SECONDS = 2.0  # of silence, when the node is about to end
 HELLO_SECONDS = 10.0
@@ -97,7 +101,7 @@ class _Open:
 
 
 class ForwardProxy:
-    """Answers CONNECT. `has_site` tells which hosts sites know; without `leaves` none is answered here."""
+    """Answers CONNECT. `has_site` tells which hosts sites know; without a `ca` none is answered here."""
 
     def __init__(
         self,
@@ -105,7 +109,7 @@ class ForwardProxy:
         dialing: Dialing,
         *,
         has_site: Callable[[str, int], bool],
-        leaves: Leaves | None,
+        ca: LocalCa | None,
         tasks: Tasks,
         metrics: Metrics,
         clock: Clock,
@@ -115,7 +119,7 @@ class ForwardProxy:
         self._closing = closing
         self.settings = settings
         self.dialing = dialing
-        self.leaves = leaves
+        self.ca = ca
         self.has_site = has_site
         self.refusers = Refusers()
         self.tasks, self.metrics, self.clock, self.report = tasks, metrics, clock, report
@@ -140,17 +144,21 @@ class ForwardProxy:
             self.metrics.count("proxy_refusals_total", "connect")
             return _refused(403, f"{host} is not served here", "connect", ())
         way = _Way(self, service, request, host, port, time.monotonic())
-        if self._is_answered_here(service, request.client, host, port):
-            return _Named(way)
+        leaves = await self._leaves(service, request.client, host, port)
+        if leaves is not None:
+            return _Named(way, leaves)
         try:
             return _Blind(way, await self.dial(host, port))
         except UpstreamError as error:
             return self._failed(error)
 
-    def _is_answered_here(self, service: Service, client: str, host: str, port: int) -> bool:
-        if self.leaves is None or service.named is None or not self.has_site(host, port):
-            return False
-        return not self.refusers.refuses(client, host, self.clock())
+    async def _leaves(self, service: Service, client: str, host: str, port: int) -> Leaves | None:
+        """Where certificates come from, if the host is to be answered here."""
+        if self.ca is None or service.named is None or not self.has_site(host, port):
+            return None
+        if self.refusers.refuses(client, host, self.clock()):
+            return None
+        return await self.ca.leaves()
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """Raises UpstreamError."""
@@ -239,8 +247,8 @@ class _Blind:
 class _Named:
     """The host is one that a site knows: what the client says first decides."""
 
-    def __init__(self, way: _Way) -> None:
-        self._way = way
+    def __init__(self, way: _Way, leaves: Leaves) -> None:
+        self._way, self._leaves = way, leaves
 
     def take(self, connected: socket.socket, early: bytes) -> None:
         self._way.proxy.tasks.start(self._go(connected, early), f"CONNECT {self._way.host}")
@@ -271,19 +279,19 @@ class _Named:
 
     async def _context(self, connected: socket.socket) -> ssl.SSLContext | None:
         """With what to answer; None for what is better passed on unseen. Raises OSError."""
-        way, leaves = self._way, self._way.proxy.leaves
+        way = self._way
         try:
             async with asyncio.timeout(HELLO_SECONDS):
                 hello = await look_at_hello(connected)
         except NotTls:
             return None
         name = (hello.server_name or way.host).lower()
-        if leaves is None or (name != way.host and not way.proxy.has_site(name, way.port)):
+        if name != way.host and not way.proxy.has_site(name, way.port):
             return None
         if hello.protocols is not None and not set(hello.protocols) & set(PROTOCOLS):
             return None
         with contextlib.suppress(ValueError):
-            return await leaves.find(name, way.proxy.clock())
+            return await self._leaves.find(name, way.proxy.clock())
         return None
 
     async def _secure(self, connected: socket.socket, context: ssl.SSLContext) -> None:
