@@ -23,6 +23,9 @@ class Listen(Section, frozen=True, kw_only=True):
         default_factory=lambda: ["127.0.0.1:8080"]
     )
     https: Annotated[list[ListenAddress], _doc("the same over TLS, with what [tls] says")] = []
+    transparent: Annotated[
+        list[ListenAddress], _doc("for connections a firewall turns here: edgeproxy intercept print")
+    ] = []
     backlog: Annotated[Count, _doc("connections the kernel queues before accept")] = 4096
     reuse_port: Annotated[bool, _doc("SO_REUSEPORT: several processes on one address")] = False
     proxy_protocol: Annotated[

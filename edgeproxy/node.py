@@ -20,7 +20,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
 from edgeproxy.node_place import Place
-from edgeproxy.node_proxy import build_proxy
+from edgeproxy.node_proxy import build_proxy, know_ports
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -142,6 +142,7 @@ class Node:
                 inherited=self._place.inherited,
                 connects=self._proxy,
             )
+            know_ports(self._proxy, self._listeners)
         self._views = LiveViews(
             config,
             self._life,

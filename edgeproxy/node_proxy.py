@@ -11,10 +11,12 @@ from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.proxy.access import Rules
 from edgeproxy.proxy.dialing import Dialing
-from edgeproxy.proxy.forward import ForwardProxy, Settings
+from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.proxy.local_ca import LocalCa
 from edgeproxy.proxy.places import ca_directory
+from edgeproxy.proxy.shared import Settings, Shared
 from edgeproxy.proxy.welcome import Welcome
+from edgeproxy.serving.listener import TRANSPARENT, Listeners
 from edgeproxy.serving.negotiation import PROTOCOLS
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.tasks import Tasks
@@ -62,14 +64,29 @@ def build_proxy(
     if proxy.intercept == "auto":
         ca = LocalCa(ca_directory(config), list(PROTOCOLS), clock, report)
     resolver = Resolver(config.upstream)
+    settings = Settings(_rules(proxy), proxy.idle_timeout, proxy.tunnels, proxy.connect == "sites")
+    dialing = Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses)
     return ForwardProxy(
-        Settings(_rules(proxy), proxy.idle_timeout, proxy.tunnels, only_sites=proxy.connect == "sites"),
-        Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses),
-        has_site=lambda host, port: sites().has_host(host, port),
-        ca=ca,
-        tasks=tasks,
-        metrics=metrics,
-        clock=clock,
-        report=report,
-        closing=resolver.aclose,
+        Shared(
+            settings,
+            dialing,
+            lambda scheme, host, port: sites().has_host(scheme, host, port),
+            ca,
+            tasks,
+            metrics,
+            clock,
+            report,
+            resolver.aclose,
+        )
     )
+
+
+def know_ports(proxy: ForwardProxy | None, listeners: Listeners) -> None:
+    """Where firewalls turn connections to, as the kernel chose it."""
+    if proxy is not None:
+        proxy.shared.ports = lambda: frozenset(
+            each.getsockname()[1]
+            for one in listeners.listening
+            if one.kind == TRANSPARENT
+            for each in one.sockets
+        )

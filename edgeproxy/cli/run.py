@@ -106,7 +106,7 @@ def _node(config_file: Path | None, settings: Sequence[str], ca: str) -> Iterato
         *settings,
         'listen.http=["127.0.0.1:0"]',
         "listen.https=[]",
-        'admin.listen=""',
+        "admin.listen=",
         f"proxy.ca={ca}",
     )
     for setting in (*changed, "node.workers=1", "log.access=off"):

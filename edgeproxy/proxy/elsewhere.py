@@ -26,7 +26,7 @@ class Elsewhere:
     def plan(self, request: Request) -> Plan | Response | None:
         """None where the client does not mean another host. It has gone through CONNECT if it `is_named`:
         that it may go there has been judged."""
-        scheme = request.target_scheme or ("https" if request.is_named else "")
+        scheme = request.target_scheme or (request.scheme if request.is_named else "")
         if not scheme:
             return None
         parsed = parse_url(f"{scheme}://{request.authority}/")

@@ -28,8 +28,8 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """`mounts` are those of the first site of each kind. `ca` is where the certificate of the authority is, if
-    there is one; None where there is none to be."""
+    """`mounts` are those of the first site of each kind. `ca` is where the certificate of the authority is,
+    if there is one; None where there is none to be."""
 
     mounts: Mapping[str, str]
     ca: Path | None

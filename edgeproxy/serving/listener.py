@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ _ENTER_SECONDS = 1.0  # for TLS handshakes under way, and then for the requests 
 
 GRACE_SECONDS = 5.0  # for idle clients to ask once more, when another process has taken over
 HTTPS = "https"
+TRANSPARENT = "transparent"
 
 
 class Bound(NamedTuple):
@@ -53,7 +54,8 @@ def names(listening: Iterable[Listening]) -> Bound:
     """What is told of sockets."""
     found = list(listening)
     return Bound(
-        [one.name for one in found if one.kind != HTTPS], [one.name for one in found if one.kind == HTTPS]
+        [one.name for one in found if one.kind not in (HTTPS, TRANSPARENT)],
+        [one.name for one in found if one.kind == HTTPS],
     )
 
 
@@ -157,7 +159,7 @@ class Listeners:
                 acceptor.stop()
             if self._owns_paths:
                 remove_path(place.bound)
-            for service in filter(None, (place.service, place.service.named)):
+            for service in (place.service, *place.service.named.values()):
                 self._retire(service)
                 self._services.remove(service)
         for bound in added:
@@ -167,7 +169,10 @@ class Listeners:
     def _open(self, bound: Listening) -> None:
         handshakes = self._handshakes if bound.kind == HTTPS else None
         service = self._service(bound.name, bound.kind)
-        acceptors = [Acceptor(each, service, self._door, self._proxied, handshakes) for each in bound.sockets]
+        takes = self._connects if bound.kind == TRANSPARENT else None
+        acceptors = [
+            Acceptor(each, service, self._door, self._proxied, handshakes, takes) for each in bound.sockets
+        ]
         self._places.append(_Place(bound, service, acceptors))
         for acceptor in acceptors:
             acceptor.start()
@@ -218,9 +223,9 @@ class Listeners:
             service.log = log
 
     def _service(self, name: str, scheme: str) -> Service:
-        named = None
+        named: dict[str, Service] = {}
         if self._connects is not None and scheme != HTTPS:
-            named = self._make_service("proxy", HTTPS, is_named=True)
+            named = {each: self._make_service("proxy", each, is_named=True) for each in ("http", HTTPS)}
         return self._make_service(name, scheme, connects=self._connects, named=named)
 
     def _make_service(
@@ -230,7 +235,7 @@ class Listeners:
         *,
         is_named: bool = False,
         connects: Connects | None = None,
-        named: Service | None = None,
+        named: Mapping[str, Service] | None = None,
     ) -> Service:
         service = Service(
             self._handler,

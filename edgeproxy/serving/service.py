@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
@@ -74,11 +74,16 @@ class Connects(Protocol):
         """A Response refuses. Raises nothing a client could bring about."""
         ...
 
+    async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
+        """A connection, meant for somebody else, that a firewall has turned to us. It is taken from now on, and
+        has entered already."""
+        ...
+
 
 class Service:
     """The handler of a listener with everything needed to serve it. `lost` is told of each
     connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
-    answers CONNECT; what goes on from there is served by `named`, whose clients mean the host they name.
+    answers CONNECT; what goes on from there is served by `named` (by scheme), whose clients mean the host.
     `readmit` counts a client once more whose connection is taken over, until it is `opened` or `gave_up`."""
 
     __slots__ = (
@@ -129,14 +134,14 @@ class Service:
         connects: Connects | None = None,
         readmit: Callable[[str], None] = lambda _peer: None,
         gave_up: Callable[[str], None] = lambda _peer: None,
-        named: Service | None = None,
+        named: Mapping[str, Service] | None = None,
         is_named: bool = False,
     ) -> None:
         self.is_named = is_named
         self.connects = connects
         self.readmit = readmit
         self.gave_up = gave_up
-        self.named = named
+        self.named: Mapping[str, Service] = named or {}
         self.sending: set[BodyWriter] = set()
         self.handler: Any = handler
         self.at_once = at_once_of(handler)

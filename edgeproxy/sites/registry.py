@@ -146,11 +146,12 @@ class SiteTable:
     def _routes_by_name(self, request: Request, host: str) -> Iterator[Routed]:
         for named, realm in self._by_name.get(host, ()):
             below = realm.below(request.target)
-            if below is not None and request.target_scheme in ("", realm.origin.scheme):
+            told = request.target_scheme or (request.scheme if request.is_named else "")
+            if below is not None and told in ("", realm.origin.scheme):
                 yield Routed(named, below, is_named=True)
 
     def _routes_learned(self, request: Request, host: str, *, is_node: bool) -> Iterator[Routed]:
-        told = request.target_scheme or ("https" if request.is_named else "")
+        told = request.target_scheme or (request.scheme if request.is_named else "")
         for scheme in (told,) if told else ("https", "http"):
             parsed = parse_url(f"{scheme}://{host}/")
             if parsed is None:
@@ -161,9 +162,9 @@ class SiteTable:
                 if below is not None:
                     yield Routed(_Named(site, own, parsed[0]), below, is_named=True)
 
-    def has_host(self, host: str, port: int) -> bool:
-        """Whether a site serves something under this name over TLS."""
-        origin = Origin("https", host, port)
+    def has_host(self, scheme: str, host: str, port: int) -> bool:
+        """Whether a site serves something under this name."""
+        origin = Origin(scheme, host, port)
         if any(named.origin == origin for named, _ in self._by_name.get(origin.authority, ())):
             return True
         return any(own.realm_of(origin, "/", is_node=False) is not None for _, own in self._named_sites)
