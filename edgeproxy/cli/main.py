@@ -10,7 +10,21 @@ from typing import NoReturn
 import click
 
 import edgeproxy
-from edgeproxy.cli import ca, check, env, explain, ls, purge, reload, route, run, serve, status, warm
+from edgeproxy.cli import (
+    ca,
+    check,
+    env,
+    explain,
+    intercept,
+    ls,
+    purge,
+    reload,
+    route,
+    run,
+    serve,
+    status,
+    warm,
+)
 from edgeproxy.errors import ConfigurationError, EdgeError
 
 
@@ -23,7 +37,7 @@ def commands() -> None:
 _COMMANDS = (
     *(serve.serve, check.check, status.status, ls.ls, explain.explain),
     *(purge.purge, reload.reload, warm.warm, env.env, route.route),
-    *(run.run, ca.ca),
+    *(run.run, ca.ca, intercept.intercept),
 )
 for _command in _COMMANDS:
     commands.add_command(_command)

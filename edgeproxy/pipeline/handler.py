@@ -80,7 +80,7 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response:
         if forwarding.loops(request, self._via):
             raise RequestError(508, f"this request has passed through {self._via} before", close=False)
-        asker = self._children.asker(request)
+        asker, asked = self._children.asker(request), request
         request = asker.request
         if request.path == PURGES_PATH:
             return self._children.purges(asker)
@@ -100,7 +100,7 @@ class Pipeline:
             response = await self._answer(request, planned, site, routed.path)
             plan = planned if isinstance(planned, Plan) else None
             return self._children.told(asker, response, plan, is_named=is_named)
-        elsewhere = None if asker.is_node else self._elsewhere.plan(request)
+        elsewhere = None if asker.is_node else self._elsewhere.plan(asked)
         if elsewhere is not None:
             return await self._passed_on(request, elsewhere)
         if asker.is_node or request.is_named or request.target_scheme not in ("", request.scheme):

@@ -14,7 +14,7 @@ Place = tuple[str, int]
 
 def original(connected: socket.socket, ports: frozenset[int]) -> Place | None:
     """Address and port; None for a connection that was meant for us, at one of the `ports` where such are
-    taken. REDIRECT changes the address and remembers the old one; TPROXY leaves it: it is the socket's own."""
+    taken. REDIRECT changes the address and remembers the old one; TPROXY leaves it as the socket's own."""
     own = connected.getsockname()[:2]
     place = _redirected(connected)
     if place is None:

@@ -75,8 +75,7 @@ class Connects(Protocol):
         ...
 
     async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
-        """A connection, meant for somebody else, that a firewall has turned to us. It is taken from now on, and
-        has entered already."""
+        """A connection, meant for somebody else, that a firewall has turned to us; it has entered already."""
         ...
 
 

@@ -67,7 +67,7 @@ class Uv:
     name: str
     program: Path
 
-    def install(self, index: str, target: Path, *arguments: str) -> Installed:
+    def install(self, index: str, target: Path, *arguments: str, **extra: str) -> Installed:
         command = [
             str(self.program),
             "pip",
@@ -79,7 +79,7 @@ class Uv:
         ]
         command += ["--default-index" if self.name != "uv 0.4" else "--index-url", index]
         command += ["--target", str(target), *arguments]
-        done = _run(command, target.parent / f"{target.name}.home")
+        done = _run(command, target.parent / f"{target.name}.home", **extra)
         return Installed(done.returncode, done.stdout + done.stderr, target)
 
 

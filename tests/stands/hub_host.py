@@ -12,12 +12,13 @@ class HostServer(WireServer):
 
     def __init__(self, answer: Answer, host: str) -> None:
         self.host = host
+        self.public = ""  # the URL it is known by, where something stands in front of it
         self.statuses: dict[int, int] = {}  # of answers, by the identity of their exchange
         super().__init__(answer)
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return self.public or f"http://{self.host}:{self.port}"
 
     async def _open(self) -> None:
         if self._server is not None:
