@@ -26,7 +26,6 @@ from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
 from edgeproxy.pipeline.purges import Purges
-from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.relay.gate import Gate
 from edgeproxy.relay.handler import Channels, Relay
 from edgeproxy.relay.listener import RelayListener
@@ -123,11 +122,11 @@ class Node:
         if self._place.former is not None:
             self._former = self._build_relay(self._place.former.sockets[0], None)
         self._tls: ClientTls | None = None
-        self._proxy: ForwardProxy | None = None
-        if self._place.table is None:
+        place = (self._tasks, self.metrics, self._clock, self._warn)
+        alone = self._place.table is None
+        self._proxy = build_proxy(config, lambda: self._engine.sites, *place) if alone else None
+        if alone:
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
-            place = (self._tasks, self.metrics, self._clock, self._warn)
-            self._proxy = build_proxy(config, lambda: self._engine.sites, *place)
             self._listeners = Listeners(
                 handler,
                 config.listen,

@@ -69,7 +69,7 @@ def _turning(config: Config, interfaces: tuple[str, ...], user: str) -> Turning:
         if not address.is_wildcard:
             raise ConfigurationError(
                 "listen.transparent",
-                f'{text}: the firewall turns to any address; listen at ":{address.port}"',
+                f'{text}: the firewall turns to any address; listen at "0.0.0.0:{address.port}"',
             )
         return Turning(address.port, sorted(config.proxy.ports), interfaces, user)
     raise ConfigurationError("listen.transparent", 'names no port to turn to, such as "0.0.0.0:3129"')

@@ -30,6 +30,7 @@ SAME_LEVEL = {
         ("process", "workers"),
         ("workers", "node"),
     ),
+    ("config", "config_proxy"),
     ("config", "config_router"),
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
     *(("route_node", "route_http"), ("route_node", "route_map"), ("route_node", "route_views")),
