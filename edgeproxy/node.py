@@ -122,10 +122,10 @@ class Node:
         if self._place.former is not None:
             self._former = self._build_relay(self._place.former.sockets[0], None)
         self._tls: ClientTls | None = None
-        place = (self._tasks, self.metrics, self._clock, self._warn)
-        alone = self._place.table is None
-        self._proxy = build_proxy(config, lambda: self._engine.sites, *place) if alone else None
-        if alone:
+        self._proxy = None
+        if self._place.table is None:
+            place = (self._tasks, self.metrics, self._clock, self._warn)
+            self._proxy = build_proxy(config, lambda: self._engine.sites, *place)
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
                 handler,
@@ -180,10 +180,8 @@ class Node:
         )
 
     def _register_gauges(self) -> None:
-        self.metrics.gauge("memory_bytes", lambda: self._store.statistics().memory_bytes)
-        self.metrics.gauge("memory_responses", lambda: self._store.statistics().memory_responses)
-        self.metrics.gauge("disk_bytes", lambda: self._store.statistics().disk_bytes)
-        self.metrics.gauge("disk_responses", lambda: self._store.statistics().disk_responses)
+        for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
+            self.metrics.gauge(name, lambda name=name: getattr(self._store.statistics(), name))
         self.metrics.gauge("fills", lambda: float(self._lasting.running_fills))
         self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
         self.metrics.gauge("connections", lambda: float(self.connections))
