@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,7 +21,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
 from edgeproxy.node_place import Place
-from edgeproxy.node_proxy import build_proxy, know_ports
+from edgeproxy.node_proxy import build_proxy
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -125,7 +126,7 @@ class Node:
         self._proxy = None
         if self._place.table is None:
             place = (self._tasks, self.metrics, self._clock, self._warn)
-            self._proxy = build_proxy(config, lambda: self._engine.sites, *place)
+            self._proxy = build_proxy(config, lambda: self._engine.sites, lambda: self._listeners, *place)
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
                 handler,
@@ -141,7 +142,6 @@ class Node:
                 inherited=self._place.inherited,
                 connects=self._proxy,
             )
-            know_ports(self._proxy, self._listeners)
         self._views = LiveViews(
             config,
             self._life,
@@ -181,7 +181,7 @@ class Node:
 
     def _register_gauges(self) -> None:
         for name in ("memory_bytes", "memory_responses", "disk_bytes", "disk_responses"):
-            self.metrics.gauge(name, lambda name=name: getattr(self._store.statistics(), name))
+            self.metrics.gauge(name, partial(lambda key: getattr(self._store.statistics(), key), name))
         self.metrics.gauge("fills", lambda: float(self._lasting.running_fills))
         self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
         self.metrics.gauge("connections", lambda: float(self.connections))

@@ -51,6 +51,7 @@ def welcome_of(config: Config) -> Welcome:
 def build_proxy(
     config: Config,
     sites: Callable[[], SiteTable],
+    listeners: Callable[[], Listeners | None],
     tasks: Tasks,
     metrics: Metrics,
     clock: Clock,
@@ -77,16 +78,16 @@ def build_proxy(
             clock,
             report,
             resolver.aclose,
+            ports=lambda: _ports(listeners()),
         )
     )
 
 
-def know_ports(proxy: ForwardProxy | None, listeners: Listeners) -> None:
+def _ports(listeners: Listeners | None) -> frozenset[int]:
     """Where firewalls turn connections to, as the kernel chose it."""
-    if proxy is not None:
-        proxy.shared.ports = lambda: frozenset(
-            each.getsockname()[1]
-            for one in listeners.listening
-            if one.kind == TRANSPARENT
-            for each in one.sockets
-        )
+    return frozenset(
+        each.getsockname()[1]
+        for one in (listeners.listening if listeners is not None else ())
+        if one.kind == TRANSPARENT
+        for each in one.sockets
+    )
