@@ -3,9 +3,11 @@ and know nothing else of it."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -195,6 +197,55 @@ def test_pip_and_the_hub_client_as_they_are_and_the_second_time_nobody_is_asked(
         asked.append(len(hub.server.journal.exchanges) + len(hub.cdn.server.journal.exchanges))
     assert asked[0] == asked[1] > 0
     assert "tunnel" not in world.outcomes()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_run_takes_every_client_through_the_node_that_runs(world: World) -> None:
+    index, network = world.index, world.network
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    assert uv is not None
+    url = "https://index.test/simple/"
+    to = world.place / "to"
+    commands: dict[str, list[str]] = {
+        "curl": ["curl", "-sSf", "-o", "/dev/null", f"{url}beta/"],
+        "pip": [sys.executable, *_PIP, "--index-url", url, "--target", f"{to}p", "beta"],
+        "uv": [
+            *(uv, "pip", "install", "--no-cache", "--no-config", "--python", sys.executable),
+            *("--default-index", url, "--target", f"{to}u", "beta"),
+        ],
+    }
+    newest = _python_313()
+    if newest is not None:
+        commands["3.13"] = [newest, *_PIP, "--index-url", url, "--target", f"{to}n", "beta"]
+    world.hub.add_model("acme/model").commit({"config.json": b"{}"}, "first")
+    with contextlib.suppress(Unavailable):
+        hub = hub_client("2", "", world.place / "hub")
+        commands["hf"] = [str(hub.python.parent / "hf"), "download", "acme/model", "--local-dir", f"{to}h"]
+    run = [sys.executable, "-m", "edgeproxy", "run", "--config", str(world.place / "edge.toml"), "--"]
+    clean = {**environment(), "HOME": str(world.place), "HF_HUB_DISABLE_XET": "1"}
+    for name, command in commands.items():
+        done = subprocess.run(
+            network.command(network.gateway, *run, *command),
+            env=clean,
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0, (name, done.stdout + done.stderr)
+    assert (Path(f"{to}h") / "config.json").read_bytes() == b"{}"
+    assert len(index.files_server.journal.to(next(iter(index.by_path)))) <= 1
+    assert "tunnel" not in world.outcomes()
+
+
+_PIP = ("-m", "pip", "install", "--no-cache-dir", "--no-compile", "--disable-pip-version-check")
+
+
+def _python_313() -> str | None:
+    """An interpreter that verifies strictly, if there is one."""
+    known = sorted(Path("~/.pyenv/versions").expanduser().glob("3.1[3-9]*/bin/python"))
+    return next((str(one) for one in known), None) or shutil.which("python3.13")
 
 
 _DOWNLOAD = "import sys, huggingface_hub as h; h.snapshot_download('acme/model', cache_dir=sys.argv[1])"
