@@ -21,7 +21,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import SETTLE_SECONDS, Engine, Lasting, build_engine, closed_when_unread, lasting
 from edgeproxy.node_place import Place
-from edgeproxy.node_proxy import build_proxy
+from edgeproxy.node_proxy import build_proxy, knowing
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -125,8 +125,8 @@ class Node:
         self._tls: ClientTls | None = None
         self._proxy = None
         if self._place.table is None:
-            place = (self._tasks, self.metrics, self._clock, self._warn)
-            self._proxy = build_proxy(config, lambda: self._engine.sites, lambda: self._listeners, *place)
+            place = (lambda: self._listeners, self._tasks, self.metrics, self._clock, self._warn)
+            self._proxy = build_proxy(config, knowing(lambda: self._engine.sites), *place)
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
                 handler,

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config_proxy import Proxy
-from edgeproxy.message import Clock
+from edgeproxy.message import Clock, Handler, Request
 from edgeproxy.metrics import Metrics
 from edgeproxy.proxy.access import Rules
 from edgeproxy.proxy.dialing import Dialing
 from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.proxy.local_ca import LocalCa
 from edgeproxy.proxy.places import ca_directory
-from edgeproxy.proxy.shared import Settings, Shared
+from edgeproxy.proxy.shared import HasSite, Settings, Shared
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.serving.listener import TRANSPARENT, Listeners
 from edgeproxy.serving.negotiation import PROTOCOLS
@@ -50,7 +50,7 @@ def welcome_of(config: Config) -> Welcome:
 
 def build_proxy(
     config: Config,
-    sites: Callable[[], SiteTable],
+    has_site: HasSite,
     listeners: Callable[[], Listeners | None],
     tasks: Tasks,
     metrics: Metrics,
@@ -71,7 +71,7 @@ def build_proxy(
         Shared(
             settings,
             dialing,
-            lambda scheme, host, port: sites().has_host(scheme, host, port),
+            has_site,
             ca,
             tasks,
             metrics,
@@ -81,6 +81,27 @@ def build_proxy(
             ports=lambda: _ports(listeners()),
         )
     )
+
+
+def knowing(sites: Callable[[], SiteTable]) -> HasSite:
+    """Of a process that has the sites itself."""
+
+    async def has_site(scheme: str, host: str, port: int) -> bool:
+        return sites().has_host(scheme, host, port)
+
+    return has_site
+
+
+def asking(handler: Callable[[], Handler]) -> HasSite:
+    """Of a server, whose filler has them."""
+
+    async def has_site(scheme: str, host: str, port: int) -> bool:
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        response = await handler()(Request("CONNECT", authority, authority=authority, scheme=scheme))
+        await response.body.aclose()
+        return bool(response.status == 204)
+
+    return has_site
 
 
 def _ports(listeners: Listeners | None) -> frozenset[int]:

@@ -80,6 +80,8 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response:
         if forwarding.loops(request, self._via):
             raise RequestError(508, f"this request has passed through {self._via} before", close=False)
+        if request.method == "CONNECT":
+            return self._knows(request)
         asker, asked = self._children.asker(request), request
         request = asker.request
         if request.path == PURGES_PATH:
@@ -106,6 +108,12 @@ class Pipeline:
         if asker.is_node or request.is_named or request.target_scheme not in ("", request.scheme):
             return self._answers.local(NOT_SERVED, "")
         return self._answers.not_mounted(self._sites.mounts)
+
+    def _knows(self, request: Request) -> Response:
+        """What another process of this node asks: whether a site serves something under this name."""
+        host, _, port = request.authority.rpartition(":")
+        is_known = port.isdecimal() and self._sites.has_host(request.scheme, host.strip("[]"), int(port))
+        return self._answers.local(Response(204 if is_known else 404), "")
 
     async def _passed_on(self, request: Request, plan: Plan | Response) -> Response:
         """To a host no site knows, for a client that takes this node for a proxy."""

@@ -46,7 +46,7 @@ class ForwardProxy:
         if refusal is not None:
             shared.metrics.count("proxy_refusals_total", refusal.rule)
             return _refused(refusal.status, refusal.line, refusal.rule, refusal.fields)
-        if shared.settings.only_sites and not shared.has_site("https", host, port):
+        if shared.settings.only_sites and not await shared.has_site("https", host, port):
             shared.metrics.count("proxy_refusals_total", "connect")
             return _refused(403, f"{host} is not served here", "connect", ())
         way = Way(shared, service, request, host, port, time.monotonic(), lambda: shared.dial(host, port))
@@ -64,7 +64,7 @@ class ForwardProxy:
     async def _leaves(self, service: Service, client: str, host: str, port: int) -> Leaves | None:
         """Where certificates come from, if the host is to be answered here."""
         shared = self.shared
-        if shared.ca is None or not service.named or not shared.has_site("https", host, port):
+        if shared.ca is None or not service.named or not await shared.has_site("https", host, port):
             return None
         if shared.refusers.refuses(client, host, shared.clock()):
             return None

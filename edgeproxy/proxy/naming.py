@@ -71,7 +71,7 @@ class Named:
         except NotTls:
             return None
         name = (hello.server_name or way.host).lower()
-        if name != way.host and not way.shared.has_site("https", name, way.port):
+        if name != way.host and not await way.shared.has_site("https", name, way.port):
             return None
         if hello.protocols is not None and not set(hello.protocols) & set(PROTOCOLS):
             return None

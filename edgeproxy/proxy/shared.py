@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Clock
@@ -28,6 +29,10 @@ class Settings:
     only_sites: bool = False
 
 
+# Whether a site serves something under a scheme, a host and a port.
+HasSite: TypeAlias = Callable[[str, str, int], Awaitable[bool]]
+
+
 @dataclass(slots=True)
 class Shared:
     """`has_site` tells which hosts sites know over a scheme; without a `ca` none is answered here over TLS.
@@ -35,7 +40,7 @@ class Shared:
 
     settings: Settings
     dialing: Dialing
-    has_site: Callable[[str, str, int], bool]
+    has_site: HasSite
     ca: LocalCa | None
     tasks: Tasks
     metrics: Metrics

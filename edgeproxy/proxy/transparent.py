@@ -71,7 +71,7 @@ class Transparent:
             shared.metrics.count("proxy_refusals_total", refusal.rule)
             return False
         way = self._way(service, peer, name or address, address, port)
-        is_known = bool(name) and bool(service.named) and shared.has_site(scheme, name, port)
+        is_known = bool(name) and bool(service.named) and await shared.has_site(scheme, name, port)
         if is_known and scheme == "http":
             named = service.named["http"]
             loop = asyncio.get_running_loop()

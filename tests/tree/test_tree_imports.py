@@ -27,6 +27,7 @@ SAME_LEVEL = {
         ("node", "node_place"),
         ("workers", "node_place"),
         ("workers", "node_tls"),
+        ("workers", "node_proxy"),
         ("process", "workers"),
         ("workers", "node"),
     ),
