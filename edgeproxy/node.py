@@ -125,7 +125,8 @@ class Node:
         self._tls: ClientTls | None = None
         self._proxy = None
         if self._place.table is None:
-            place = (lambda: self._listeners, self._tasks, self.metrics, self._clock, self._warn)
+            about = (lambda: self._listeners, self._life.further)
+            place = (*about, self._tasks, self.metrics, self._clock, self._warn)
             self._proxy = build_proxy(config, knowing(lambda: self._engine.sites), *place)
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
@@ -389,8 +390,6 @@ class Node:
         if self._listeners is not None:
             self._listeners.serve(engine.handler)
             self._listeners.limit(config.limits)
-
-    # -- trouble -------------------------------------------------------------------------------
 
     def _report_task(self, name: str, error: BaseException) -> None:
         self.metrics.count("task_errors_total")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
+from typing import Any
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config_proxy import Proxy
@@ -52,12 +53,13 @@ def build_proxy(
     config: Config,
     has_site: HasSite,
     listeners: Callable[[], Listeners | None],
+    status: dict[str, Callable[[], Any]],
     tasks: Tasks,
     metrics: Metrics,
     clock: Clock,
     report: Callable[[str], None],
 ) -> ForwardProxy | None:
-    """None where nobody may CONNECT."""
+    """None where nobody may CONNECT. What is to be told of it is put into `status`."""
     proxy = config.proxy
     if proxy.connect == "off":
         return None
@@ -67,20 +69,20 @@ def build_proxy(
     resolver = Resolver(config.upstream)
     settings = Settings(_rules(proxy), proxy.idle_timeout, proxy.tunnels, proxy.connect == "sites")
     dialing = Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses)
-    return ForwardProxy(
-        Shared(
-            settings,
-            dialing,
-            has_site,
-            ca,
-            tasks,
-            metrics,
-            clock,
-            report,
-            resolver.aclose,
-            ports=lambda: _ports(listeners()),
-        )
+    shared = Shared(
+        settings,
+        dialing,
+        has_site,
+        ca,
+        tasks,
+        metrics,
+        clock,
+        report,
+        resolver.aclose,
+        ports=lambda: _ports(listeners()),
     )
+    status["proxy"] = shared.status
+    return ForwardProxy(shared)
 
 
 def knowing(sites: Callable[[], SiteTable]) -> HasSite:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Clock
@@ -67,6 +67,16 @@ class Shared:
         if reason in ("loopback", "unspecified", "multicast") or address.is_link_local:
             raise UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, f"{address} is {reason}", sent=False)
         return await replace(self.dialing, private=True).dial(str(address), port)
+
+    def status(self) -> dict[str, Any]:
+        """For people: what is open, and hosts whose certificates clients refuse."""
+        return {
+            "tunnels": len(self.tunnels),
+            "refused_certificates": [
+                {"host": host, "times": one.count, "last_client": one.client, "last": one.last}
+                for host, one in self.refusers.hosts.items()
+            ],
+        }
 
     def opened(self, tunnel: Tunnel) -> None:
         self.tunnels.add(tunnel)

@@ -50,6 +50,7 @@ class Server:
             config,
             asking(lambda: self._relay),
             lambda: self._listeners,
+            {},
             self._tasks,
             self._metrics,
             time.time,

@@ -262,6 +262,8 @@ def test_a_client_that_does_not_trust_the_authority_gets_a_tunnel_the_next_time(
     done = curl(tmp_path / "home", "--proxy", node.url(""), "--cacert", str(authority.file), url)
     assert done.returncode == 60
     assert eventually(lambda: "refuses the certificate of localhost" in node.stderr)
+    (refused,) = node.status()["proxy"]["refused_certificates"]
+    assert (refused["host"], refused["times"], refused["last_client"]) == ("localhost", 1, "127.0.0.1")
     again = curl(tmp_path / "home", "--proxy", node.url(""), "--cacert", str(authority.file), url)
     assert again.returncode == 0, again.stderr
     assert eventually(lambda: "tunnel" in outcomes(node))
