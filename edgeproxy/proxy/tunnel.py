@@ -20,6 +20,7 @@ from typing import Any
 
 READ_BYTES = 64 << 10
 PIPE_BYTES = 1 << 20
+QUIET_SECONDS = 1.0  # then a direction has no pipe any more
 MOVES_AT_ONCE = 8  # before other connections get their turn
 _SPLICE = hasattr(os, "splice")
 _F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
@@ -45,7 +46,7 @@ class _Pipe:
 class _Direction:
     """From one socket to the other. `moved` counts bytes handed over."""
 
-    __slots__ = ("_from", "_left", "_loop", "_pipe", "_to", "_tunnel", "ended", "moved")
+    __slots__ = ("_from", "_left", "_loop", "_pipe", "_quiet", "_to", "_tunnel", "ended", "moved")
 
     def __init__(self, tunnel: Tunnel, source: socket.socket, sink: socket.socket, first: bytes) -> None:
         self._tunnel = tunnel
@@ -53,6 +54,7 @@ class _Direction:
         self._from, self._to = source, sink
         self._left = memoryview(first)
         self._pipe: _Pipe | None = None
+        self._quiet: asyncio.TimerHandle | None = None
         self.moved = 0
         self.ended = False
 
@@ -99,8 +101,8 @@ class _Direction:
         try:
             count = os.splice(self._from.fileno(), pipe.into, PIPE_BYTES, flags=_flags())
         except (BlockingIOError, InterruptedError):
-            self._pipe = None  # it has become quiet
-            pipe.close()
+            if self._quiet is None:
+                self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
             return False
         if not count:
             self._end()
@@ -110,6 +112,17 @@ class _Direction:
             self._wait_for_room()
             return False
         return True
+
+    def _is_quiet(self, moved: int) -> None:
+        """A pipe in which nothing has been for a while is let go."""
+        self._quiet = None
+        if self._pipe is None or self._pipe.held:
+            return
+        if self.moved != moved:
+            self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
+            return
+        self._pipe.close()
+        self._pipe = None
 
     def _drain(self, pipe: _Pipe) -> bool:
         """Whether all that is in the pipe has been taken."""
@@ -149,6 +162,8 @@ class _Direction:
         self._tunnel.half_closed()
 
     def stop(self) -> None:
+        if self._quiet is not None:
+            self._quiet.cancel()
         self._loop.remove_reader(self._from.fileno())
         self._loop.remove_writer(self._to.fileno())
         if self._pipe is not None:

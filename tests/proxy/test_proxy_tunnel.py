@@ -149,6 +149,10 @@ async def test_an_idle_tunnel_holds_nothing_but_its_two_sockets(stand: Stand) ->
     sending = asyncio.ensure_future(stand.send(stand.client, b"a" * (8 * MIB)))
     assert len(await stand.read(stand.server, 8 * MIB)) == 8 * MIB
     await sending
+    for _ in range(100):
+        if open_files() == before:
+            break
+        await asyncio.sleep(0.05)
+    assert open_files() == before
     await stand.send(stand.client, b"b")
     assert await stand.read(stand.server, 1) == b"b"
-    assert open_files() == before
