@@ -22,6 +22,6 @@ def test_a_proxy_that_refuses_or_breaks_off_is_no_tunnel(answer: bytes) -> None:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(ConnectionError, match="403|200 OK"):
+        with pytest.raises(ConnectionError, match=r"403|200 OK"):
             _connect(f"http://127.0.0.1:{listening.getsockname()[1]}", "a:443")
         thread.join()
