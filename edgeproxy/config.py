@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgeproxy.config_proxy import Proxy
 from edgeproxy.config_router import Router
 from edgeproxy.config_types import Bytes, Count, FilePath, ListenAddress, Network, Seconds, Url
 from edgeproxy.config_types import Section as Section
@@ -22,6 +23,9 @@ class Listen(Section, frozen=True, kw_only=True):
         default_factory=lambda: ["127.0.0.1:8080"]
     )
     https: Annotated[list[ListenAddress], _doc("the same over TLS, with what [tls] says")] = []
+    transparent: Annotated[
+        list[ListenAddress], _doc("for connections a firewall turns here: edgeproxy intercept print")
+    ] = []
     backlog: Annotated[Count, _doc("connections the kernel queues before accept")] = 4096
     reuse_port: Annotated[bool, _doc("SO_REUSEPORT: several processes on one address")] = False
     proxy_protocol: Annotated[
@@ -375,6 +379,7 @@ class Config(Section, frozen=True, kw_only=True):
     upstream: UpstreamSection = UpstreamSection()
     siblings: Siblings = Siblings()
     fill: Fill = Fill()
+    proxy: Proxy = Proxy()
     router: Router = Router()
     parent: list[Parent] = []
     site: list[Site] = []

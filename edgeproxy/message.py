@@ -186,7 +186,8 @@ class Request:
     `received_at` is wall-clock seconds. `interim` sends an interim response (102, 103) ahead of the
     answer; once that has begun it does nothing. `content` is the body once somebody has read it as a
     whole. `target_scheme` is that of an absolute-form target, "" for any other. `node` is the name of the
-    node that asks, if it has proven to be one, "" for any other client."""
+    node that asks, if it has proven to be one, "" for any other client. `is_named`: its client means the host
+    that `authority` names, and knows nothing of this node, so that no mount of the node may answer."""
 
     method: str
     target: str
@@ -206,6 +207,7 @@ class Request:
     content: bytes | None = None
     target_scheme: str = ""
     node: str = ""
+    is_named: bool = False
 
     @property
     def path(self) -> str:
@@ -228,6 +230,7 @@ class CacheOutcome(StrEnum):
     BYPASS = "bypass"
     REFUSED = "refused"
     LOCAL = "local"
+    TUNNEL = "tunnel"
     ERROR = "error"
 
 

@@ -31,6 +31,12 @@ COUNTERS: dict[str, Metric] = {
     "tls_handshakes_total": Metric("Finished TLS handshakes", ("version",)),
     "tls_handshake_failures_total": Metric("TLS handshakes that failed", ("reason",)),
     "tls_reloads_total": Metric("Certificates read again", ("end",)),
+    "tunnels_total": Metric("Tunnels that are over", ("end",)),
+    "tunnel_bytes_total": Metric("Bytes of tunnels that are over", ("direction",)),
+    "proxy_refusals_total": Metric("CONNECT refused, by option or error", ("rule",)),
+    "proxy_handshake_failures_total": Metric(
+        "TLS handshakes that failed as a host that sites know", ("reason",)
+    ),
     "timeouts_total": Metric("Connections ended for lack of progress", ("phase",)),
     "http2_faults_total": Metric("HTTP/2 connections ended with GOAWAY for what the client did", ("code",)),
     "http2_resets_total": Metric("HTTP/2 streams broken off", ("by",)),
@@ -78,6 +84,7 @@ HISTOGRAMS: dict[str, Metric] = {
 
 GAUGES: dict[str, Metric] = {
     "connections": Metric("Open client connections"),
+    "tunnels": Metric("Open tunnels"),
     "tls_handshakes_running": Metric("TLS handshakes under way"),
     "certificate_seconds": Metric("Until the first certificate of the https listeners expires"),
     "fills": Metric("Running fills"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
+from edgeproxy.node_proxy import build_proxy, knowing
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -128,12 +128,21 @@ class Node:
         self._former: RelayListener | None = None
         self._gate: Gate | None = None
         self._listeners: Listeners | None = None
+        shared: dict[str, Any] = {
+            "tasks": self._tasks,
+            "metrics": self.metrics,
+            "clock": self._clock,
+            "report": self._warn,
+        }
         if self._place.relay is not None:
-            self._relay = self._build_relay(self._place.relay, self._marks)
+            self._relay = RelayListener(handler, self._place.relay, marks=self._marks, **shared)
         if self._place.former is not None:
-            self._former = self._build_relay(self._place.former.sockets[0], None)
+            self._former = RelayListener(handler, self._place.former.sockets[0], marks=None, **shared)
         self._tls: ClientTls | None = None
+        self._proxy = None
         if self._place.table is None:
+            sites = knowing(lambda: self._engine.sites)
+            self._proxy = build_proxy(config, sites, lambda: self._listeners, self._life.further, **shared)
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
                 handler,
@@ -147,6 +156,7 @@ class Node:
                 report=self._warn,
                 handshakes=self._tls.handshakes,
                 inherited=self._place.inherited,
+                connects=self._proxy,
             )
         self._views = LiveViews(
             config,
@@ -173,17 +183,6 @@ class Node:
             further=self._routing.admin_routes,
         )
         self._register_gauges()
-
-    def _build_relay(self, listening: socket.socket, marks: Marks | None) -> RelayListener:
-        return RelayListener(
-            self._engine.handler,
-            listening,
-            marks=marks,
-            tasks=self._tasks,
-            metrics=self.metrics,
-            clock=self._clock,
-            report=self._warn,
-        )
 
     def _register_gauges(self) -> None:
         node_engine.register_gauges(self.metrics, lambda: self._store, lambda: self._lasting, self._tasks)
@@ -326,6 +325,8 @@ class Node:
             await former.drain(0.0)
 
     async def _close(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.aclose()
         await self._admin.aclose()
         await self._routing.aclose()
         await self._uplink.stop_following()
@@ -389,8 +390,6 @@ class Node:
         if self._listeners is not None:
             self._listeners.serve(engine.handler)
             self._listeners.limit(config.limits)
-
-    # -- trouble -------------------------------------------------------------------------------
 
     def _report_task(self, name: str, error: BaseException) -> None:
         self.metrics.count("task_errors_total")

@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config import Site as SiteSettings
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_proxy import rules_of, welcome_of
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
@@ -33,6 +34,7 @@ from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.purges import Purges
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views
+from edgeproxy.proxy.elsewhere import Elsewhere
 from edgeproxy.sites.registry import SiteTable, build_sites
 from edgeproxy.sites.site import Site, SiteContext
 from edgeproxy.storage.ledger import Ledger, ledger_path
@@ -210,6 +212,11 @@ def build_engine(
         inquiries=inquiries,
         prefetch=Prefetch(tasks=tasks, metrics=metrics, clock=clock, jobs=config.fill.prefetch),
         children=Children(config.listen.node_tokens, last.purges),
+        elsewhere=Elsewhere(
+            rules_of(config.proxy),
+            replace(context.reach, private_addresses=config.proxy.private_addresses),
+            welcome_of(config),
+        ),
         answers=answers,
         clock=clock,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
@@ -30,10 +30,12 @@ from edgeproxy.upstream.tracker import UpstreamStatus
 
 @dataclass(slots=True)
 class Life:
-    """Where a node is in its life; times in wall-clock seconds."""
+    """Where a node is in its life; times in wall-clock seconds. `further` are parts of its status that not
+    every node has, by name."""
 
     started_at: float
     is_ready: bool = False
+    further: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 class States(Protocol):
@@ -102,6 +104,7 @@ class LiveViews:
             "store": store_status(self.store.statistics()),
             "traffic": traffic_status(self._metrics),
             "upstreams": [asdict(state) for state in self._upstream.states()],
+            **{name: tell() for name, tell in self._life.further.items()},
         }
 
     async def reload(self, restart: bool) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 import click
 
-from edgeproxy.cli.environment import SHELLS, node_url, rendered, variables
+from edgeproxy.cli.environment import SHELLS, node_url, proxied, rendered, variables
 from edgeproxy.cli.options import configured, read
+from edgeproxy.config import Config
 from edgeproxy.errors import ConfigurationError
+from edgeproxy.proxy.places import ca_directory
 
 
 @click.command()
@@ -18,7 +20,15 @@ from edgeproxy.errors import ConfigurationError
 @click.option(
     "--url", metavar="URL", help="Where clients find the node, instead of listen.http or listen.https."
 )
-def env(config_file: Path | None, settings: tuple[str, ...], shell: str, url: str | None) -> None:
+@click.option(
+    "--mirror/--proxy",
+    "is_mirror",
+    default=True,
+    help="Say where the node is instead of index and hub (the default), or have clients go through it.",
+)
+def env(
+    config_file: Path | None, settings: tuple[str, ...], shell: str, url: str | None, is_mirror: bool
+) -> None:
     """Print variables that point pip, uv and others at the node: eval "$(edgeproxy env)"."""
     config = read(config_file, settings)
     place = url or node_url(config.listen)
@@ -27,4 +37,18 @@ def env(config_file: Path | None, settings: tuple[str, ...], shell: str, url: st
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.netloc or not place.isprintable() or " " in place:
         raise click.UsageError("--url is written http://host:port or https://host")
-    click.echo(rendered(variables(config, place), shell), nl=False)
+    values = variables(config, place) if is_mirror else proxied(place, _bundle(config))
+    try:
+        click.echo(rendered(values, shell), nl=False)
+    except KeyError as absent:
+        raise click.UsageError(f"{shell} has no place for this: it needs {absent.args[0]}") from None
+
+
+def _bundle(config: Config) -> str:
+    """Whom clients of the proxy trust, brought up to date; "" while there is no authority."""
+    directory = ca_directory(config)
+    if config.proxy.intercept == "off" or not (directory / "ca.pem").exists():
+        return ""
+    from edgeproxy.proxy.bundle import write_bundle
+
+    return str(write_bundle(directory))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -59,12 +60,51 @@ def variables(config: Config, url: str) -> dict[str, str]:
     return found
 
 
-SHELLS = ("sh", "fish", "powershell", "dotenv")
+# Each client looks at another one; those that are set replace what it trusts, so it is the bundle they name.
+_TRUST = (
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO"),
+    *("NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO"),
+)
+_UNPROXIED = "localhost,127.0.0.1,::1"
+
+
+def proxied(url: str, bundle: str) -> dict[str, str]:
+    """What to set so that clients go through the node at `url` and know nothing else of it; `bundle` is the
+    file of whom they trust, "" where no host is answered under its own name."""
+    found = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), url)
+    found |= dict.fromkeys(("NO_PROXY", "no_proxy"), _UNPROXIED)
+    return found | (dict.fromkeys(_TRUST, bundle) if bundle else {})
+
+
+SHELLS = ("sh", "fish", "powershell", "dotenv", "docker", "github-actions", "pip.conf", "uv.toml")
 
 
 def rendered(values: Mapping[str, str], shell: str) -> str:
-    """Lines that set the variables in a shell of SHELLS."""
-    return "".join(f"{_line(name, value, shell)}\n" for name, value in values.items())
+    """Lines that set the variables in a shell of SHELLS, or in a file of that kind. Raises KeyError where the
+    file has no place for what they say."""
+    match shell:
+        case "pip.conf":
+            return "[global]\n" + "".join(f"{key} = {value}\n" for key, value in _pip(values).items())
+        case "uv.toml":
+            return _uv(values)
+        case _:
+            return "".join(f"{_line(name, value, shell)}\n" for name, value in values.items())
+
+
+def _pip(values: Mapping[str, str]) -> dict[str, str]:
+    names = {
+        "index-url": "PIP_INDEX_URL",
+        "trusted-host": "PIP_TRUSTED_HOST",
+        "cert": "PIP_CERT",
+        "proxy": "HTTPS_PROXY",
+    }
+    return {key: values[name] for key, name in names.items() if name in values}
+
+
+def _uv(values: Mapping[str, str]) -> str:
+    """uv takes a proxy and whom to trust from variables only."""
+    place = json.dumps(values["UV_DEFAULT_INDEX"])
+    return f"[[index]]\nurl = {place}\ndefault = true\n"
 
 
 def _line(name: str, value: str, shell: str) -> str:
@@ -72,6 +112,10 @@ def _line(name: str, value: str, shell: str) -> str:
         return f"set -gx {name} '" + re.sub(r"(['\\])", r"\\\1", value) + "'"
     if shell == "powershell":
         return f"$env:{name} = '" + value.replace("'", "''") + "'"
+    if shell == "docker":
+        return f"ENV {name}={json.dumps(value)}"
+    if shell == "github-actions":  # for >> "$GITHUB_ENV", which knows no quotes
+        return f"{name}={value}"
     quoted = (
         value if re.fullmatch(r"[A-Za-z0-9_@%+=:,./-]+", value) else "'" + value.replace("'", "'\\''") + "'"
     )

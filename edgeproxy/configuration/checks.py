@@ -8,6 +8,7 @@ import re
 
 from edgeproxy.address import parse_address
 from edgeproxy.config import Admin, Config, Listen, Node, Site, Tls
+from edgeproxy.configuration.proxy_checks import check_proxy
 from edgeproxy.configuration.router_checks import check_router
 from edgeproxy.configuration.upstream_checks import check_upstreams
 from edgeproxy.errors import ConfigurationError
@@ -35,6 +36,7 @@ def check(config: Config) -> None:
     for one, other in itertools.combinations(config.site, 2):
         _check_apart(one, other)
     check_upstreams(config)
+    check_proxy(config.proxy)
     check_router(config.router)
 
 

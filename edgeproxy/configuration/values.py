@@ -28,7 +28,8 @@ _NO = frozenset({"false", "no", "off", "0"})
 class Option(msgspec.Struct, frozen=True, kw_only=True):
     """One option of a section, as the schema tells it. `type` is the type without its metadata:
     one of _ORDER, the most particular where several fit. `unit` is "" for a plain value. `table` is the
-    section (a class) that each item of a list of tables is, None for other options."""
+    section (a class) that each item of a list of tables is, None for other options; `numbers`: items of the
+    list are whole numbers."""
 
     name: str
     annotation: Any
@@ -39,6 +40,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...]
     description: str
     table: Any = None
+    numbers: bool = False
 
 
 def options(section: type[msgspec.Struct]) -> dict[str, Option]:
@@ -70,6 +72,10 @@ def _option(field: msgspec.structs.FieldInfo, annotation: Any) -> Option:
         choices=tuple(_choices(annotation)),
         description=next((m.description for m in metas if m.description), ""),
         table=next(_tables(shape), None),
+        numbers=any(
+            isinstance(one, msgspec.inspect.ListType) and isinstance(one.item_type, msgspec.inspect.IntType)
+            for one in _flat(shape)
+        ),
     )
 
 
@@ -171,7 +177,8 @@ def _untext(option: Option, path: str, text: str) -> Any:
     if option.optional and text in ("", "none"):
         return None
     if option.type == "list" and not text.startswith("["):
-        return [item.strip(" ") for item in text.split(",") if item.strip(" ")]
+        items = [item.strip(" ") for item in text.split(",") if item.strip(" ")]
+        return [int(item) if option.numbers and item.isdecimal() else item for item in items]
     if option.type in ("list", "table"):
         try:
             return tomllib.loads(f"value = {text}")["value"]

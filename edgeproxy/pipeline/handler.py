@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from edgeproxy.errors import RequestError, UpstreamError
 from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
@@ -23,7 +23,20 @@ from edgeproxy.sites.registry import NOT_SERVED, SiteTable
 from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
 
+OWN_PATH = "/.well-known/edgeproxy"
 _UNANSWERED = (CacheOutcome.ERROR, CacheOutcome.REFUSED)
+
+
+class ElsewherePlans(Protocol):
+    """How requests for hosts that no site knows are passed on."""
+
+    def plan(self, request: Request) -> Plan | Response | None:
+        """None for a request that does not mean another host."""
+        ...
+
+    def own(self, request: Request) -> Response | None:
+        """What the node says of itself to people who want to use it; None if it is not asked for."""
+        ...
 
 
 class Pipeline:
@@ -43,10 +56,12 @@ class Pipeline:
         inquiries: Inquiries,
         prefetch: Prefetch,
         children: Children,
+        elsewhere: ElsewherePlans,
         answers: Answers,
         clock: Clock,
     ) -> None:
         self._children = children
+        self._elsewhere = elsewhere
         self._inquiries = inquiries
         self._prefetch = prefetch
         inquiries.fetch = self.fetch
@@ -65,10 +80,16 @@ class Pipeline:
     async def __call__(self, request: Request) -> Response:
         if forwarding.loops(request, self._via):
             raise RequestError(508, f"this request has passed through {self._via} before", close=False)
-        asker = self._children.asker(request)
+        if request.method == "CONNECT":
+            return self._knows(request)
+        asker, asked = self._children.asker(request), request
         request = asker.request
         if request.path == PURGES_PATH:
             return self._children.purges(asker)
+        if request.target.startswith(OWN_PATH) and not request.is_named:
+            own = self._elsewhere.own(request)
+            if own is not None:
+                return own
         for routed in self._sites.routes(request, is_node=asker.is_node):
             site, is_named = routed.site, routed.is_named
             if is_named and not asker.is_admitted:
@@ -81,9 +102,25 @@ class Pipeline:
             response = await self._answer(request, planned, site, routed.path)
             plan = planned if isinstance(planned, Plan) else None
             return self._children.told(asker, response, plan, is_named=is_named)
-        if asker.is_node or request.target_scheme not in ("", request.scheme):
+        elsewhere = None if asker.is_node else self._elsewhere.plan(asked)
+        if elsewhere is not None:
+            return await self._passed_on(request, elsewhere)
+        if asker.is_node or request.is_named or request.target_scheme not in ("", request.scheme):
             return self._answers.local(NOT_SERVED, "")
         return self._answers.not_mounted(self._sites.mounts)
+
+    def _knows(self, request: Request) -> Response:
+        """What another process of this node asks: whether a site serves something under this name."""
+        host, _, port = request.authority.rpartition(":")
+        is_known = port.isdecimal() and self._sites.has_host(request.scheme, host.strip("[]"), int(port))
+        return self._answers.local(Response(204 if is_known else 404), "")
+
+    async def _passed_on(self, request: Request, plan: Plan | Response) -> Response:
+        """To a host no site knows, for a client that takes this node for a proxy."""
+        if isinstance(plan, Response):
+            return plan
+        request = replace(request, headers=request.headers.without(("Proxy-Authorization",)))
+        return await self._passing.forward(request, plan, "proxy", ForwardReason.BYPASS)
 
     async def _answer(self, request: Request, planned: Plan | Response, site: Site, path: str) -> Response:
         if isinstance(planned, Response):

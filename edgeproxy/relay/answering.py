@@ -168,6 +168,7 @@ class Answering:
             traceparent=ask.traceparent,
             received_at=ask.received_at,
             target_scheme=ask.target_scheme,
+            is_named=ask.is_named,
         )
         self._task = shared.tasks.start(self._exchange(request), "relayed exchange")
 

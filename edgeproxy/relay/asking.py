@@ -95,6 +95,7 @@ class Asking:
                 None if body is None else body.length,
                 request.certified,
                 request.target_scheme,
+                request.is_named,
             )
         )
 

@@ -49,6 +49,7 @@ class Ask(_Said, tag=1, frozen=True):
     content_length: int | None
     certified: Certified | None
     target_scheme: str
+    is_named: bool = False
 
 
 class ContentEnd(_Said, tag=2, frozen=True):

@@ -15,7 +15,7 @@ from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.http1 import Connection
-from edgeproxy.serving.service import Service
+from edgeproxy.serving.service import Connects, Service
 
 _AT_ONCE = 64  # connections taken before other work gets its turn
 _REST_SECONDS = 0.1
@@ -23,7 +23,7 @@ _REST_SECONDS = 0.1
 
 class Acceptor:
     """Accepts from one listening socket, which it owns, and serves `service`; over TLS if there are
-    `handshakes`."""
+    `handshakes`. Where somebody `takes` connections they are meant for others."""
 
     def __init__(
         self,
@@ -32,7 +32,9 @@ class Acceptor:
         door: Door,
         proxied: Networks,
         handshakes: Handshakes | None = None,
+        takes: Connects | None = None,
     ) -> None:
+        self._takes = takes
         self._socket = listening
         self._service = service
         self._door = door
@@ -104,7 +106,10 @@ class Acceptor:
         proxied, entered = client in self._proxied, False
         made: Callable[[], Connection] = lambda: Connection(self._service, client, proxied)  # noqa: E731
         try:
-            if self._handshakes is not None:
+            if self._takes is not None:
+                entered = True
+                await self._takes.taken(self._service, connected, client)
+            elif self._handshakes is not None:
                 entered = await self._handshakes.run(connected, self._service, client, proxied)
             else:
                 await aiofastnet.connect_accepted_socket(self._loop, made, connected)

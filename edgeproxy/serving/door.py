@@ -88,6 +88,11 @@ class Door:
         self.connections.discard(connection)
         self.connections.add(other)
 
+    def readmit(self, client: str) -> None:
+        """A connection of `client` is taken over: what it goes on as is entering."""
+        self.entering += 1
+        self._of_client[client] = self._of_client.get(client, 0) + 1
+
     def gave_up(self, client: str) -> None:
         """A connection that was admitted broke before it was opened."""
         self.entering -= 1

@@ -52,6 +52,7 @@ def make_request(
         traceparent=traceparent(headers.get("traceparent")),
         received_at=service.clock(),
         target_scheme=target_scheme,
+        is_named=service.is_named,
     )
 
 

@@ -14,6 +14,7 @@ from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_heade
 _PAUSE_SECONDS = 0.001  # a message in two packets: the second one is on its way
 _PAUSE_SECONDS_MAX = 0.1
 _PROXY_BYTES_MAX = 4 << 10
+HEAD_BYTES_MAX = 16 << 10
 
 
 async def take_proxy_header(connection: socket.socket) -> str:
@@ -40,6 +41,19 @@ async def look_at_hello(connection: socket.socket) -> ClientHello:
         if hello is not None:
             return hello
         # What is there already keeps the socket readable, so waiting for that would be spinning.
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+
+async def look_at_head(connection: socket.socket) -> bytes:
+    """The first bytes, up to the end of a request head if there is one among the first HEAD_BYTES_MAX. Raises
+    ConnectionError if the other side leaves."""
+    pause = _PAUSE_SECONDS
+    while True:
+        seen = await _look(connection, HEAD_BYTES_MAX)
+        end = seen.find(b"\r\n\r\n")
+        if end >= 0 or len(seen) >= HEAD_BYTES_MAX or not seen[:1].isalpha():
+            return seen if end < 0 else seen[: end + 4]
         await asyncio.sleep(pause)
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
 

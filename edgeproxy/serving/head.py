@@ -107,9 +107,9 @@ def _understood(
     host = _host(noted.get("host"), version)
     length = _content_length(noted, version)
     expects_continue = _expects_continue(noted.get("expect"), version)
-    if method == "CONNECT":
-        raise RequestError(405, "CONNECT is not answered here")
     headers = Headers(pairs)
+    if method == "CONNECT":
+        return _connect(target, version, headers, length)
     target_scheme = ""
     if target[0] != "/":
         target, absolute, target_scheme = _reduced(target, method)
@@ -135,6 +135,16 @@ def _understood(
         memorable,
         target_scheme,
     )
+
+
+def _connect(target: str, version: str, headers: Headers, length: int | None) -> Head:
+    """RFC 9110 section 9.3.6: the target is host and port, and there is no content."""
+    authority = valid_authority(target)
+    if authority.endswith("]") or ":" not in authority:
+        raise RequestError(400, "CONNECT names a host and a port")
+    if length != 0:
+        raise RequestError(400, "CONNECT has no content")
+    return Head("CONNECT", authority, authority, version, headers, 0, False, False, False)
 
 
 def _connection_options(lines: list[str] | None) -> frozenset[str]:

@@ -7,18 +7,22 @@ asks the handler and sends."""
 from __future__ import annotations
 
 import asyncio
+import time
 
 from edgeproxy.errors import BodyAborted, RequestError
-from edgeproxy.serving import ending, http2
+from edgeproxy.message import Request, Response
+from edgeproxy.serving import connecting, ending, http2
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import ChunkDecoder, LengthDecoder
-from edgeproxy.serving.head import parse_head
+from edgeproxy.serving.exchange import Progress, account, make_request
+from edgeproxy.serving.head import Head, parse_head
 from edgeproxy.serving.head_syntax import is_foreign
 from edgeproxy.serving.http1_answers import DROP_BYTES, Answering
 from edgeproxy.serving.http2_frames import PREFACE
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
 from edgeproxy.serving.request_body import IncomingBody
 from edgeproxy.serving.response_head import CONTINUE
+from edgeproxy.serving.service import Connects, Reached
 
 LINGER_SECONDS = 2.0  # for a client to take the last answer while it still sends
 GONE_SECONDS = 1.0  # without progress after the client ended its side
@@ -252,6 +256,9 @@ class Connection(Answering):
         self._head, self._head_bytes = head, head_bytes
         self._keep = head.keep_alive and self.served < self.served_max
         self._owes_continue = False
+        if head.method == "CONNECT":
+            self._connect(head)
+            return
         if head.length == 0:
             self._start(None)
             return
@@ -271,6 +278,46 @@ class Connection(Answering):
             rest = self._take_content(rest)
         if rest:
             self._reader.push(rest)
+
+    def _connect(self, head: Head) -> None:
+        """The connection is to become a way to somewhere else: nothing more of it is read here."""
+        if self._service.connects is None or self._secured:
+            self._refuse(RequestError(405, "CONNECT is not answered here"))
+            return
+        self._keep = self._quick = self._reading = False
+        self._transport.pause_reading()
+        request = make_request(self._service, head, self._peer, self._client, None, None, self._certified)
+        self._task = self._service.tasks.start(self._reach(self._service.connects, request, head), "CONNECT")
+
+    async def _reach(self, connects: Connects, request: Request, head: Head) -> None:
+        progress = Progress(time.monotonic())
+        reached = await connects.reach(self._service, request)
+        if not isinstance(reached, Response):
+            self._hand_over(reached)
+            return
+        try:
+            await self._answer(request, head, reached, progress)
+        finally:
+            account(self._service, request, reached.outcome, progress)
+        if progress.complete:
+            self._exchanged()
+
+    def _hand_over(self, reached: Reached) -> None:
+        self._task = None  # the end of the transport is not the end of what was reached
+        try:
+            connected = connecting.copy_of(self._transport)
+        except OSError:
+            reached.drop()
+            self.abort()
+            return
+        early = self._reader.rest()
+        self._service.readmit(self._peer)
+        if connecting.tell(connected):
+            reached.take(connected, early)
+        else:
+            connected.close()
+            reached.drop()
+        self._transport.abort()
 
     def _send_continue(self) -> None:
         if self._owes_continue and self._decoder is not None and not self._content:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.measuring import Measure, Measuring
 from edgeproxy.serving.request_memo import RequestMemo
-from edgeproxy.serving.service import OpenConnection, Service
+from edgeproxy.serving.service import Connects, OpenConnection, Service
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
@@ -31,6 +31,7 @@ _ENTER_SECONDS = 1.0  # for TLS handshakes under way, and then for the requests 
 
 GRACE_SECONDS = 5.0  # for idle clients to ask once more, when another process has taken over
 HTTPS = "https"
+TRANSPARENT = "transparent"
 
 
 class Bound(NamedTuple):
@@ -53,7 +54,8 @@ def names(listening: Iterable[Listening]) -> Bound:
     """What is told of sockets."""
     found = list(listening)
     return Bound(
-        [one.name for one in found if one.kind != HTTPS], [one.name for one in found if one.kind == HTTPS]
+        [one.name for one in found if one.kind not in (HTTPS, TRANSPARENT)],
+        [one.name for one in found if one.kind == HTTPS],
     )
 
 
@@ -63,7 +65,7 @@ class Listeners:
     `report` takes one line for the node's own log. The clock gives wall-clock seconds, `sequence`
     the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`.
     Sockets that are `inherited` are not bound again. Whoever `owns_paths` removes the name of a unix socket
-    at the end."""
+    at the end. `connects` answers CONNECT on listeners without TLS."""
 
     def __init__(
         self,
@@ -80,7 +82,9 @@ class Listeners:
         handshakes: Handshakes | None = None,
         inherited: Inherited | None = None,
         owns_paths: bool = True,
+        connects: Connects | None = None,
     ) -> None:
+        self._connects = connects
         self._handler = handler
         self._listen = listen
         self._limits = limits
@@ -155,8 +159,9 @@ class Listeners:
                 acceptor.stop()
             if self._owns_paths:
                 remove_path(place.bound)
-            self._retire(place.service)
-            self._services.remove(place.service)
+            for service in (place.service, *place.service.named.values()):
+                self._retire(service)
+                self._services.remove(service)
         for bound in added:
             self._open(bound)
         self._listen = listen
@@ -164,7 +169,10 @@ class Listeners:
     def _open(self, bound: Listening) -> None:
         handshakes = self._handshakes if bound.kind == HTTPS else None
         service = self._service(bound.name, bound.kind)
-        acceptors = [Acceptor(each, service, self._door, self._proxied, handshakes) for each in bound.sockets]
+        takes = self._connects if bound.kind == TRANSPARENT else None
+        acceptors = [
+            Acceptor(each, service, self._door, self._proxied, handshakes, takes) for each in bound.sockets
+        ]
         self._places.append(_Place(bound, service, acceptors))
         for acceptor in acceptors:
             acceptor.start()
@@ -215,6 +223,20 @@ class Listeners:
             service.log = log
 
     def _service(self, name: str, scheme: str) -> Service:
+        named: dict[str, Service] = {}
+        if self._connects is not None and scheme != HTTPS:
+            named = {each: self._make_service("proxy", each, is_named=True) for each in ("http", HTTPS)}
+        return self._make_service(name, scheme, connects=self._connects, named=named)
+
+    def _make_service(
+        self,
+        name: str,
+        scheme: str,
+        *,
+        is_named: bool = False,
+        connects: Connects | None = None,
+        named: Mapping[str, Service] | None = None,
+    ) -> Service:
         service = Service(
             self._handler,
             name,
@@ -230,6 +252,11 @@ class Listeners:
             lost=self._lost,
             turned=self._door.turned,
             scheme=scheme,
+            connects=connects,
+            readmit=self._door.readmit,
+            gave_up=self._door.gave_up,
+            named=named,
+            is_named=is_named,
         )
         self._services.append(service)
         return service

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
-from edgeproxy.message import Clock, Handler, at_once_of
+from edgeproxy.message import Clock, Handler, Request, Response, at_once_of
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
@@ -57,17 +57,45 @@ class OpenConnection(Waiting, Protocol):
     def abort(self) -> None: ...
 
 
+class Reached(Protocol):
+    """Where a CONNECT leads. `take` is called once: the client has been told, and `connected` is its socket,
+    which is Reached's from now on; `early` is what it had sent already."""
+
+    def take(self, connected: socket.socket, early: bytes) -> None: ...
+
+    def drop(self) -> None:
+        """The client left before."""
+        ...
+
+
+class Connects(Protocol):
+    """What is done with CONNECT (RFC 9110 section 9.3.6)."""
+
+    async def reach(self, service: Service, request: Request) -> Response | Reached:
+        """A Response refuses. Raises nothing a client could bring about."""
+        ...
+
+    async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
+        """A connection, meant for somebody else, that a firewall has turned to us; it has entered already."""
+        ...
+
+
 class Service:
     """The handler of a listener with everything needed to serve it. `lost` is told of each
-    connection that ended and the peer it came from, `turned` of one that goes on as another."""
+    connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
+    answers CONNECT; what goes on from there is served by `named` (by scheme), whose clients mean the host.
+    `readmit` counts a client once more whose connection is taken over, until it is `opened` or `gave_up`."""
 
     __slots__ = (
         "at_once",
         "clock",
+        "connects",
         "date",
         "draining",
+        "gave_up",
         "handler",
         "ids",
+        "is_named",
         "limits",
         "listener",
         "log",
@@ -75,7 +103,9 @@ class Service:
         "memo",
         "memo_of_frames",
         "metrics",
+        "named",
         "opened",
+        "readmit",
         "repeats",
         "report",
         "scheme",
@@ -102,7 +132,17 @@ class Service:
         lost: Callable[[OpenConnection, str], None],
         turned: Callable[[OpenConnection, OpenConnection], None],
         scheme: str = "http",
+        connects: Connects | None = None,
+        readmit: Callable[[str], None] = lambda _peer: None,
+        gave_up: Callable[[str], None] = lambda _peer: None,
+        named: Mapping[str, Service] | None = None,
+        is_named: bool = False,
     ) -> None:
+        self.is_named = is_named
+        self.connects = connects
+        self.readmit = readmit
+        self.gave_up = gave_up
+        self.named: Mapping[str, Service] = named or {}
         self.sending: set[BodyWriter] = set()
         self.handler: Any = handler
         self.at_once = at_once_of(handler)

@@ -14,6 +14,8 @@ from edgeproxy.address import Address, parse_address
 from edgeproxy.config import Listen
 from edgeproxy.errors import StartError
 
+_IPV6_TRANSPARENT = 75
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:
@@ -48,6 +50,9 @@ def bind(kind: str, text: str, listen: Listen, *, copies: int = 1) -> Listening:
         if address.path:
             return Listening(kind, text, text, (_bind_unix(address.path, listen.backlog),))
         name, sockets = _bind_tcp(address, resolve(address), listen, copies)
+        if kind == "transparent":
+            for each in sockets:
+                _take_any_address(each)
         return Listening(kind, text, name, sockets)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -81,6 +86,18 @@ def _bind_tcp(
             listening.close()
         raise
     return str(Address(host=address.host, port=port)), tuple(sockets)
+
+
+def _take_any_address(listening: socket.socket) -> None:
+    """For TPROXY, which leaves connections the address they were meant for. It takes a privilege, and
+    REDIRECT does without."""
+    level, option = (
+        (socket.IPPROTO_IPV6, _IPV6_TRANSPARENT)
+        if listening.family == socket.AF_INET6
+        else (socket.SOL_IP, 19)
+    )
+    with contextlib.suppress(OSError):
+        listening.setsockopt(level, option, 1)
 
 
 def _must_be_free(family: int, kind: int, where: tuple[Any, ...]) -> None:

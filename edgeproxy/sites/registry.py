@@ -123,6 +123,10 @@ class SiteTable:
     def routes(self, request: Request, *, is_node: bool = False) -> Iterator[Routed]:
         """Who may answer, the first whose plan is not NOT_SERVED. `is_node`: a node asks its parent."""
         host = request.authority.lower()
+        if request.is_named:
+            yield from self._routes_by_name(request, host)
+            yield from self._routes_learned(request, host, is_node=False)
+            return
         known = [place for name in (host, _without_port(host)) for place in self._by_host.get(name, ())]
         yield from _first(known, request.target)
         if not known:
@@ -142,11 +146,13 @@ class SiteTable:
     def _routes_by_name(self, request: Request, host: str) -> Iterator[Routed]:
         for named, realm in self._by_name.get(host, ()):
             below = realm.below(request.target)
-            if below is not None and request.target_scheme in ("", realm.origin.scheme):
+            told = request.target_scheme or (request.scheme if request.is_named else "")
+            if below is not None and told in ("", realm.origin.scheme):
                 yield Routed(named, below, is_named=True)
 
     def _routes_learned(self, request: Request, host: str, *, is_node: bool) -> Iterator[Routed]:
-        for scheme in (request.target_scheme,) if request.target_scheme else ("https", "http"):
+        told = request.target_scheme or (request.scheme if request.is_named else "")
+        for scheme in (told,) if told else ("https", "http"):
             parsed = parse_url(f"{scheme}://{host}/")
             if parsed is None:
                 return
@@ -155,6 +161,13 @@ class SiteTable:
                 below = None if realm is None else realm.below(request.target)
                 if below is not None:
                     yield Routed(_Named(site, own, parsed[0]), below, is_named=True)
+
+    def has_host(self, scheme: str, host: str, port: int) -> bool:
+        """Whether a site serves something under this name."""
+        origin = Origin(scheme, host, port)
+        if any(named.origin == origin for named, _ in self._by_name.get(origin.authority, ())):
+            return True
+        return any(own.realm_of(origin, "/", is_node=False) is not None for _, own in self._named_sites)
 
     def named(self, name: str) -> Site | None:
         return next((site for site in self.sites if site.name == name), None)

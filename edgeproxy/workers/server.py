@@ -11,6 +11,7 @@ import structlog
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import changes
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_proxy import asking, build_proxy
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.own_log import configure_log
 from edgeproxy.relay.gate import Gate
@@ -45,6 +46,16 @@ class Server:
         self._gate = Gate()
         self._tls = ClientTls(config, clock=time.time, metrics=self._metrics, report=self._log.warning)
         words = table.words
+        self._proxy = build_proxy(
+            config,
+            asking(lambda: self._relay),
+            lambda: self._listeners,
+            {},
+            self._tasks,
+            self._metrics,
+            time.time,
+            self._log.warning,
+        )
         self._listeners = Listeners(
             self._relay,
             config.listen,
@@ -58,6 +69,7 @@ class Server:
             handshakes=self._tls.handshakes,
             inherited=Inherited(bound),
             owns_paths=False,
+            connects=self._proxy,
         )
 
     async def run(self) -> int:
@@ -70,6 +82,8 @@ class Server:
             return 1
         orders.cancel()
         await self._reporter.tell()
+        if self._proxy is not None:
+            await self._proxy.aclose()
         await self._tasks.aclose()
         self._relay.channels.aclose()
         self._access_log.close()

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from edgeproxy.config import Admin, Cache, Fill, Listen, Node, Site, Sni, Tls
+from edgeproxy.config_proxy import Proxy
 from edgeproxy.configuration.values import from_text, from_toml, options
 from edgeproxy.errors import ConfigurationError
 
@@ -66,6 +67,7 @@ def test_a_value_of_the_file_becomes_the_options_type(
         (Site, "options", "{a = 1}", {"a": 1}),
         (Fill, "finish_share", "0.5", 0.5),
         (Tls, "sni", '[{certificate = "a"}]', [Sni(certificate="/etc/edge/a")]),
+        (Proxy, "ports", "443, 80", [443, 80]),
         (Admin, "token", "a=b,c", "a=b,c"),
         (Admin, "token", "1234", "1234"),
     ],

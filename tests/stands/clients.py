@@ -87,8 +87,11 @@ class Uv:
     name: str
     program: Path
 
-    def install(self, index: str, target: Path, *arguments: str, retries: int | None = None) -> Installed:
-        extra = {} if retries is None else {"UV_HTTP_RETRIES": str(retries)}
+    def install(
+        self, index: str, target: Path, *arguments: str, retries: int | None = None, **extra: str
+    ) -> Installed:
+        if retries is not None:
+            extra["UV_HTTP_RETRIES"] = str(retries)
         command = [
             str(self.program),
             "pip",

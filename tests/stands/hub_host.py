@@ -10,4 +10,9 @@ class HostServer(WireServer):
 
     def __init__(self, answer: Answer, host: str) -> None:
         self.statuses: dict[int, int] = {}  # of answers, by the identity of their exchange
+        self.public = ""  # the URL it is known by, where something stands in front of it
         super().__init__(answer, host)
+
+    @property
+    def url(self) -> str:
+        return self.public or super().url

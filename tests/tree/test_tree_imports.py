@@ -9,26 +9,31 @@ import pytest
 LEVELS = {
     **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
     **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
-    **dict.fromkeys(("node_routing", "node_signals", "route_dns", "route_http", "route_map"), 5),
+    **dict.fromkeys(
+        ("node_proxy", "node_routing", "node_signals", "route_dns", "route_http", "route_map"), 5
+    ),
     **dict.fromkeys(("route_node", "route_passing", "route_views"), 5),
-    **dict.fromkeys(("pipeline", "admin", "relay"), 4),
+    **dict.fromkeys(("pipeline", "admin", "relay", "proxy"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
-    **dict.fromkeys(("config", "config_router"), 1),
+    **dict.fromkeys(("config", "config_proxy", "config_router"), 1),
     **dict.fromkeys(("", "address", "chunks", "config_types", "message", "errors", "metrics", "tasks"), 0),
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).
 SAME_LEVEL = {
     *(("cli", "process"), ("process", "node"), ("node", "node_views"), ("__main__", "cli")),
+    *(("node", "node_proxy"), ("node_engine", "node_proxy")),
     *(("node", "node_engine"), ("node", "node_tls"), ("node", "node_uplink")),
     *(
         ("node", "node_place"),
         ("workers", "node_place"),
         ("workers", "node_tls"),
+        ("workers", "node_proxy"),
         ("process", "workers"),
         ("workers", "node"),
     ),
+    ("config", "config_proxy"),
     ("config", "config_router"),
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
     *(("route_node", "route_http"), ("route_node", "route_map"), ("route_node", "route_views")),

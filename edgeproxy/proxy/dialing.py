@@ -1,0 +1,113 @@
+"""A TCP connection to where a client of the proxy wants to go: names resolved, addresses judged, the first
+that answers taken (RFC 8305)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.address_guard import Address, permitted
+
+ATTEMPT_SECONDS = 0.25  # RFC 8305 section 5: until the next address is tried beside this one
+ADDRESSES_MAX = 6
+
+Resolve = Callable[[str], Awaitable[Sequence[Address]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialing:
+    """`connect_seconds` for all attempts together. `private` lets clients go to addresses not public.
+    `own` are addresses of this node: a proxy that asks itself asks for ever."""
+
+    resolve: Resolve
+    connect_seconds: float
+    private: bool = False
+    own: Callable[[str, int], bool] = lambda _address, _port: False
+    tasks: Tasks = field(default_factory=lambda: Tasks(lambda _name, _error: None))  # errors are read below
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """A connected socket that does not block. Raises UpstreamError that says what is wrong."""
+        addresses = permitted(host, await self.resolve(host), private=self.private)
+        chosen = _in_turn(addresses)[:ADDRESSES_MAX]
+        if any(self.own(str(address), port) for address in chosen):
+            raise UpstreamError(ProxyError.PROXY_LOOP_DETECTED, f"{host}:{port} is this proxy", sent=False)
+        try:
+            async with asyncio.timeout(self.connect_seconds):
+                return await self._first(host, port, chosen)
+        except TimeoutError:
+            message = f"{host}:{port} does not answer within {self.connect_seconds:g} s"
+            raise UpstreamError(ProxyError.CONNECTION_TIMEOUT, message, sent=False) from None
+
+    async def _first(self, host: str, port: int, addresses: Sequence[Address]) -> socket.socket:
+        running: set[asyncio.Task[socket.socket]] = set()
+        why: OSError | None = None
+        left = iter(addresses)
+        try:
+            while True:
+                address = next(left, None)
+                if address is not None:
+                    running.add(self.tasks.start(_connect(address, port), f"dial {host}"))
+                elif not running:
+                    raise _failed(host, port, why)
+                wait = None if address is None else ATTEMPT_SECONDS
+                await asyncio.wait(running, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                for task in [task for task in running if task.done()]:
+                    error = task.exception()
+                    if error is None:
+                        running.discard(task)
+                        return task.result()
+                    running.discard(task)
+                    if not isinstance(error, OSError):
+                        raise error
+                    why = error
+        finally:
+            await _give_up(running)
+
+    async def aclose(self) -> None:
+        await self.tasks.aclose()
+
+
+async def _give_up(running: set[asyncio.Task[socket.socket]]) -> None:
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)
+    for task in running:
+        if not task.cancelled() and task.exception() is None:
+            task.result().close()
+
+
+async def _connect(address: Address, port: int) -> socket.socket:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    connected = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connected.setblocking(False)
+        with contextlib.suppress(OSError):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(connected, (str(address), port))
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+def _in_turn(addresses: Sequence[Address]) -> list[Address]:
+    """IPv6 and IPv4 by turns, IPv6 first (RFC 8305 section 4)."""
+    six = [address for address in addresses if address.version == 6]
+    four = [address for address in addresses if address.version == 4]
+    pairs = itertools.zip_longest(six, four)
+    return [address for pair in pairs for address in pair if address is not None]
+
+
+def _failed(host: str, port: int, why: OSError | None) -> UpstreamError:
+    error = ProxyError.CONNECTION_REFUSED
+    if not isinstance(why, ConnectionRefusedError):
+        error = ProxyError.DESTINATION_IP_UNROUTABLE
+    detail = "nobody answers" if why is None else (why.strerror or str(why))
+    return UpstreamError(error, f"{host}:{port}: {detail}", sent=False)

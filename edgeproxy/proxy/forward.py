@@ -1,0 +1,99 @@
+"""What becomes of CONNECT: refused, a tunnel, or a host that is answered here under its own name.
+
+CONNECT -> judge -> refused: status and one line
+              +-> no site knows the host, or this client refused our certificate lately: dial -> tunnel
+              +-> a site does: 200, and see `naming`"""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
+from edgeproxy.proxy.access import judge
+from edgeproxy.proxy.naming import Named
+from edgeproxy.proxy.shared import Shared
+from edgeproxy.proxy.transparent import Transparent
+from edgeproxy.proxy.way import Way
+from edgeproxy.serving.service import Reached, Service
+
+if TYPE_CHECKING:
+    from edgeproxy.proxy.leaves import Leaves
+
+_STATUS = {
+    ProxyError.DESTINATION_IP_PROHIBITED: 403,
+    ProxyError.PROXY_LOOP_DETECTED: 508,
+    ProxyError.CONNECTION_TIMEOUT: 504,
+    ProxyError.DNS_TIMEOUT: 504,
+}
+
+
+class ForwardProxy:
+    """Answers CONNECT, and takes connections that a firewall turned to us."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self._transparent = Transparent(shared)
+
+    async def reach(self, service: Service, request: Request) -> Response | Reached:
+        shared, authority = self.shared, request.authority
+        host, _, number = authority.rpartition(":")
+        host, port = host.strip("[]"), int(number)
+        shown = request.headers.get("Proxy-Authorization")
+        refusal = judge(shared.settings.rules, request.client, host, port, shown)
+        if refusal is not None:
+            shared.metrics.count("proxy_refusals_total", refusal.rule)
+            return _refused(refusal.status, refusal.line, refusal.rule, refusal.fields)
+        if shared.settings.only_sites and not await shared.has_site("https", host, port):
+            shared.metrics.count("proxy_refusals_total", "connect")
+            return _refused(403, f"{host} is not served here", "connect", ())
+        way = Way(shared, service, request, host, port, time.monotonic(), lambda: shared.dial(host, port))
+        leaves = await self._leaves(service, request.client, host, port)
+        if leaves is not None:
+            return Named(way, leaves)
+        try:
+            return _Blind(way, await way.dial())
+        except UpstreamError as error:
+            return self._failed(error)
+
+    async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
+        await self._transparent.taken(service, connected, peer)
+
+    async def _leaves(self, service: Service, client: str, host: str, port: int) -> Leaves | None:
+        """Where certificates come from, if the host is to be answered here."""
+        shared = self.shared
+        if shared.ca is None or not service.named or not await shared.has_site("https", host, port):
+            return None
+        if shared.refusers.refuses(client, host, shared.clock()):
+            return None
+        return await shared.ca.leaves()
+
+    def _failed(self, error: UpstreamError) -> Response:
+        self.shared.metrics.count("proxy_refusals_total", error.error.value)
+        fields = (("Proxy-Status", f"edgeproxy; error={error.error.value}"),)
+        return _refused(_STATUS.get(error.error, 502), str(error), error.error.value, fields)
+
+    async def aclose(self) -> None:
+        await self.shared.aclose()
+
+
+class _Blind:
+    """The other end is connected."""
+
+    def __init__(self, way: Way, server: socket.socket) -> None:
+        self._way, self._server = way, server
+
+    def take(self, connected: socket.socket, early: bytes) -> None:
+        self._way.tunnel(connected, self._server, early)
+
+    def drop(self) -> None:
+        self._server.close()
+
+
+def _refused(status: int, line: str, why: str, fields: tuple[tuple[str, str], ...]) -> Response:
+    content = f"{line}\n".encode()
+    headers = Headers((("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), *fields))
+    outcome = Outcome(CacheOutcome.REFUSED, detail=f"{why}: {line}")
+    return Response(status, headers, BytesBody(content), outcome, close=True)

@@ -1,0 +1,95 @@
+"""What all ways through the proxy share: rules, dialing, the authority, and the tunnels that are open."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.message import Clock
+from edgeproxy.metrics import Metrics
+from edgeproxy.proxy.access import Rules
+from edgeproxy.proxy.dialing import Dialing
+from edgeproxy.proxy.local_ca import LocalCa
+from edgeproxy.proxy.refusers import Refusers
+from edgeproxy.proxy.tunnel import Tunnel
+from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.address_guard import Address, refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time. `only_sites`: nowhere else."""
+
+    rules: Rules
+    idle_seconds: float
+    tunnels_max: int
+    only_sites: bool = False
+
+
+# Whether a site serves something under a scheme, a host and a port.
+HasSite: TypeAlias = Callable[[str, str, int], Awaitable[bool]]
+
+
+@dataclass(slots=True)
+class Shared:
+    """`has_site` tells which hosts sites know over a scheme; without a `ca` none is answered here over TLS.
+    `ports` are those of transparent listeners."""
+
+    settings: Settings
+    dialing: Dialing
+    has_site: HasSite
+    ca: LocalCa | None
+    tasks: Tasks
+    metrics: Metrics
+    clock: Clock
+    report: Callable[[str], None]
+    closing: Callable[[], Awaitable[None]] | None = None
+    ports: Callable[[], frozenset[int]] = frozenset
+    refusers: Refusers = field(default_factory=Refusers)
+    tunnels: set[Tunnel] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.metrics.gauge("tunnels", lambda: len(self.tunnels))
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """Raises UpstreamError."""
+        if len(self.tunnels) >= self.settings.tunnels_max:
+            raise UpstreamError(ProxyError.CONNECTION_LIMIT_REACHED, "too many tunnels at a time", sent=False)
+        return await self.dialing.dial(host, port)
+
+    async def dial_directly(self, address: Address, port: int) -> socket.socket:
+        """To where a client has been going already: any address but those of a machine itself. Raises
+        UpstreamError."""
+        reason = refusal(address)
+        if reason in ("loopback", "unspecified", "multicast") or address.is_link_local:
+            raise UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, f"{address} is {reason}", sent=False)
+        return await replace(self.dialing, private=True).dial(str(address), port)
+
+    def status(self) -> dict[str, Any]:
+        """For people: what is open, and hosts whose certificates clients refuse."""
+        return {
+            "tunnels": len(self.tunnels),
+            "refused_certificates": [
+                {"host": host, "times": one.count, "last_client": one.client, "last": one.last}
+                for host, one in self.refusers.hosts.items()
+            ],
+        }
+
+    def opened(self, tunnel: Tunnel) -> None:
+        self.tunnels.add(tunnel)
+
+    def closed(self, tunnel: Tunnel) -> None:
+        self.tunnels.discard(tunnel)
+        self.metrics.count("tunnels_total", "broken" if tunnel.why else "ended")
+        self.metrics.count("tunnel_bytes_total", "up", by=tunnel.up)
+        self.metrics.count("tunnel_bytes_total", "down", by=tunnel.down)
+
+    async def aclose(self) -> None:
+        for tunnel in list(self.tunnels):
+            tunnel.abort("the node is ending")
+        await self.dialing.aclose()
+        if self.closing is not None:
+            await self.closing()
