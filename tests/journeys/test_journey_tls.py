@@ -237,7 +237,7 @@ def test_slow_and_silent_handshakes_end_and_hold_up_nobody(
         {
             "listen": HTTPS,
             "tls": files(authority.issue("node")),
-            "limits": {"handshake_timeout": "1s", "handshakes": 100},
+            "limits": {"handshake_timeout": "4s", "handshakes": 100},
         },
     )
     context = authority.client()

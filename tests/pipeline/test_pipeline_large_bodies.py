@@ -204,8 +204,12 @@ async def test_an_origin_that_never_gets_on_fails_the_readers(
     ],
 )
 async def test_a_wrong_answer_to_a_range_is_noticed(
-    house: House, origin: RangeOrigin, lie: Callable[[Scripted], Scripted]
+    house: House,
+    origin: RangeOrigin,
+    lie: Callable[[Scripted], Scripted],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("edgeproxy.pipeline.ranged_source.BACKOFF_SECONDS", 0.001)
     await get_range(house, 0, 10)
     origin.faults = dict.fromkeys(range(1, 9), lie)
     with suppress(BodyAborted):

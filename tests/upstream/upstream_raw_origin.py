@@ -150,7 +150,7 @@ class RawOrigin:
 
 
 LOCAL = Reach(
-    connect_timeout=2.0, head_timeout=2.0, progress_timeout=2.0, private_addresses=True, http2=False
+    connect_timeout=20.0, head_timeout=20.0, progress_timeout=20.0, private_addresses=True, http2=False
 )
 
 
