@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from edgeproxy.router.client import Client
 from edgeproxy.router.neighbours import Neighbours
@@ -33,8 +34,7 @@ SAME_AS_SHARE = 0.8
 ALL_NODES = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """Milliseconds. `source` names the finest group whose observations took part, "distance" if none did."""
 
     rtt: float
@@ -110,13 +110,17 @@ class Beliefs:
         place, asn = client.place, client.whereabouts.asn
         away = None if place is None else distances_from(place)
         everybody = self._everybody(now)
+        around = None if place is None or not self.neighbours.cells else self.neighbours.around(place)
+        unplaced, placed = _spread(None, None), _spread(place, 0.0)
         ways = []
         for node in nodes:
             distance = None if away is None or node.place is None else away(node.place)
-            way = _Way(node.name, _guess(distance, access_ms), _spread(place, distance), distance)
-            way.mean, way.finest = everybody
-            if place is not None and self.neighbours.cells:
-                way.mean, is_near = self.neighbours.afar(place, node.name)
+            radius = unplaced if distance is None else placed
+            way = _Way(node.name, _guess(distance, access_ms), radius, distance)
+            if around is None:
+                way.mean, way.finest = everybody
+            else:
+                way.mean, is_near = around.of(node.name)
                 way.finest = CELL if is_near else EVERYBODY
             if asn and node.asn == asn:
                 way.share = SAME_AS_SHARE

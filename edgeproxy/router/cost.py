@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgeproxy.router.beliefs import Estimate
 from edgeproxy.router.nodes import NodeState, RouteNode
@@ -12,9 +12,9 @@ UTILISATION_MOST = 0.99
 DEGRADED_MS = 50.0
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Milliseconds: the way, what it may be off by, the queue, a probable miss, what the operator adds."""
+class Cost(NamedTuple):
+    """Milliseconds: the way, what it may be off by, the queue, a probable miss, what the operator
+    adds. A tuple, because a decision among fifty nodes makes fifty."""
 
     network: float
     doubt: float
@@ -38,8 +38,11 @@ class Cost:
 
 
 def cost_of(estimate: Estimate, node: RouteNode, asked: RouteObject | None, rules: RouteRules) -> Cost:
-    used = min(max(node.utilisation, 0.0), UTILISATION_MOST)
-    policy = node.policy_ms + (DEGRADED_MS if node.state is NodeState.DEGRADED else 0.0)
+    used = node.utilisation
+    used = UTILISATION_MOST if used > UTILISATION_MOST else used if used > 0.0 else 0.0
+    policy = node.policy_ms
+    if node.state is NodeState.DEGRADED:
+        policy += DEGRADED_MS
     return Cost(
         estimate.rtt,
         rules.caution * estimate.deviation,

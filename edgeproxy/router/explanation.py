@@ -105,7 +105,7 @@ def _candidate(one: Candidate, rank: int | None, pool: Sequence[str]) -> dict[st
         "utilisation": round(one.node.utilisation, 4),
         "in_flight": one.node.in_flight,
         "cost": {
-            **{name: round(value, 2) for name, value in asdict(cost).items()},
+            **{name: round(value, 2) for name, value in cost._asdict().items()},
             "total": round(cost.total, 2),
         },
     }

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from edgeproxy.router.place import EARTH_RADIUS_KM, Place
 
 NEIGHBOUR_KM = 1500.0  # a neighbour so far away counts for a third
-NEAREST = 16  # cells asked for an estimate
+NEAREST = 16  # cells asked for an estimate ...
+FAR_COSINE = math.cos(4500.0 / EARTH_RADIUS_KM)  # ... and none that is farther away
 NEIGHBOURS_LEAST = 0.3  # less than that is no neighbourhood
 COMMON_STRENGTH, NODE_STRENGTH, REGION_STRENGTH, WAY_STRENGTH = 4.0, 2.0, 2.0, 0.7
 VALUE_MOST = 1.5  # what is off by more than four times says something of itself, or of a client misplaced
@@ -50,6 +51,17 @@ class Afar(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Around:
+    """What is expected from one place: of the nodes that anybody knows, and of any other."""
+
+    nodes: Mapping[str, Afar]
+    other: Afar
+
+    def of(self, node: str) -> Afar:
+        return self.nodes.get(node, self.other)
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbours:
     """Never changed but for memos of what was asked. `regions` and `ways` are, by number of the cell, sums of
     weighted values and the sums of the weights; those of `ways` are by the place of their node in `nodes`."""
@@ -61,9 +73,12 @@ class Neighbours:
     regions: tuple[tuple[float, float], ...] = ()
     ways: tuple[tuple[tuple[int, float, float], ...], ...] = ()
     _near: dict[Spot, list[tuple[int, float]]] = field(default_factory=dict, compare=False, repr=False)
-    _asked: dict[Spot, tuple[Afar, dict[str, Afar]]] = field(default_factory=dict, compare=False, repr=False)
+    _asked: dict[Spot, Around] = field(default_factory=dict, compare=False, repr=False)
 
     def afar(self, client: Place, node: str) -> Afar:
+        return self.around(client).of(node)
+
+    def around(self, client: Place) -> Around:
         spot = round(client.latitude / SPOT_DEGREES), round(client.longitude / SPOT_DEGREES)
         found = self._asked.get(spot)
         if found is None:
@@ -71,10 +86,9 @@ class Neighbours:
             if len(self._asked) >= PLACES_MAX:
                 self._asked.clear()
             self._asked[spot] = found
-        return found[1].get(node, found[0])
+        return found
 
-    def _around(self, spot: Spot) -> tuple[Afar, dict[str, Afar]]:
-        """Of a node that no neighbour knows, and of the others."""
+    def _around(self, spot: Spot) -> Around:
         total = weights = 0.0
         sums, counts = [0.0] * len(self.nodes), [WAY_STRENGTH] * len(self.nodes)
         for number, nearness in self._nearest(spot):
@@ -86,10 +100,11 @@ class Neighbours:
                 counts[node] += nearness * weight
         region = self.common + total / (weights + REGION_STRENGTH)
         least = WAY_STRENGTH + NEIGHBOURS_LEAST
-        return Afar(region, False), {
+        known = {
             name: Afar(region + peculiar + value / count, count > least)
             for (name, peculiar), value, count in zip(self.nodes.items(), sums, counts, strict=True)
         }
+        return Around(known, Afar(region, False))
 
     def _nearest(self, spot: Spot) -> list[tuple[int, float]]:
         near = self._near.get(spot)
@@ -162,7 +177,11 @@ def _vector(north: float, east: float) -> Vector:
 
 def _nearest(point: Vector, cells: tuple[Vector, ...]) -> list[tuple[int, float]]:
     x, y, z = point
-    products = [(x * a + y * b + z * c, number) for number, (a, b, c) in enumerate(cells)]
+    products = [
+        (product, number)
+        for number, (a, b, c) in enumerate(cells)
+        if (product := x * a + y * b + z * c) > FAR_COSINE
+    ]
     return [
         (number, math.exp(-EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, product))) / NEIGHBOUR_KM))
         for product, number in heapq.nlargest(NEAREST, products)

@@ -62,7 +62,7 @@ def _low_enough(
 
     def is_first(rtt: float) -> bool:
         share = rtt / rival.estimate.rtt
-        estimate = replace(rival.estimate, rtt=rtt, deviation=rival.estimate.deviation * share)
+        estimate = rival.estimate._replace(rtt=rtt, deviation=rival.estimate.deviation * share)
         changed = Candidate(rival.node, estimate, cost_of(estimate, rival.node, asked, snapshot.rules))
         others = [changed if one is rival else one for one in decision.ranked]
         choice, _ = nearest(others, client, asked, snapshot, now, asking)

@@ -20,7 +20,7 @@ class RouteRules:
     near_share: float = 1.10  # nodes within this and the budget of the best share the objects among them
     affinity_budget_ms: float = 10.0
     affinity_budget_large_ms: float = 25.0
-    full: float = 0.85  # beyond this a node gives clients away
+    full: float = 0.85  # beyond this a node gives clients away; by DNS it takes no new ones in
     overfull: float = 0.95
     share_max: float = 1.25  # of its part of what the pool has in flight
     keep_share: float = 0.90  # a client group moves for a gain of so much ...

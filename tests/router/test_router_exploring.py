@@ -11,7 +11,7 @@ ASKED = RouteObject("k")
 
 def unsure(name: str, rtt: float, deviation: float, km: float, used: float = 0.0) -> Candidate:
     one = candidate(name, rtt, utilisation=used)
-    return replace(one, estimate=replace(one.estimate, deviation=deviation, distance_km=km))
+    return replace(one, estimate=one.estimate._replace(deviation=deviation, distance_km=km))
 
 
 BEST = unsure("best", 50.0, 1.0, 3000)
