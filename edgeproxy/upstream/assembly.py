@@ -40,7 +40,7 @@ def build_chain(
     return Chain(
         remotes,
         around(lanes(), remotes) if remotes else origins,
-        Breaker(origins),
+        Breaker(origins, tasks=tasks),
         metrics=metrics,
         tasks=tasks,
         report=report,
