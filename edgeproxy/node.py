@@ -339,7 +339,7 @@ class Node:
         uplink = former
         self._config = found.config
         try:
-            if found.touches("upstream", "parent", "siblings"):
+            if found.touches("upstream", "parent", "siblings") or former.is_outdated:
                 uplink = self._build_uplink()
             engine = build_engine(found.config, self._lasting, via=self._via, before=self._engine)
             added = await listeners.prepare(found.config.listen) if listeners is not None else []

@@ -12,7 +12,7 @@ from edgeproxy.pipeline.parent_links import Introduced, links_of
 from edgeproxy.pipeline.purge_follower import PurgeFollower
 from edgeproxy.pipeline.purges import Purges, SmallFiles
 from edgeproxy.tasks import Report, Tasks
-from edgeproxy.upstream.assembly import build_chain
+from edgeproxy.upstream.assembly import build_chain, files_of
 from edgeproxy.upstream.remote import Remote
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Upstream
@@ -35,6 +35,7 @@ class Uplink:
         report_task: Report,
     ) -> None:
         self._config = config
+        self._files = files_of(config)
         self._via = via
         self._tasks = Tasks(report_task)
         self._following = Tasks(report_task)
@@ -49,6 +50,11 @@ class Uplink:
             around=self._introduce,
         )
         self._follower = self._build_follower(purges, metrics, report)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a token or a certificate that it was built with has been replaced."""
+        return files_of(self._config) != self._files
 
     def _introduce(self, upstream: Upstream, remotes: Sequence[Remote]) -> Upstream:
         """The way to parents and siblings, on which they are told who asks."""

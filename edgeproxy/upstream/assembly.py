@@ -49,6 +49,23 @@ def build_chain(
     )
 
 
+def files_of(config: Config) -> tuple[tuple[str, int, int], ...]:
+    """The files that parents and siblings name, with what changes when they do."""
+    names = [config.upstream.ca_file]
+    remotes: tuple[Parent | Siblings, ...] = (*config.parent, config.siblings)
+    for one in remotes:
+        names += [one.token_file, one.ca_file, one.certificate, one.key]
+    found = []
+    for name in sorted({name for name in names if name}):
+        try:
+            state = Path(name).stat()
+        except OSError:
+            found.append((name, 0, 0))
+        else:
+            found.append((name, state.st_mtime_ns, state.st_ino))
+    return tuple(found)
+
+
 def _parent(parent: Parent) -> Remote:
     path = f"parent.{parent.name or parent.url}"
     origin, prefix = place_of(parent.url, f"{path}.url")
