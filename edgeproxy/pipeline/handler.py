@@ -69,6 +69,9 @@ class Pipeline:
         request = asker.request
         if request.path == PURGES_PATH:
             return self._children.purges(asker)
+        outdated = await self._children.outdated(asker)
+        if outdated is not None:
+            return outdated
         for routed in self._sites.routes(request, is_node=asker.is_node):
             site, is_named = routed.site, routed.is_named
             if is_named and not asker.is_admitted:
