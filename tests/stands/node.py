@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -145,8 +146,14 @@ class Node:
 
     def start(self) -> float:
         """Start and wait until ready; gives the seconds that took."""
+        self.spawn()
+        return self.await_ready()
+
+    def await_ready(self) -> float:
+        """Wait until the process that was spawned is ready."""
         began = time.monotonic()
-        process = self.spawn()
+        process = self.process
+        assert isinstance(process, subprocess.Popen)
         while (found := READY.search(self._output.read_text())) is None:
             if process.poll() is not None:
                 raise NodeFailed(f"exit {process.returncode} before ready:\n{self.stderr[-4000:]}")
@@ -195,7 +202,8 @@ class Node:
     def reload(self, sections: Mapping[str, Any] | None = None, **answer: Any) -> dict[str, Any]:
         """Change the configuration, and have it taken over; what the control plane says."""
         for name, table in (sections or {}).items():
-            changed = table if name == "site" else {**self.sections.get(name, {}), **table}
+            several = not isinstance(table, Mapping)
+            changed = table if several else {**self.sections.get(name, {}), **table}
             self.sections[name] = changed
         self.write(toml(self.sections))
         return dict(json.loads(self.ask_admin("/api/v1/reload", "POST", answer)))
@@ -320,6 +328,15 @@ class Node:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses that nobody listens at, for nodes that must know each other beforehand."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return addresses
 
 
 def eventually(question: Any, within: float = 15.0) -> bool:
