@@ -348,7 +348,7 @@ class Node:
         uplink = former
         self._config = found.config
         try:
-            if found.touches("upstream", "parent", "siblings"):
+            if found.touches("upstream", "parent", "siblings") or former.is_outdated:
                 uplink = self._build_uplink()
             engine = build_engine(
                 found.config, self._lasting, self._routing, via=self._via, before=self._engine

@@ -1,5 +1,5 @@
-"""A node's way up: siblings, parents and origins, and the purges of parents. Built again as a whole when the
-configuration of any of them changes; what was asked of the former one goes on with it."""
+"""A node's way up: siblings, parents and origins, and the purges of the first two. Built again as a whole
+when the configuration of any of them changes; what was asked of the former one goes on with it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeproxy.pipeline.parent_links import Introduced, links_of
 from edgeproxy.pipeline.purge_follower import PurgeFollower
 from edgeproxy.pipeline.purges import Purges, SmallFiles
 from edgeproxy.tasks import Report, Tasks
-from edgeproxy.upstream.assembly import build_chain
+from edgeproxy.upstream.assembly import build_chain, files_of
 from edgeproxy.upstream.remote import Remote
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Upstream
@@ -35,7 +35,9 @@ class Uplink:
         report_task: Report,
     ) -> None:
         self._config = config
+        self._files = files_of(config)
         self._via = via
+        self._purges = purges
         self._tasks = Tasks(report_task)
         self._following = Tasks(report_task)
         self._introduced: Introduced | None = None
@@ -48,24 +50,28 @@ class Uplink:
             report=report,
             around=self._introduce,
         )
-        self._follower = self._build_follower(purges, metrics, report)
+        self._follower = self._build_follower(metrics, report)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a token or a certificate that it was built with has been replaced."""
+        return files_of(self._config) != self._files
 
     def _introduce(self, upstream: Upstream, remotes: Sequence[Remote]) -> Upstream:
         """The way to parents and siblings, on which they are told who asks."""
-        self._introduced = Introduced(upstream, links_of(remotes, self._config.site), self._via)
+        links = links_of(remotes, self._config.site)
+        self._introduced = Introduced(upstream, links, self._via, lambda: self._purges.position)
         return self._introduced
 
-    def _build_follower(
-        self, purges: Purges, metrics: Metrics, report: Callable[[str], None]
-    ) -> PurgeFollower | None:
+    def _build_follower(self, metrics: Metrics, report: Callable[[str], None]) -> PurgeFollower | None:
         introduced = self._introduced
         if introduced is None:
             return None
         follower = PurgeFollower(
-            introduced.parents,
+            introduced.links,
             node=self._via,
             upstream=introduced,
-            purges=purges,
+            purges=self._purges,
             tasks=self._following,
             metrics=metrics,
             report=report,
@@ -74,15 +80,16 @@ class Uplink:
         return follower
 
     async def start(self, files: SmallFiles | None) -> None:
-        """Probe, and follow the purges of parents from where `files` say that was left off."""
+        """Probe, and follow the purges of parents and siblings from where `files` say that was left off."""
         if self._config.node.offline:
             return
         self.chain.start()
         if self._follower is not None:
+            self._purges.has_followed = self._follower.has_followed
             await self._follower.start(files)
 
     async def stop_following(self) -> None:
-        """No purge of a parent is taken over any more, and nothing about them is written down."""
+        """No purge of another node is taken over any more, and nothing about them is written down."""
         await self._following.aclose()
 
     async def retire(self) -> None:

@@ -27,7 +27,7 @@ from edgeproxy.message import (
 from edgeproxy.pipeline.prefetch import OURS
 from edgeproxy.pipeline.purges import Purges
 from edgeproxy.policy import repr_digest
-from edgeproxy.policy.surrogates import NODE, Position, for_children, for_clients
+from edgeproxy.policy.surrogates import NODE, PURGES, Position, for_children, for_clients, position_of
 from edgeproxy.policy.timed_fields import TimedFields
 from edgeproxy.sites.site import Plan
 
@@ -42,11 +42,12 @@ _PLACE = re.compile(r"epoch=([0-9a-f]{1,64})&after=([0-9]{1,18})", re.ASCII)
 class Asker:
     """Who asks. `request` is what may be seen of it further on: nothing that concerns only the way from
     there to here. `node` is what the asker calls itself, "" for a client; `is_admitted`: it may ask by
-    name."""
+    name. `purged`: how far its own purges are, which a sibling tells."""
 
     request: Request
     node: str
     is_admitted: bool
+    purged: Position | None = None
 
     @property
     def is_node(self) -> bool:
@@ -97,11 +98,13 @@ class Children:
             return Asker(request, "", self._admits(request))
         node = (headers.get(NODE).strip(" \t") or "node")[:NAME_LENGTH_MAX] if named else ""
         is_admitted = self._admits(request)
-        headers = headers.without((NODE, _TOKEN_FIELD))
+        purged = position_of(headers.get(PURGES)) if node and is_admitted else None
+        headers = headers.without((NODE, _TOKEN_FIELD, PURGES))
         if node and not repr_digest.is_wanted(headers):
             headers = headers.replacing({"Want-Repr-Digest": "sha-256=10"})
         has_proven = is_admitted and (bool(self._tokens) or request.certified is not None)
-        return Asker(replace(request, headers=headers, node=node if has_proven else ""), node, is_admitted)
+        request = replace(request, headers=headers, node=node if has_proven else "")
+        return Asker(request, node, is_admitted, purged)
 
     def _admits(self, request: Request) -> bool:
         if not self._tokens or request.certified is not None or request.listener == OURS:
@@ -127,6 +130,21 @@ class Children:
         line = b"asking under an upstream's own name takes a token of this node\n"
         outcome = Outcome(CacheOutcome.REFUSED, site, detail="no token of a node")
         return Response(407, Headers(fields), _content(asker, line), outcome)
+
+    async def outdated(self, asker: Asker) -> Response | None:
+        """The answer to a sibling that has purged what is still here: it must ask somebody else."""
+        if asker.purged is None or await self._purges.has_followed(asker.purged):
+            return None
+        fields = (
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Cache-Control", "no-store"),
+            ("Retry-After", "1"),
+            ("Proxy-Status", "edgeproxy; error=destination_unavailable"),
+        )
+        content = _content(asker, b"purges of who asks have not been taken over yet\n")
+        return Response(
+            503, Headers(fields), content, Outcome(CacheOutcome.REFUSED, detail="behind with purges")
+        )
 
     def purges(self, asker: Asker) -> Response:
         """The log of purges after a place, or where it is now."""

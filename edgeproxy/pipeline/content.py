@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from edgeproxy.errors import BodyAborted, StorageError, UpstreamError
-from edgeproxy.message import Body, BytesBody, Part
+from edgeproxy.message import Body, BytesBody, Headers, Part
 from edgeproxy.pipeline.growing_body import GrowingBody
 from edgeproxy.sites.site import Layout
 from edgeproxy.storage.store import StoredBody
@@ -168,6 +168,11 @@ class PassingContent:
         self._response = response
         self._count = count
         self.length = response.content_length
+
+    @property
+    def trailers(self) -> Headers:
+        """Those of the upstream, once all parts have been had."""
+        return self._response.trailers
 
     async def parts(self) -> AsyncIterator[Part]:
         try:

@@ -90,6 +90,9 @@ class Pipeline:
             own = self._elsewhere.own(request)
             if own is not None:
                 return own
+        outdated = await self._children.outdated(asker)
+        if outdated is not None:
+            return outdated
         for routed in self._sites.routes(request, is_node=asker.is_node):
             site, is_named = routed.site, routed.is_named
             if is_named and not asker.is_admitted:

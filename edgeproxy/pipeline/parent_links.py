@@ -1,4 +1,5 @@
-"""This node towards its parents and siblings: it says who it is, and hears how far purges have come."""
+"""This node towards its parents and siblings: it says who it is, and hears how far purges have come. A
+sibling is told how far those of this node have, so that it does not answer with what has been purged here."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from edgeproxy import config
 from edgeproxy.message import Headers
-from edgeproxy.policy.surrogates import NODE, PURGES
+from edgeproxy.policy.surrogates import NODE, PURGES, Position
 from edgeproxy.upstream.candidate import Role
 from edgeproxy.upstream.remote import Remote
 from edgeproxy.upstream.upstream import Origin, Reach, Upstream, UpstreamRequest, UpstreamResponse
@@ -16,14 +17,14 @@ from edgeproxy.upstream.upstream import Origin, Reach, Upstream, UpstreamRequest
 @dataclass(frozen=True, slots=True)
 class ParentLink:
     """A node that is asked under the names of origins; `origin` is where it is itself. `sites` are the
-    names of those sites whose responses come from it (none: of all). `is_followed`: its purges are."""
+    names of those sites whose responses come from it (none: of all). `beside`: it is a sibling."""
 
     name: str
     origin: Origin
     reach: Reach = Reach()
     token: str = field(default="", repr=False)
     sites: tuple[str, ...] = ()
-    is_followed: bool = True
+    beside: bool = False
 
     def fields(self, node: str) -> dict[str, str | None]:
         """What goes with a request to it: who asks, and that it may."""
@@ -46,26 +47,29 @@ def links_of(remotes: Sequence[Remote], sites: Sequence[config.Site]) -> tuple[P
                 remote.reached(),
                 remote.token,
                 sites=() if len(served) == len(names) else served,
-                is_followed=candidate.role is Role.PARENT,
+                beside=candidate.role is Role.SIBLING,
             )
         )
     return tuple(links)
 
 
 class Introduced:
-    """An Upstream that tells parents who asks, where they are asked under an origin's name, and hands what
-    they say of their purges to `heard`."""
+    """An Upstream that tells parents and siblings who asks, where they are asked under an origin's name, and
+    hands what they say of their purges to `heard`. `position` is where this node's purges are."""
 
-    def __init__(self, upstream: Upstream, links: Sequence[ParentLink], node: str) -> None:
+    def __init__(
+        self, upstream: Upstream, links: Sequence[ParentLink], node: str, position: Callable[[], Position]
+    ) -> None:
         self._upstream = upstream
+        self._position = position
         self._links = {link.origin: link for link in links}
         self._node = node
         self.heard: Callable[[ParentLink, str], None] | None = None
 
     @property
-    def parents(self) -> tuple[ParentLink, ...]:
+    def links(self) -> tuple[ParentLink, ...]:
         """Those whose purges are followed."""
-        return tuple(link for link in self._links.values() if link.is_followed)
+        return tuple(self._links.values())
 
     async def fetch(self, request: UpstreamRequest) -> UpstreamResponse:
         """Raises UpstreamError."""
@@ -73,11 +77,13 @@ class Introduced:
         if link is None:
             return await self._upstream.fetch(request)
         if request.host not in (None, link.origin.authority):
-            headers: Headers = request.headers.replacing(link.fields(self._node))
+            position = str(self._position()) if link.beside else None
+            fields = {**link.fields(self._node), PURGES: position}
+            headers: Headers = request.headers.replacing(fields)
             request = replace(request, headers=headers)
         response = await self._upstream.fetch(request)
         said = response.headers.get(PURGES)
-        if said and link.is_followed and self.heard is not None:
+        if said and self.heard is not None:
             self.heard(link, said)
         return response
 

@@ -150,6 +150,8 @@ class Passing:
             keep_authorization=plan.keep_authorization,
             strip_cookie=plan.rules.strip_cookie,
         )
+        if request.headers.get("TE").lower() == "trailers":
+            headers = headers.adding((("TE", "trailers"),))  # they are passed on where both sides can
         body = request.body if request.content is None else ReadContent(request.content)
         answer = await self._exchange.ask(plan, site, request.method, headers, body, request.interim)
         status = answer.response.status

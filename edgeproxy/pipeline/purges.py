@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from edgeproxy.policy.surrogates import Position
@@ -26,9 +26,14 @@ class SmallFiles(Protocol):
     def replace(self, name: str, data: bytes) -> None: ...
 
 
+async def _follows_nobody(position: Position) -> bool:
+    return True
+
+
 class Purges:
-    """`origins` gives the upstreams of a site by its name. Until `open`, and without files, the log begins
-    with this process: whoever follows it then takes a restart for a gap."""
+    """`origins` gives the upstreams of a site by its name. `has_followed` tells whether all has been taken
+    over that another node has purged up to a position, and may wait a moment for it. Until `open`, and
+    without files, the log begins with this process: whoever follows it then takes a restart for a gap."""
 
     def __init__(self, store: Store, *, origins: Callable[[str], Sequence[Origin]], tasks: Tasks) -> None:
         self._store = store
@@ -38,6 +43,7 @@ class Purges:
         self._files: SmallFiles | None = None
         self._is_saved = True
         self._saving: asyncio.Task[None] | None = None
+        self.has_followed: Callable[[Position], Awaitable[bool]] = _follows_nobody
         self.feed = PurgeFeed(secrets.token_hex(8), store.sequence)
 
     @property
@@ -54,12 +60,12 @@ class Purges:
     def after(self, seen: Position | None) -> FeedPage:
         return self.feed.after(seen)
 
-    async def purge(self, purge: Purge) -> None:
-        """Raises StorageError for a value beyond 64 KiB."""
+    async def purge(self, purge: Purge, *, below: bool = False) -> None:
+        """Raises StorageError for a value beyond 64 KiB. `below`: nodes beside this one are not told."""
         async with self._one_by_one:  # so that each gets the number it has in the store
             await self._store.purge(purge)
             prefixes = [f"{origin.url}/" for origin in self._origins(purge.value)]
-            self.feed.note(self._store.sequence, told_below(purge, prefixes))
+            self.feed.note(self._store.sequence, told_below(purge, prefixes), below=below)
         self._save_later()
 
     async def take_over(self, fed: FedPurge, purges: Sequence[Purge] = ()) -> None:

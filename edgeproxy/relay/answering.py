@@ -212,7 +212,7 @@ class Answering:
             if self._send_head(request, response):
                 await self._send_parts(body)
                 self._is_told = True
-                self.channel.send(End())
+                self.channel.send(End(getattr(body, "trailers", Headers()).pairs))
                 await self._all_sent(0)
         except ChannelLost:
             raise

@@ -67,6 +67,7 @@ class Asking:
         self._files: list[ReceivedFile] = []
         self._is_whole = False  # nothing more comes
         self.sending: asyncio.Task[None] | None = None  # of the request's content
+        self.trailers = Headers()  # of the answer, at its end
         channel.receiver = self
 
     @property
@@ -111,8 +112,9 @@ class Asking:
                     self._answer = message
                 else:
                     self._resolve(message, b"")
-            case End():
+            case End(trailers):
                 self._is_whole = True
+                self.trailers = Headers(trailers)
                 self._put(None)
             case Broken(text):
                 self._put(BodyAborted(text))

@@ -145,6 +145,11 @@ class RelayedBody:
         self._relay, self._asking, self._channel = relay, asking, channel
         self.length = length
 
+    @property
+    def trailers(self) -> Headers:
+        """Once all parts have been had."""
+        return self._asking.trailers
+
     def parts(self) -> AsyncIterator[Part]:
         return self._asking.parts()
 

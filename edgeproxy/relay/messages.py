@@ -127,6 +127,8 @@ class Slice(_Said, tag=10, frozen=True):
 class End(_Said, tag=11, frozen=True):
     """The proven end of the answer's content."""
 
+    trailers: tuple[Pair, ...] = ()
+
 
 class Broken(_Said, tag=12, frozen=True):
     """The answer's content ends early: it must not look whole."""

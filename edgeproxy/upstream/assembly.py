@@ -40,13 +40,30 @@ def build_chain(
     return Chain(
         remotes,
         around(lanes(), remotes) if remotes else origins,
-        Breaker(origins),
+        Breaker(origins, tasks=tasks),
         metrics=metrics,
         tasks=tasks,
         report=report,
         own=place_of(config.siblings.own, "siblings.own")[0].authority if config.siblings.nodes else "",
         origin_forbidden=config.upstream.origin == "never",
     )
+
+
+def files_of(config: Config) -> tuple[tuple[str, int, int], ...]:
+    """The files that parents and siblings name, with what changes when they do."""
+    names = [config.upstream.ca_file]
+    remotes: tuple[Parent | Siblings, ...] = (*config.parent, config.siblings)
+    for one in remotes:
+        names += [one.token_file, one.ca_file, one.certificate, one.key]
+    found = []
+    for name in sorted({name for name in names if name}):
+        try:
+            state = Path(name).stat()
+        except OSError:
+            found.append((name, 0, 0))
+        else:
+            found.append((name, state.st_mtime_ns, state.st_ino))
+    return tuple(found)
 
 
 def _parent(parent: Parent) -> Remote:

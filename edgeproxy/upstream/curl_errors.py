@@ -13,6 +13,7 @@ _BEFORE_REQUEST: dict[int, ProxyError] = {
     3: ProxyError.DESTINATION_NOT_FOUND,  # URL_MALFORMAT
     6: ProxyError.DNS_ERROR,  # COULDNT_RESOLVE_HOST
     7: ProxyError.CONNECTION_REFUSED,  # COULDNT_CONNECT
+    16: ProxyError.HTTP_PROTOCOL_ERROR,  # HTTP2
     28: ProxyError.CONNECTION_TIMEOUT,  # OPERATION_TIMEDOUT
     35: ProxyError.TLS_PROTOCOL_ERROR,  # SSL_CONNECT_ERROR
     52: ProxyError.CONNECTION_TERMINATED,
@@ -27,6 +28,7 @@ _BEFORE_REQUEST: dict[int, ProxyError] = {
     89: ProxyError.CONNECTION_LIMIT_REACHED,  # NO_CONNECTION_AVAILABLE
     90: ProxyError.TLS_CERTIFICATE_ERROR,  # SSL_PINNEDPUBKEYNOTMATCH
     91: ProxyError.TLS_CERTIFICATE_ERROR,  # SSL_INVALIDCERTSTATUS
+    92: ProxyError.HTTP_PROTOCOL_ERROR,  # HTTP2_STREAM
 }
 _BEFORE_HEAD: dict[int, ProxyError] = {
     1: ProxyError.HTTP_PROTOCOL_ERROR,  # UNSUPPORTED_PROTOCOL: HTTP/0.9
@@ -64,11 +66,13 @@ _OUR_NAME = re.compile(r" via [0-9a-f]{40}\.invalid(?: port|:)? ?[0-9]{1,5}")
 
 
 def upstream_error(code: int, message: str, *, sent: bool, in_body: bool) -> UpstreamError:
-    """`sent`: the request had begun to leave; `in_body`: the response head had arrived."""
+    """`sent`: the request had begun to leave; `in_body`: the response head had arrived. libcurl repeats by
+    itself what was lost with a kept connection, so what has left once may end by a connection that cannot be
+    opened."""
     if in_body:
         error = _IN_BODY.get(code, ProxyError.HTTP_RESPONSE_INCOMPLETE)
-    elif sent:
-        error = _BEFORE_HEAD.get(code, ProxyError.PROXY_INTERNAL_ERROR)
+    elif sent and code in _BEFORE_HEAD:
+        error = _BEFORE_HEAD[code]
     else:
         error = _BEFORE_REQUEST.get(code, ProxyError.PROXY_INTERNAL_ERROR)
     said = _OUR_NAME.sub("", message) or "transfer failed"

@@ -32,7 +32,6 @@ _OURS = frozenset(
         "connection",
         "keep-alive",
         "proxy-connection",
-        "te",
         "trailer",
         "upgrade",
         "expect",
@@ -130,7 +129,9 @@ class Easy:
         curl.setopt(pycurl.REQUEST_TARGET, request.target.encode("latin-1"))
         curl.setopt(pycurl.NOBODY, int(request.method == "HEAD"))
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
-        curl.setopt(pycurl.HTTPHEADER, _header_lines(request))
+        curl.setopt(
+            pycurl.HTTPHEADER, _header_lines(request, trailers=version != pycurl.CURL_HTTP_VERSION_1_1)
+        )
         curl.setopt(pycurl.FRESH_CONNECT, int(fresh))
 
     def prepare_upload(self, length: int | None) -> None:
@@ -175,13 +176,14 @@ def check(request: UpstreamRequest) -> None:
         raise UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, what, sent=False)
 
 
-def _header_lines(request: UpstreamRequest) -> list[bytes]:
-    """Fields as libcurl wants them. A name with nothing after the colon removes libcurl's own field."""
+def _header_lines(request: UpstreamRequest, *, trailers: bool) -> list[bytes]:
+    """Fields as libcurl wants them. A name with nothing after the colon removes libcurl's own field.
+    `trailers`: TE may say that they are taken (RFC 9113 section 8.2.2)."""
     lines = [f"Host: {request.host or request.origin.authority}".encode("ascii")]
     named = set()
     for name, value in request.headers:
         lower = name.lower()
-        if lower in _OURS:
+        if lower in _OURS or (lower == "te" and not (trailers and value == "trailers")):
             continue
         named.add(lower)
         value = value.strip(" \t")

@@ -3,7 +3,8 @@
 libcurl splits the head into lines and tolerates much; this module reads the same lines strictly, so
 that a head that two readers could understand differently is never passed on. (A field folded over lines
 comes unfolded, which RFC 9112 section 5.2 lets a proxy do.) It knows no socket: lines in, a head or an
-UpstreamError out. Trailers come the same way after the head and are only counted."""
+UpstreamError out. Trailers come the same way after the head, over HTTP/2; those that would change how the
+message is read or kept are left out (RFC 9110 section 6.5.1)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,12 @@ INTERIM_MAX = 8
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|[23]) ([1-9][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?\r\n\Z")
 # The space around a value is stripped by hand: in the pattern it would make the match quadratic.
 _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n\Z")
+_NO_TRAILER = re.compile(
+    r"age|authorization|cache-control|cdn-.*|connection|content-.*|cookie|date|etag|expires|host|keep-alive"
+    r"|last-modified|location|pragma|proxy-.*|range|set-cookie|surrogate-.*|te|trailer|transfer-encoding"
+    r"|upgrade|vary|via|www-authenticate",
+    re.IGNORECASE,
+)
 _LENGTH = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z", re.ASCII)
 # https://www.iana.org/assignments/http-parameters: what somebody may really have done to the content.
@@ -50,6 +57,7 @@ class HeadReader:
         "_method",
         "_start",
         "_tell",
+        "_trailers",
         "head",
     )
 
@@ -64,7 +72,13 @@ class HeadReader:
         self._interim = 0
         self._start: tuple[str, int] | None = None
         self._fields: list[Pair] = []
+        self._trailers: list[Pair] = []
         self.head: ResponseHead | None = None
+
+    @property
+    def trailers(self) -> Headers:
+        """Those that have come so far and may be passed on."""
+        return Headers(self._trailers)
 
     def feed(self, line: bytes) -> ResponseHead | None:
         """Take one line with its end; the final head once its empty line has come."""
@@ -72,6 +86,7 @@ class HeadReader:
         if self._bytes > self._bytes_max:
             raise _too_large(f"head of more than {self._bytes_max} bytes")
         if self.head is not None:
+            self._take_trailer(line)
             return None
         if self._start is None:
             self._start = _status_line(line)
@@ -82,6 +97,15 @@ class HeadReader:
             self._fields.append(_field_line(line))
             return None
         return self._finish(*self._start)
+
+    def _take_trailer(self, line: bytes) -> None:
+        if line == b"\r\n":
+            return
+        if len(self._trailers) >= self._fields_max:
+            raise _too_large(f"more than {self._fields_max} trailers")
+        name, value = _field_line(line)
+        if _NO_TRAILER.fullmatch(name) is None:
+            self._trailers.append((name, value))
 
     def _finish(self, version: str, status: int) -> ResponseHead | None:
         if status == 101:

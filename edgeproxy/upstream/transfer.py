@@ -143,6 +143,10 @@ class Transfer:
     def is_fresh(self) -> bool:
         return self._connecting_since is not None
 
+    @property
+    def trailers(self) -> Headers:
+        return self._reader.trailers
+
     async def chunks(self) -> AsyncIterator[bytes]:
         while True:
             if self._pieces:

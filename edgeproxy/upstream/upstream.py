@@ -83,7 +83,8 @@ class UpstreamResponse(Protocol):
     apiece, pausing the upstream while nobody asks; it ends only if the framing proved the end,
     otherwise UpstreamError(HTTP_RESPONSE_INCOMPLETE or another). `aclose` is called exactly once;
     before the end it abandons the transfer. `source` names who answered: a parent or a sibling, "origin",
-    or "" where nobody chose. `is_fresh`: over a connection opened for this request."""
+    or "" where nobody chose. `is_fresh`: over a connection opened for this request. `trailers` are known when
+    `chunks` has ended."""
 
     @property
     def status(self) -> int: ...
@@ -102,6 +103,9 @@ class UpstreamResponse(Protocol):
 
     @property
     def is_fresh(self) -> bool: ...
+
+    @property
+    def trailers(self) -> Headers: ...
 
     def chunks(self) -> AsyncIterator[bytes]: ...
 

@@ -74,7 +74,7 @@ def of_error(
 ) -> Verdict:
     """`was_silent`: nothing at all has come from the candidate since it was asked."""
     trouble: Trouble | None = Trouble.FAILED
-    if error.error in _UNREACHABLE and not error.sent:
+    if error.error in _UNREACHABLE:  # also where the request had left once, over a connection that was lost
         trouble = Trouble.UNREACHABLE
     elif error.error in _TIMEOUTS and was_silent:
         trouble = Trouble.SILENT

@@ -54,6 +54,10 @@ class Watched:
     def is_fresh(self) -> bool:
         return self._response.is_fresh
 
+    @property
+    def trailers(self) -> Headers:
+        return self._response.trailers
+
     async def chunks(self) -> AsyncIterator[bytes]:
         chunks = self._response.chunks()
         asked_at = self._began_at = self._timer()

@@ -10,6 +10,7 @@ from pipeline_house import House, Scripted, content
 from edgeproxy.message import Certified, Headers, Request, Response
 from edgeproxy.pipeline.children import PURGES_PATH, Children
 from edgeproxy.pipeline.prefetch import OURS
+from edgeproxy.policy.surrogates import Position
 from edgeproxy.sites.site import Expected
 
 TAGGED = (("Cache-Control", "max-age=60"), ("Surrogate-Key", "one two"))
@@ -136,6 +137,29 @@ async def test_the_log_of_purges_is_read_only_and_never_stored(house: House) -> 
     answer = await house.ask(f"{PURGES_PATH}?epoch={position.epoch}&after={position.number}")
     assert b'"complete":true' in await content(answer)
     assert house.upstream.requests == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"Edge_Node": "edge-1", "Edge_Purges": "7; epoch=ab"}, 503),
+        ({"Edge_Node": "edge-1", "Edge_Purges": "6; epoch=ab"}, 421),  # the site of the house has no name
+        ({"Edge_Node": "edge-1", "Edge_Purges": "nonsense"}, 421),
+        ({"Edge_Purges": "7; epoch=ab"}, 200),  # a client's word
+    ],
+)
+async def test_a_sibling_is_not_answered_with_what_it_has_purged(
+    house: House, fields: dict[str, str], status: int
+) -> None:
+    async def has_followed(position: Position) -> bool:
+        return position.number < 7
+
+    house.purges.has_followed = has_followed
+    house.upstream.answers("/a", Scripted(fields=TAGGED))
+    answer = await house.ask("/a", **fields)
+    assert answer.status == status
+    if status == 503:
+        assert "error=" in answer.headers.get("Proxy-Status"), "it would be held against this node"
 
 
 async def test_a_node_that_names_nobody_here_is_misdirected(house: House) -> None:

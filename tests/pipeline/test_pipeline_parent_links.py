@@ -6,12 +6,14 @@ from pipeline_house import Scripted, ScriptedUpstream
 from edgeproxy import config
 from edgeproxy.message import Headers
 from edgeproxy.pipeline.parent_links import Introduced, ParentLink, links_of
+from edgeproxy.policy.surrogates import Position
 from edgeproxy.upstream.candidate import Candidate, Role
 from edgeproxy.upstream.remote import Remote
 from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
 
 PARENT = ParentLink("above", Origin("https", "parent.test", 443), token="secret")
 OTHER = Origin("https", "origin.test", 443)
+HERE = Position("ab", 7)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +32,7 @@ async def test_a_parent_is_told_who_asks_under_the_name_of_an_origin(
     upstream = ScriptedUpstream()
     upstream.answers("/a", Scripted())
     request = UpstreamRequest("GET", origin, "/a", Headers((("X", "y"),)), host=host)
-    await Introduced(upstream, [PARENT], "edge-1").fetch(request)
+    await Introduced(upstream, [PARENT], "edge-1", lambda: HERE).fetch(request)
     told = {("Edge-Node", "edge-1"), ("Proxy-Authorization", "Bearer secret")} if is_told else set()
     assert set(upstream.requests[0].headers) == {("X", "y"), *told}
 
@@ -39,12 +41,25 @@ async def test_what_a_parent_says_of_its_purges_is_handed_on_and_what_others_say
     upstream, heard = ScriptedUpstream(), []
     upstream.answers("/a", Scripted(fields=(("Edge-Purges", "3; epoch=ab"),)))
     upstream.answers("/b", Scripted())
-    introduced = Introduced(upstream, [PARENT], "edge-1")
+    introduced = Introduced(upstream, [PARENT], "edge-1", lambda: HERE)
     await introduced.fetch(UpstreamRequest("GET", PARENT.origin, "/a", host="origin.test"))
     introduced.heard = lambda link, said: heard.append((link.name, said))
     for origin, target in ((PARENT.origin, "/a"), (PARENT.origin, "/b"), (OTHER, "/a")):
         await introduced.fetch(UpstreamRequest("GET", origin, target, host="origin.test"))
     assert heard == [("above", "3; epoch=ab")]
+
+
+@pytest.mark.parametrize(("beside", "told"), [(True, "7; epoch=ab"), (False, "")])
+async def test_a_sibling_is_told_what_has_been_purged_here_by_nobody_but_this_node(
+    beside: bool, told: str
+) -> None:
+    upstream = ScriptedUpstream()
+    upstream.answers("/a", Scripted())
+    link = ParentLink("other", PARENT.origin, beside=beside)
+    client_says = Headers((("Edge-Purges", "9; epoch=cd"),))
+    request = UpstreamRequest("GET", PARENT.origin, "/a", client_says, host="origin.test")
+    await Introduced(upstream, [link], "edge-1", lambda: HERE).fetch(request)
+    assert upstream.requests[0].headers.get("Edge-Purges") == told
 
 
 def test_a_token_is_shown_to_nobody() -> None:
@@ -57,7 +72,7 @@ def remote(name: str, role: Role = Role.PARENT, **more: object) -> Remote:
     return Remote(candidate, Origin("https", f"{name}.test", 443), Reach(), token="t")
 
 
-def test_parents_are_followed_siblings_are_told_who_asks_and_mirrors_are_left_alone() -> None:
+def test_parents_and_siblings_are_told_who_asks_and_followed_and_mirrors_are_left_alone() -> None:
     remotes = [
         remote("all"),
         remote("some", sites=("h*",)),
@@ -67,11 +82,11 @@ def test_parents_are_followed_siblings_are_told_who_asks_and_mirrors_are_left_al
     ]
     sites = [config.Site(name="hf", mount="/"), config.Site(name="pypi", mount="/p")]
     links = links_of(remotes, sites)
-    assert [(link.name, link.sites, link.is_followed, link.token) for link in links] == [
-        ("all", (), True, "t"),
-        ("some", ("hf",), True, "t"),
-        ("beside", (), False, "t"),
+    assert [(link.name, link.sites, link.beside, link.token) for link in links] == [
+        ("all", (), False, "t"),
+        ("some", ("hf",), False, "t"),
+        ("beside", (), True, "t"),
     ]
-    introduced = Introduced(ScriptedUpstream(), links, "edge-1")
-    assert [link.name for link in introduced.parents] == ["all", "some"]
+    introduced = Introduced(ScriptedUpstream(), links, "edge-1", lambda: HERE)
+    assert introduced.links == links
     assert [link.sites for link in links_of([remote("some", sites=("hf",))], [])] == [("hf",)]

@@ -19,6 +19,7 @@ from edgeproxy.storage.store import Purge, PurgeScope
 from edgeproxy.upstream.upstream import Origin, UpstreamRequest
 
 PARENT = ParentLink("above", Origin("http", "parent.test", 80), token="secret")
+SIBLING = ParentLink("above", PARENT.origin, token="secret", beside=True)
 
 
 class Above:
@@ -108,6 +109,52 @@ async def test_what_was_never_followed_is_a_gap_and_then_purges_come_one_by_one(
         Purge(PurgeScope.URL, "http://o/x for=1", soft=True),
         Purge(PurgeScope.URL, "http://o/x", soft=True),
     ]
+
+
+async def test_a_sibling_is_followed_from_where_it_begins_and_nobody_beside_is_told_what_was_missed(
+    house: House, above: Above, purged: list[Purge]
+) -> None:
+    above.purge(tag("old"))
+    child = follower(house, above, SIBLING)
+    await child.follow_once(SIBLING)
+    assert purged == [tag("old")]
+    above.purge(tag("a"))
+    await child.follow_once(SIBLING)
+    assert purged == [tag("old"), tag("a")]
+    above.feed = PurgeFeed("cd", 5)
+    before = house.purges.position
+    await child.follow_once(SIBLING)
+    assert purged[2:] == [Purge(PurgeScope.ALL, soft=True)]
+    assert [fed.below for fed in house.purges.after(before).purges] == [True]
+
+
+async def test_who_asks_is_not_answered_before_its_own_purges_are_taken_over(
+    house: House, above: Above, purged: list[Purge], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge_follower, "POLL_SECONDS", 3600.0)
+    above.trouble = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
+    child = follower(house, above, SIBLING)
+    await child.start(None)
+    await until(lambda: len(above.asked) == 1)
+    above.trouble = None
+    above.purge(tag("first"))
+    assert await child.has_followed(above.feed.position), "it was not found out whose log that is"
+    assert purged == [tag("first")]
+    above.purge(tag("a"))
+    assert await child.has_followed(above.feed.position)
+    assert purged == [tag("first"), tag("a")]
+    above.trouble = UpstreamError(ProxyError.CONNECTION_REFUSED, "refused")
+    above.purge(tag("b"))
+    monkeypatch.setattr(purge_follower, "PATIENCE_SECONDS", 0.05)
+    assert not await child.has_followed(above.feed.position)
+    asked = len(above.asked)
+    assert not await child.has_followed(Position("ef", 1)), "nobody here has such a log"
+    await until(lambda: len(above.asked) > asked)
+    asked = len(above.asked)
+    assert not await child.has_followed(Position("ef", 1))
+    await asyncio.sleep(0.02)
+    assert len(above.asked) == asked, "whoever names a log can make a node ask for it all the time"
+    assert await follower(house, above).has_followed(Position("ef", 1)), "it has no siblings"
 
 
 async def test_only_sites_of_the_parent_are_touched_by_what_concerns_everything(

@@ -50,11 +50,12 @@ async def test_an_answer_has_a_bound_on_its_files(asking: Any) -> None:
 
 
 async def test_parts_that_came_are_taken_before_the_end_that_followed_them(asking: Any) -> None:
-    for end in (End(), Broken("off")):
+    for end in (End((("grpc-status", "0"),)), Broken("off")):
         asking.content(b"abc")
         asking.message(end)
     parts = asking.parts()
     assert [part async for part in parts] == [b"abc"]
+    assert asking.trailers.pairs == (("grpc-status", "0"),)
     parts = asking.parts()
     assert await anext(parts) == b"abc"
     with pytest.raises(BodyAborted, match="off"):

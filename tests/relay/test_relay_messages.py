@@ -43,6 +43,7 @@ MESSAGES = [
     m.Refused(400, "no", True),
     m.Slice(0, 1 << 40, 5, True),
     m.End(),
+    m.End((("grpc-status", "0"),)),
     m.Broken("off"),
     m.Report(
         [("requests_total", ("s", "hit", "200"), 3)],

@@ -10,7 +10,9 @@ faults       what a broken or hostile origin does, as a table
 raw_client   a client that sends any bytes and reads answers without mercy
 load         very many clients at once, in a process of its own
 http2_client  the same in raw frames of HTTP/2
+http2_server  a parent in raw frames of HTTP/2, which obeys windows
 wheels       small real wheels and source distributions, built here
 index        a package index on two ports that serves them, with faults
+apart        an index or a hub in a process of its own, to be killed and stopped
 clients      pip, uv and curl as subprocesses, free of this machine's settings
 """

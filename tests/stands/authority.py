@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 import ipaddress
 import ssl
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
 from cryptography.x509.oid import NameOID
 
@@ -30,6 +33,13 @@ class Issued:
 
     certificate: Path
     key: Path
+
+    @property
+    def pin(self) -> str:
+        """The SHA-256 of its public key, in base64."""
+        certificate = x509.load_pem_x509_certificate(self.certificate.read_bytes())
+        key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return base64.b64encode(hashlib.sha256(key).digest()).decode()
 
     def move_to(self, other: Issued) -> None:
         """Put this certificate in the place of another, a file at a time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,10 +46,10 @@ def field_block(pairs: Pairs) -> bytes:
 
 
 def asking(
-    path: str = "/", *more: tuple[str, str], method: str = "GET", authority: str = "x"
+    path: str = "/", *more: tuple[str, str], method: str = "GET", authority: str = "x", scheme: str = "http"
 ) -> list[tuple[str, str]]:
     """The fields of a request."""
-    first = [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)]
+    first = [(":method", method), (":scheme", scheme), (":authority", authority), (":path", path)]
     return [*first, *more]
 
 
@@ -131,9 +132,14 @@ class Http2Client:
         first: bytes = b"",
         values: Sequence[tuple[int, int]] = (),
         limit: int = 1 << 20,
+        context: ssl.SSLContext | None = None,
     ) -> Http2Client:
-        """Connect and send the preface with settings of these values, after `first`."""
-        reader, writer = await asyncio.open_connection(*address, limit=limit)
+        """Connect, over TLS if there is a `context`, and send the preface with settings of these values,
+        after `first`."""
+        name = None if context is None else "localhost"
+        reader, writer = await asyncio.open_connection(
+            *address, limit=limit, ssl=context, server_hostname=name
+        )
         client = cls(reader, writer, generous=generous)
         client.send(first + PREFACE + settings(*values))
         return client

@@ -95,6 +95,8 @@ class Cdn:
             raise _denied(403, "AccessDenied")
         if int(expires) < self._hub.now():
             raise _denied(403, "AccessDenied")
+        if query["Signature"] not in self.signed:  # given out by a process before this one
+            raise _denied(403, "AccessDenied")
         # The name in the URL is the one of the file that was asked for; bytes may have several.
         path = self.signed[query["Signature"]][1]
         file = self._files[unquote(exchange.path)]

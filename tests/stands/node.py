@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stands.node_forks import PROGRAM, Child, node_forks
+from stands.ports import reserve
 from stands.raw_client import PATIENCE_SECONDS, Address, RawAnswer, RawClient, fetch
 
 __all__ = ["PROGRAM"]
@@ -164,8 +165,14 @@ class Node:
 
     def start(self) -> float:
         """Start and wait until ready; gives the seconds that took."""
+        self.spawn()
+        return self.await_ready()
+
+    def await_ready(self) -> float:
+        """Wait until the process that was spawned is ready."""
         began = time.monotonic()
-        process = self.spawn()
+        process = self.process
+        assert isinstance(process, subprocess.Popen)
         while (found := READY.search(self._output.read_text())) is None:
             if process.poll() is not None:
                 raise NodeFailed(f"exit {process.returncode} before ready:\n{self.stderr[-4000:]}")
@@ -349,6 +356,11 @@ class Node:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+def free_addresses(count: int) -> list[str]:
+    """Addresses that nobody listens at, for nodes that must know each other beforehand."""
+    return [f"127.0.0.1:{reserve()}" for _ in range(count)]
 
 
 def eventually(question: Any, within: float = PATIENCE_SECONDS) -> bool:

@@ -127,6 +127,95 @@ def test_what_has_been_here_before_is_not_purged_again() -> None:
     assert [fed.value for fed in found.purges] == ["b"]
 
 
+def fed(id_: str, number: int = 2) -> FedPurge:
+    return FedPurge(number=number, id=id_, scope=PurgeScope.TAG, value="t")
+
+
+def test_ids_of_one_log_that_were_here_are_known_when_they_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purge_feed, "PURGES_MAX", 1)
+    own = PurgeFeed("0b", 0)
+    for number, id_ in enumerate(("fe-1-0", "fe-2-0", "fe-2-1", "cd-9-0"), 1):
+        own.note(number, [TAG], id_)
+    assert not own.knows("fe-2-1")
+    beside = "cd"  # where they were not made
+    assert [own.has_had(fed(id_), beside) for id_ in ("fe-1-0", "fe-2-1", "fe-2-2", "fe-3-0")] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    # Where it was made it is told once and in order: it may have been overtaken by what others have told.
+    assert not own.has_had(fed("fe-1-0"), "fe")
+    assert own.has_had(fed("0b-1-0"), beside), "what was made here comes back"
+    for odd in ("x", "fe", "fe-x", "-", "fe-²"):
+        assert not own.has_had(fed(odd), beside)
+
+
+def test_two_logs_that_follow_each_other_come_to_rest_however_little_they_remember(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purge_feed, "PURGES_MAX", 8)
+    monkeypatch.setattr(purge_feed, "PAGE_MAX", 4)
+    feeds = {epoch: PurgeFeed(epoch, 0) for epoch in ("0a", "0b", "0c")}
+    seen = {(here, there): Position(there, 0) for here in feeds for there in feeds if here != there}
+    for number in range(1, 30):
+        feeds["0a"].note(number, [Purge(PurgeScope.TAG, str(number))])
+        if number % 7 == 0:
+            exchanged(feeds, seen)
+    for _ in range(20):
+        exchanged(feeds, seen)
+    ends = {epoch: feed.position.number for epoch, feed in feeds.items()}
+    exchanged(feeds, seen)
+    assert {epoch: feed.position.number for epoch, feed in feeds.items()} == ends, "purges go round"
+    assert max(ends.values()) <= 29
+
+
+def exchanged(feeds: dict[str, PurgeFeed], seen: dict[tuple[str, str], Position]) -> None:
+    """Each node follows each other one by one page."""
+    for here, there in seen:
+        own = feeds[here]
+        found = due(feeds[there].after(seen[here, there]), seen[here, there], own, beside=True)
+        seen[here, there] = found.position
+        for one in found.purges:
+            if not own.knows(one.id):
+                own.note(own.position.number + 1, taken_over(one), one.id)
+
+
+@pytest.mark.parametrize(
+    ("page", "seen", "gap", "values"),
+    [
+        (feed_of("a").after(Position("fe", 10)), Position("ff", 10), True, []),
+        (feed_of("a", "b").after(Position("fe", 10)), Position("fe", 11), False, ["b"]),
+    ],
+)
+def test_what_follows_for_a_sibling(
+    page: FeedPage, seen: Position | None, gap: bool, values: list[str]
+) -> None:
+    found = due(page, seen, HERE, beside=True)
+    assert (found.is_gap, [one.value for one in found.purges]) == (gap, values)
+
+
+@pytest.mark.parametrize(("since", "begin"), [(10, 10), (None, 11), (99, 11)])
+def test_a_sibling_is_followed_from_where_its_log_begins(since: int | None, begin: int) -> None:
+    """Nothing has come from it before it was known."""
+    page = FeedPage(epoch="fe", number=11, complete=False, since=since)
+    found = due(page, None, HERE, beside=True)
+    assert (found.is_gap, found.purges, found.position) == (False, (), Position("fe", begin))
+    assert feed_of("a").after(None).since == 10
+
+
+def test_what_is_for_nodes_below_is_nothing_to_those_beside() -> None:
+    feed = feed_of()
+    feed.note(11, [TAG], below=True)
+    page = feed.after(Position("fe", 10))
+    assert [one.value for one in due(page, Position("fe", 10), HERE).purges] == ["t"]
+    assert due(page, Position("fe", 10), HERE, beside=True).purges == ()
+    again = PurgeFeed.load(feed.dump(), 11, "99")
+    assert again.after(Position("fe", 10)).purges == page.purges
+
+
 def test_a_parent_cannot_name_sites_of_ours() -> None:
     told = FeedPage(
         epoch="fe", number=2, complete=True, purges=[FedPurge(number=2, id="x", scope=PurgeScope.SITE)]

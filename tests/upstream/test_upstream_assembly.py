@@ -14,7 +14,7 @@ from edgeproxy.config import Config, Parent, Siblings, Site, UpstreamSection
 from edgeproxy.errors import ConfigurationError, UpstreamError
 from edgeproxy.metrics import Metrics
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.assembly import build_chain
+from edgeproxy.upstream.assembly import build_chain, files_of
 from edgeproxy.upstream.candidate import Role
 from edgeproxy.upstream.chain import Chain
 
@@ -93,6 +93,24 @@ async def test_files_that_do_not_do_are_refused_with_their_key(
     with pytest.raises(ConfigurationError) as caught:
         build(parent=[Parent(name="up", url="https://up", **{key: str(path)})])
     assert caught.value.path == f"parent.up.{key}"
+
+
+def test_a_file_that_is_replaced_is_another_one(tmp_path: Path) -> None:
+    token, pem = tmp_path / "token", tmp_path / "pem"
+    token.write_text("secret\n")
+    config = Config(
+        parent=[Parent(url="https://up", token_file=str(token))],
+        siblings=Siblings(nodes=["https://a"], own="https://b", ca_file=str(pem)),
+    )
+    before = files_of(config)
+    assert [name for name, _, _ in before] == [str(pem), str(token)]
+    assert files_of(config) == before
+    pem.write_text("x")
+    now = files_of(config)
+    assert now != before
+    (tmp_path / "new").write_text("other\n")
+    (tmp_path / "new").rename(token)
+    assert files_of(config) not in (before, now)
 
 
 async def test_the_chain_asks_real_upstreams(build: Build, origin: RawOrigin) -> None:

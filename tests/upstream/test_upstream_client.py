@@ -330,6 +330,25 @@ async def test_a_refused_connection_has_sent_nothing(client: CurlUpstream, origi
     assert (caught.value.error, caught.value.sent) == (ProxyError.CONNECTION_REFUSED, False)
 
 
+async def test_who_goes_away_under_a_kept_connection_has_refused_us(
+    client: CurlUpstream, origin: RawOrigin
+) -> None:
+    """libcurl asks again over a new connection by itself: that is no trouble of our own making."""
+
+    async def script(exchange: Exchange) -> None:
+        if len(origin.heads) == 1:
+            await exchange.send(OK)
+        else:
+            await origin.stop()
+
+    origin.script = script
+    await content(await client.fetch(origin.request()))
+    with pytest.raises(UpstreamError) as caught:
+        await client.fetch(origin.request())
+    assert caught.value.error is ProxyError.CONNECTION_REFUSED
+    assert len(origin.heads) == 2
+
+
 async def test_a_dead_first_address_is_passed_over(
     client: CurlUpstream, origin: RawOrigin, names: Loopback
 ) -> None:

@@ -29,6 +29,18 @@ from edgeproxy.upstream.curl_errors import NOTHING_CAME_BACK, upstream_error
             ProxyError.HTTP_RESPONSE_INCOMPLETE,
         ),
         (
+            pycurl.E_COULDNT_CONNECT,  # waiting: libcurl asked again by itself, and nobody listens any more
+            ProxyError.CONNECTION_REFUSED,
+            ProxyError.CONNECTION_REFUSED,
+            ProxyError.HTTP_RESPONSE_INCOMPLETE,
+        ),
+        (
+            pycurl.E_HTTP2,
+            ProxyError.HTTP_PROTOCOL_ERROR,
+            ProxyError.HTTP_PROTOCOL_ERROR,
+            ProxyError.HTTP_RESPONSE_INCOMPLETE,
+        ),
+        (
             9999,
             ProxyError.PROXY_INTERNAL_ERROR,
             ProxyError.PROXY_INTERNAL_ERROR,

@@ -39,6 +39,35 @@ def test_the_length_of_content_follows_method_status_and_fields(
     assert read(data, method).content_length == length
 
 
+def after_head(*lines: bytes) -> HeadReader:
+    reader = HeadReader("GET", bytes_max=4096, fields_max=16)
+    for line in (b"HTTP/2 200 \r\n", b"\r\n", *lines):
+        reader.feed(line)
+    return reader
+
+
+def test_trailers_are_kept_but_for_those_that_change_what_came_before() -> None:
+    prohibited = [
+        *(b"Content-Length: 5", b"content-encoding: gzip", b"Transfer-Encoding: chunked", b"ETag: x"),
+        *(b"Cache-Control: max-age=9", b"Set-Cookie: a=b", b"Vary: *", b"Via: x", b"Location: /", b"age: 1"),
+        *(b"Surrogate-Key: x", b"CDN-Cache-Control: x", b"Proxy-Authenticate: x", b"connection: close"),
+    ]
+    for line in prohibited:
+        assert after_head(line + b"\r\n").trailers.pairs == (), line
+    reader = after_head(b"grpc-status: 0\r\n", b"X-Checksum:  a \r\n", b"\r\n")
+    assert reader.trailers.pairs == (("grpc-status", "0"), ("X-Checksum", "a"))
+    assert reader.head is not None
+    assert reader.head.headers.pairs == ()
+
+
+@pytest.mark.parametrize(
+    "lines", [(b"X y\r\n",), (b"X: a\rb\r\n",), (b"X: y\r\n",) * 17, (b"X: " + b"y" * 5000 + b"\r\n",)]
+)
+def test_trailers_of_another_form_and_too_many_are_refused(lines: tuple[bytes, ...]) -> None:
+    with pytest.raises(UpstreamError):
+        after_head(*lines)
+
+
 @pytest.mark.parametrize(
     "line",
     [

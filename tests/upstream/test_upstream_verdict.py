@@ -50,6 +50,7 @@ def test_what_a_response_is_worth(
     [
         (ProxyError.CONNECTION_REFUSED, False, "GET", True, False, False, Trouble.UNREACHABLE),
         (ProxyError.CONNECTION_REFUSED, False, "POST", True, True, False, Trouble.UNREACHABLE),
+        (ProxyError.CONNECTION_REFUSED, True, "GET", True, False, False, Trouble.UNREACHABLE),
         (ProxyError.TLS_CERTIFICATE_ERROR, False, "GET", True, False, False, Trouble.UNREACHABLE),
         (ProxyError.HTTP_RESPONSE_TIMEOUT, True, "GET", True, False, False, Trouble.SILENT),
         (ProxyError.HTTP_RESPONSE_TIMEOUT, True, "GET", False, False, False, Trouble.FAILED),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from stands.load import crowd
 from stands.node import Node, eventually
 from stands.origin import Origin, bytes_of, counted, head
 from stands.raw_client import RawClient, request
@@ -15,6 +17,7 @@ from stands.wire import Exchange, Wire
 
 Serve = Callable[..., Node]
 Connect = Callable[..., list[RawClient]]
+ROUNDS = 4
 FOR_LONG = [("Cache-Control", "max-age=3600")]
 
 
@@ -120,6 +123,20 @@ def test_a_herd_over_all_servers_makes_one_request_upstream(node: Node, origin: 
         answers = list(pool.map(lambda _: node.get("/herd"), range(40)))
     assert all(answer.complete and answer.body == body for answer in answers)
     assert origin.journal.count("/herd") == 1
+
+
+@pytest.mark.slow
+def test_two_hundred_over_all_servers_make_one_request_upstream_again_and_again(
+    node: Node, origin: Origin
+) -> None:
+    """A body put together from ranges, and one that is not; each time everybody comes at once."""
+    for number in range(ROUNDS):
+        for size in (1_200_000, 200_000):
+            target = f"/{number}/{size}"
+            body = origin.put(target, size, piece=50_000, piece_delay=0.005)
+            came = crowd(node.http, target, 200)["outcomes"]
+            assert came == {f"sha256 {hashlib.sha256(body).hexdigest()} {size}": 200}
+            assert origin.journal.count(target) == 1
 
 
 def test_content_of_requests_passes_both_ways(node: Node, origin: Origin) -> None:
