@@ -95,7 +95,8 @@ class Pipeline:
             return outdated
         for routed in self._sites.routes(request, is_node=asker.is_node):
             site, is_named = routed.site, routed.is_named
-            if is_named and not asker.is_admitted:
+            # Who has come through CONNECT or a firewall has been judged by the rules of the proxy.
+            if is_named and not asker.is_admitted and not request.is_named:
                 return self._children.refused(asker, site.name)
             if not is_named and request.target_scheme not in ("", request.scheme):
                 break
