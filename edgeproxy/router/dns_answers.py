@@ -142,7 +142,8 @@ class DnsAnswers:
         opt = b"" if query.edns is None else self._opt(query.edns, rcode, options)
         self._count("dns_answers_total", _NAMES[rcode], *labels)
         if 12 + len(query.question) + len(packed.records) + len(opt) > limit:
-            self._count("dns_truncated_total")
+            if packed.records:
+                self._count("dns_truncated_total")
             return _HEADER.pack(query.id, flags | TC, 1, 0, 0, 1 if opt else 0) + query.question + opt
         header = _HEADER.pack(query.id, flags, 1, answers, authority, additional + 1 if opt else additional)
         return header + query.question + packed.records + opt

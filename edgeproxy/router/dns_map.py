@@ -81,8 +81,11 @@ def merging(
 
 def overlaying(ranges: Ranges[V], blocks: Iterable[tuple[int, int, V]]) -> Generator[None, None, Ranges[V]]:
     """With `blocks` (first address, prefix length, value) on top, longer ones over shorter ones."""
+    ordered = sorted(blocks, key=lambda block: block[0] << 8 | block[1])
+    if not ordered:
+        return ranges
     laid = _Overlay(ranges)
-    for number, (first, bits, value) in enumerate(sorted(blocks, key=lambda block: block[0] << 8 | block[1])):
+    for number, (first, bits, value) in enumerate(ordered):
         laid.put_block(first, first + (1 << (ranges.width - bits)), value)
         if number % LAID_AT_ONCE == LAID_AT_ONCE - 1:
             yield

@@ -177,6 +177,8 @@ def test_alike_answers_are_limited_by_network_over_udp_only() -> None:
     server.clock.now += 1
     assert server.raw(query, "1.2.3.4") is not None
     assert server.metrics.value("dns_limited_total", "dropped") == 3
+    assert server.metrics.value("dns_limited_total", "slipped") == 2
+    assert server.metrics.value("dns_truncated_total") == 0
 
 
 def test_random_names_of_one_zone_share_a_limit() -> None:
