@@ -11,7 +11,7 @@ from edgeproxy.router.dns_odd import header_only, read_odd
 from edgeproxy.router.dns_query import Query
 from edgeproxy.router.dns_words import Rcode
 
-PLAIN = dns.message.make_query("www.cdn.example", "A", use_edns=0)
+PLAIN = dns.message.make_query("www.cdn.example", "A", use_edns=0, id=4711)
 
 
 def test_a_query_with_records_behind_it_is_read() -> None:
