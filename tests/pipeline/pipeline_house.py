@@ -37,11 +37,13 @@ from edgeproxy.pipeline.views import Views
 from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.spans import Spans
 from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.proxy.elsewhere import Elsewhere
+from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.sites.registry import Place, SiteTable
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import Purge, StoreStatistics
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.upstream import Origin, UpstreamRequest
+from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
@@ -439,6 +441,7 @@ class House:
             inquiries=self.inquiries,
             prefetch=self.prefetch,
             children=self.children,
+            elsewhere=Elsewhere(None, Reach(), Welcome({}, None, is_proxy=False)),
             answers=answers,
             clock=clock,
         )

@@ -78,7 +78,12 @@ REFUSED = {
     "foreign scheme": (request(b"GET ftp://a/ HTTP/1.1"), 400),
     "absolute with user": (request(b"GET http://u@a/ HTTP/1.1"), 400),
     "absolute without host": (request(b"GET http:///x HTTP/1.1"), 400),
-    "CONNECT": (request(b"CONNECT a:443 HTTP/1.1"), 405),
+    "CONNECT without a port": (request(b"CONNECT a HTTP/1.1"), 400),
+    "CONNECT to an address without a port": (request(b"CONNECT [::1] HTTP/1.1"), 400),
+    "CONNECT of a path": (request(b"CONNECT /a HTTP/1.1"), 400),
+    "CONNECT of a URL": (request(b"CONNECT http://a:80/ HTTP/1.1"), 400),
+    "CONNECT with user": (request(b"CONNECT u@a:443 HTTP/1.1"), 400),
+    "CONNECT with content": (request(b"CONNECT a:443 HTTP/1.1", HOST + b"Content-Length: 5\r\n"), 400),
     "Expect of something else": (request(fields=HOST + b"Expect: 200-ok\r\n"), 417),
     "two expectations": (request(fields=HOST + b"Expect: 100-continue, x\r\n"), 417),
     "URI over its limit": (request(b"GET /" + b"a" * 512 + b" HTTP/1.1"), 414),
@@ -235,3 +240,12 @@ def test_cutting_bytes_anywhere_changes_nothing(data: bytes, draw: st.DataObject
 def test_arbitrary_bytes_raise_nothing_but_request_errors(data: bytes) -> None:
     outcome([data])
     outcome([b"GET / HTTP/1.1\r\nHost: a\r\n" + data + b"\r\n\r\n"])
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_connect_names_host_and_port_and_needs_no_host_in_the_old_version(version: str) -> None:
+    host = HOST if version == "1.1" else b""
+    head = outcome([request(b"CONNECT Files.Example:443 HTTP/" + version.encode(), host)])
+    assert isinstance(head, Head)
+    assert (head.method, head.target, head.authority) == ("CONNECT", *["files.example:443"] * 2)
+    assert (head.length, head.keep_alive, head.memorable) == (0, False, False)

@@ -172,7 +172,8 @@ class Node:
         """Wait until the process that was spawned is ready."""
         began = time.monotonic()
         process = self.process
-        assert isinstance(process, subprocess.Popen)
+        assert process is not None
+        assert not isinstance(process, Adopted)
         while (found := READY.search(self._output.read_text())) is None:
             if process.poll() is not None:
                 raise NodeFailed(f"exit {process.returncode} before ready:\n{self.stderr[-4000:]}")
