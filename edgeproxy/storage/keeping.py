@@ -20,6 +20,7 @@ from edgeproxy.storage.memory import Entry, RamTier
 from edgeproxy.storage.quarantine import Quarantine
 from edgeproxy.storage.store import Purge, PurgeScope
 from edgeproxy.storage.threads import Threads, to_the_end
+from edgeproxy.storage.turns import Turns
 from edgeproxy.storage.write_behind import Pending, WriteBehind
 from edgeproxy.tasks import Tasks
 
@@ -43,6 +44,7 @@ class Keeping:
         self._ram, self._held, self._generations = ram, held, generations
         self._threads, self._tasks = threads, tasks
         self._settings, self._clock = settings, clock
+        self._turns = Turns()
 
     # -- coming in -----------------------------------------------------------------------------
 
@@ -50,16 +52,17 @@ class Keeping:
         self, stored: StoredResponse, data: bytes, memory_only: bool
     ) -> StoredResponse | None:
         """A body that is in RAM as a whole: it is written behind, unless it is on disk already."""
-        loaded = await self._held.load(stored.key)
-        linked = None if memory_only else await self._link(stored)
-        if not self._held.is_welcome(stored, self._clock()):
-            if linked is not None:
-                await self._release_later([linked.body], linked.key)
-            return None
-        stored = linked or stored
-        entry = self._ram.pin(stored.key, loaded or Entry())
-        self._replace(stored)
-        self._ram.copy(entry, stored, data, self._generations.sequence)
+        async with self._turns.turn(stored.key):
+            loaded = await self._held.load(stored.key)
+            linked = None if memory_only else await self._link(stored)
+            if not self._held.is_welcome(stored, self._clock()):
+                if linked is not None:
+                    await self._release_later([linked.body], linked.key)
+                return None
+            stored = linked or stored
+            entry = self._ram.pin(stored.key, loaded or Entry())
+            self._replace(stored)
+            self._ram.copy(entry, stored, data, self._generations.sequence)
         if linked is not None:
             self.settled(stored)
             return stored
@@ -101,6 +104,12 @@ class Keeping:
     ) -> StoredResponse | None:
         """Have `publish` put a body on disk, in a thread, and hold what it gives. None if the response is
         not welcome (with `discard` its temporary file is then removed), StorageError if the disk fails."""
+        async with self._turns.turn(stored.key):
+            return await self._keep(stored, publish, discard=discard)
+
+    async def _keep(
+        self, stored: StoredResponse, publish: Callable[[], StoredResponse], *, discard: bool
+    ) -> StoredResponse | None:
         loaded = await self._held.load(stored.key)
         if not self._held.is_welcome(stored, self._clock()):
             if self.disk is not None and discard:
@@ -138,6 +147,10 @@ class Keeping:
 
     async def link(self, stored: StoredResponse) -> StoredResponse | None:
         """Hold `stored` with the body on disk that has its digest; None if there is none."""
+        async with self._turns.turn(stored.key):
+            return await self._hold_linked(stored)
+
+    async def _hold_linked(self, stored: StoredResponse) -> StoredResponse | None:
         loaded = await self._held.load(stored.key)
         if not self._held.is_welcome(stored, self._clock()):
             return None

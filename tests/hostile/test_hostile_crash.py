@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -21,9 +22,10 @@ SIZES = [100, 3_000, 40_000, 200_000, 700_000, 3_000_000]
 def temporary_files(node: Node) -> list[Path]:
     marks = ("tmp", "temp", "part", "partial", "new", "incoming")
     return [
-        path
-        for path in node.cache.rglob("*")
-        if path.is_file() and any(mark in (path.suffix.strip("."), path.parent.name) for mark in marks)
+        Path(folder, name)
+        for folder, _, names in os.walk(node.cache)  # which minds no folder that goes meanwhile
+        for name in names
+        if any(mark in (Path(name).suffix.strip("."), Path(folder).name) for mark in marks)
     ]
 
 

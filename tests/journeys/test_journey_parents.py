@@ -330,7 +330,7 @@ def test_a_parent_that_refuses_our_token_is_left_and_the_operator_told(
     start_node: StartNode, origin: Origin, mirror: Origin
 ) -> None:
     async def guarded(exchange: Exchange, wire: Wire) -> None:
-        accepted = exchange.get("proxy-authorization") == "Bearer right"
+        accepted = exchange.get("proxy-authorization") == "Bearer sesame-91"
         status, fields = (200, [("Cache-Control", "max-age=60")]) if accepted else (407, [])
         await wire.send(head(status, [*fields, ("Content-Length", "0")]))
 
@@ -340,12 +340,12 @@ def test_a_parent_that_refuses_our_token_is_left_and_the_operator_told(
     assert source(node.get("/a")) == "origin"
     assert "does not accept our token" in upstream(node, "up")["why"]
     node.stop()
-    node.sections["parent"] = [parent(mirror.url, token="right")]
+    node.sections["parent"] = [parent(mirror.url, token="sesame-91")]
     node.start()
     assert source(node.get("/b")) == "up"
     said = node.stderr + json.dumps(node.status()) + node.ask_admin("/metrics").decode()
     assert "Bearer" not in said
-    assert "right" not in said
+    assert "sesame-91" not in said
     assert all(not exchange.get("proxy-authorization") for exchange in origin.journal.exchanges)
 
 

@@ -216,3 +216,13 @@ async def test_handing_a_footer_over_keeps_it_when_its_response_stays(tmp_path):
             body_file.hand_over, second.body, stand.store.disk.directory.bodies, heirs, False
         )
         assert b'"key":"c"' in body_files(tmp_path / "c")[0].read_bytes()
+
+
+@pytest.mark.parametrize("round_", range(5))
+async def test_two_that_are_kept_at_a_time_leave_one_that_can_be_read(tmp_path, round_):
+    """What the disk has replaced last is what the loop holds last."""
+    data = [bytes([number]) * 300_000 for number in range(6)]
+    async with opened(tmp_path / "c") as stand:
+        await asyncio.gather(*(put(stand, "a", one) for one in data))
+        assert await stand.get("a") in data
+        assert len(body_files(tmp_path / "c")) == 1
