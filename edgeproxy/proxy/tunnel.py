@@ -82,6 +82,7 @@ class _Direction:
             return False
         if len(data) == READ_BYTES and _SPLICE:
             self._pipe = _open_pipe()
+            self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
         sent = self._send(data)
         if sent < len(data):
             self._left = memoryview(data)[sent:]
@@ -101,8 +102,6 @@ class _Direction:
         try:
             count = os.splice(self._from.fileno(), pipe.into, PIPE_BYTES, flags=_flags())
         except (BlockingIOError, InterruptedError):
-            if self._quiet is None:
-                self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
             return False
         if not count:
             self._end()
@@ -116,9 +115,9 @@ class _Direction:
     def _is_quiet(self, moved: int) -> None:
         """A pipe in which nothing has been for a while is let go."""
         self._quiet = None
-        if self._pipe is None or self._pipe.held:
+        if self._pipe is None:
             return
-        if self.moved != moved:
+        if self._pipe.held or self.moved != moved:
             self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
             return
         self._pipe.close()
