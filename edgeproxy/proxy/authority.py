@@ -11,7 +11,6 @@ clients keep to that."""
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from edgeproxy.errors import ConfigurationError
+from edgeproxy.serving.key_files import replace
 
 LIFETIME = timedelta(days=3650)
 FORMER_MAX = 4
@@ -121,8 +121,8 @@ def keep(directory: Path, authority: Authority) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         _set_aside(directory)
         key = authority.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        _replace(directory / "ca.key", key, 0o600)
-        _replace(directory / "ca.pem", authority.pem, 0o644)
+        replace(directory / "ca.key", key, 0o600)
+        replace(directory / "ca.pem", authority.pem, 0o644)
     except OSError as error:
         raise ConfigurationError(_OPTION, f"{directory}: cannot be written: {error.strerror}") from None
 
@@ -150,19 +150,4 @@ def _set_aside(directory: Path) -> None:
     with contextlib.suppress(FileNotFoundError, ValueError):
         former = x509.load_pem_x509_certificates(trusted(directory))
         kept = b"".join(one.public_bytes(Encoding.PEM) for one in former[:FORMER_MAX])
-        _replace(directory / "former.pem", kept, 0o644)
-
-
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Appears whole, and never with more permissions than `mode`."""
-    temporary = path.with_name(f"{path.name}.new")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        os.fchmod(descriptor, mode)
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(path)
+        replace(directory / "former.pem", kept, 0o644)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-import os
 import socket
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -26,6 +25,7 @@ from edgeproxy.address import parse_address
 from edgeproxy.config import Listen, Site
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.serving.certificates import CertificateFiles, check_files
+from edgeproxy.serving.key_files import replace
 
 # No longer: clients of one large vendor refuse what is valid for more than 825 days.
 LIFETIME = timedelta(days=825)
@@ -64,8 +64,8 @@ def ensure(directory: Path, names: Iterable[str], now: float) -> bool:
     key, certificate = make(wanted | {socket.gethostname().lower()}, now)
     try:
         Path(files.key).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _replace(files.key, key, 0o600)
-        _replace(files.certificate, certificate, 0o644)
+        replace(Path(files.key), key, 0o600)
+        replace(Path(files.certificate), certificate, 0o644)
     except OSError as error:
         raise ConfigurationError(_OPTION, f"{files.key}: cannot be written: {error.strerror}") from None
     return True
@@ -120,18 +120,3 @@ def _all_names(path: str) -> set[str]:
         *names.get_values_for_type(x509.DNSName),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
     }
-
-
-def _replace(path: str, data: bytes, mode: int) -> None:
-    """Appears whole, and never with more permissions than `mode`."""
-    temporary = f"{path}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    try:
-        os.fchmod(descriptor, mode)
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.replace(temporary, path)
