@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -46,6 +47,27 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Series:
+    """One line or one colour of bars: `points` are (x, y), x a number for lines and a name for bars."""
+
+    label: str
+    points: list[tuple[float | str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A picture of figures that a table has too. `kind` is "bars" or "lines"."""
+
+    title: str
+    kind: str
+    x_label: str
+    y_label: str
+    series: list[Series]
+    is_x_log: bool = False
+    is_y_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A limit the project has set itself, and what was measured. `met` is None when it could not be told."""
 
@@ -57,7 +79,10 @@ class Limit:
 
 @dataclass
 class Result:
-    """The answer to one question. `method` and `skipped` are sentences; `data` is every single figure."""
+    """The answer to one question. `method`, `skipped` and `failures` are sentences; `data` is every single
+    figure, in it "samples" the figures of each round by what they are of. `failures` say what went wrong
+    while measuring (a wrong byte, a request that failed where none may): a run with one has failed, however
+    fast it was. `bounded` names figures that the load generator, not the server, was the limit of."""
 
     name: str
     question: str
@@ -65,13 +90,20 @@ class Result:
     skipped: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    bounded: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     date: str = field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"))
     machine: dict[str, object] = field(default_factory=machine.describe)
 
     def finish(self, dry: bool) -> None:
-        """Print; unless `dry`, write results/NAME.json and make README.md anew."""
+        """Print; unless `dry`, write results/NAME.json and make README.md anew. With EDGEPROXY_BENCH_OUT in
+        the environment NAME.json is written into that directory, dry or not, and README.md left alone."""
         print(render(asdict(self)))
+        if elsewhere := os.environ.get("EDGEPROXY_BENCH_OUT"):
+            (Path(elsewhere) / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+            return
         if dry:
             return
         RESULTS.mkdir(exist_ok=True)
@@ -116,7 +148,11 @@ def render(result: dict[str, Any]) -> str:
     ]
     if result["skipped"]:
         parts.append("Left out:\n\n" + "\n".join(f"- {sentence}" for sentence in result["skipped"]))
+    if result.get("failures"):
+        parts.append("**Failed:**\n\n" + "\n".join(f"- {sentence}" for sentence in result["failures"]))
     parts += [_table(table) for table in result["tables"]]
+    if result.get("bounded"):
+        parts.append("Limited by the load generator: " + "; ".join(result["bounded"]) + ".")
     if result["limits"]:
         met = {True: "yes", False: "**no**", None: "not measured"}
         rows = [
