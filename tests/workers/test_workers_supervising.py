@@ -48,7 +48,7 @@ def test_a_signal_to_end_that_comes_during_a_reload_is_obeyed_after_it(before: i
     def again() -> Config:
         read.append(1)
         supervisor.asked.append(end)
-        raise ConfigurationError("not this time")
+        raise ConfigurationError("log", "not this time")
 
     supervising: Any = _Supervising(supervisor, again)  # type: ignore[arg-type]
     supervising._hand_over = again
@@ -63,7 +63,7 @@ def test_reloads_asked_for_during_a_reload_are_done_one_after_another() -> None:
         read.append(1)
         if len(read) < 3:
             supervisor.asked.append(signal.SIGHUP)
-        raise ConfigurationError("not this time")
+        raise ConfigurationError("log", "not this time")
 
     assert _Supervising(supervisor, again).run() == 0  # type: ignore[arg-type]
     assert (supervisor.stops, len(read)) == (1, 3)
