@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from edgeproxy import node_engine
+from edgeproxy import garbage, node_engine
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
@@ -223,6 +223,7 @@ class Node:
         listener ("" if it is switched off)."""
         bound = Bound([], [])
         await self.bind()
+        self._tasks.start(garbage.tidy_forever(), "garbage")
         await self._store.start()
         await self._start_above()
         await self._routing.start()

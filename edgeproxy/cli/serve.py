@@ -34,9 +34,10 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
     try:
         config = read(config_file, settings)
         gc.disable()  # nothing that is loaded is garbage, now or later
+        from edgeproxy import garbage
         from edgeproxy.process import serve as serve_node
 
-        gc.freeze()
+        garbage.freeze()
         gc.enable()
     except EdgeError as error:
         if old is not None:

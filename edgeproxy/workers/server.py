@@ -8,6 +8,7 @@ import time
 
 import structlog
 
+from edgeproxy import garbage
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import changes
 from edgeproxy.metrics import Metrics
@@ -94,6 +95,7 @@ class Server:
         await self._tls.start(self._tasks)
         await self._listeners.start()
         self._tasks.start(self._reporter.run(), "reports")
+        self._tasks.start(garbage.tidy_forever(), "garbage")
 
     async def _obey(self, order: Order) -> None:
         match order:
