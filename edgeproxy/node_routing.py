@@ -17,6 +17,7 @@ from edgeproxy.route_dns import RouteDns
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap, signer_of
 from edgeproxy.route_views import LiveRouting
+from edgeproxy.router.announcement import RoundTrip
 from edgeproxy.router.arrivals import Arrivals
 from edgeproxy.router.file_facts import KnownFiles
 from edgeproxy.serving.measuring import Measure
@@ -98,6 +99,10 @@ class NodeRouting:
     def measure(self) -> Measure | None:
         """Wants to know of the connections of clients."""
         return self._signals.measure
+
+    def heard(self, told: list[RoundTrip]) -> None:
+        """What another process of this node has measured of the connections of its clients."""
+        self._signals.heard(told)
 
     async def start(self) -> None:
         if self._map is not None:

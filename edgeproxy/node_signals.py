@@ -18,6 +18,7 @@ from edgeproxy.route_map import read_secret
 from edgeproxy.router.announcement import Announcement
 from edgeproxy.router.announcer import Announcer, AnnouncerSettings
 from edgeproxy.router.client_rtts import ClientRtts
+from edgeproxy.router.configured import tells_round_trips
 from edgeproxy.router.holdings import DIGESTS_MAX, encode
 from edgeproxy.router.mesh import Mesh, MeshSettings
 from edgeproxy.router.node_load import LoadLimits, NodeLoad
@@ -60,7 +61,8 @@ class NodeSignals:
         self._limits = LoadLimits(config.limits.connections, cores=float(workers(config.node)))
         self._load: NodeLoad | None = None
         self._rtts = ClientRtts()
-        self.measure: Measure | None = self._rtts.ended if self._is_wanted and signals.round_trips else None
+        self.measure: Measure | None = self._rtts.ended if tells_round_trips(router) else None
+        self.heard = self._rtts.heard
         mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
         self._mesh = Mesh(mesh, tasks=tasks, timer=time.monotonic, changed=lambda: self._announcer.hurry())
         self._has_mesh = signals.mesh > 0

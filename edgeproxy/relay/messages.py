@@ -19,6 +19,7 @@ import msgspec
 
 from edgeproxy.message import Certified, Outcome, Pair
 from edgeproxy.policy.timed_fields import TimedFields
+from edgeproxy.router.announcement import RoundTrip
 
 
 class _Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -137,12 +138,14 @@ class Broken(_Said, tag=12, frozen=True):
 
 
 class Report(_Said, tag=13, frozen=True):
-    """What a server counted since its last report, its gauges now, and the marks it used."""
+    """What a server counted since its last report, its gauges now, the marks it used, and how far its clients
+    are: at most `router.announcement.ROUND_TRIPS_MAX` prefixes."""
 
     counters: list[tuple[str, tuple[str, ...], int]]
     histograms: list[tuple[str, tuple[str, ...], list[int], float]]
     gauges: dict[str, float]
     used: list[tuple[int, int]]
+    round_trips: list[RoundTrip] = []
 
 
 Message: TypeAlias = (

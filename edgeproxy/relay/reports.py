@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from edgeproxy.metrics import COUNTERS, HISTOGRAMS, SECONDS_BUCKETS, Histogram, Metrics
 from edgeproxy.relay.channel import Channel, ChannelLost
@@ -10,15 +11,19 @@ from edgeproxy.relay.handler import Channels
 from edgeproxy.relay.marks import Marks
 from edgeproxy.relay.messages import Report
 from edgeproxy.relay.recall import Recall
+from edgeproxy.router.announcement import RoundTrip
 
 PERIOD_SECONDS = 0.5
+
+Heard = Callable[[list[RoundTrip]], None]
+"""Who gathers how far clients are."""
 
 
 class Tally:
     """The filler's side: adds up what came, and keeps each server's gauges while its channel is open."""
 
-    def __init__(self, metrics: Metrics, marks: Marks | None) -> None:
-        self._metrics, self._marks = metrics, marks
+    def __init__(self, metrics: Metrics, marks: Marks | None, heard: Heard = lambda _: None) -> None:
+        self._metrics, self._marks, self._heard = metrics, marks, heard
         self._gauges: dict[Channel, dict[str, float]] = {}
 
     def total(self, gauge: str) -> float:
@@ -36,6 +41,8 @@ class Tally:
                     known.counts[place] += count
                 known.sum += seconds
         self._gauges[channel] = report.gauges
+        if report.round_trips:
+            self._heard(report.round_trips)
         if self._marks is not None:
             for slot, generation in report.used:
                 self._marks.used(slot, generation)
@@ -52,7 +59,7 @@ class Difference:
         self._counters: dict[tuple[str, tuple[str, ...]], int] = {}
         self._histograms: dict[tuple[str, tuple[str, ...]], Histogram] = {}
 
-    def report(self, used: list[tuple[int, int]]) -> Report:
+    def report(self, used: list[tuple[int, int]], round_trips: list[RoundTrip] | None = None) -> Report:
         metrics = self._metrics
         metrics.settle()
         counters = []
@@ -71,14 +78,20 @@ class Difference:
                     histograms.append((name, labels, more_of, histogram.sum - before.sum))
                     self._histograms[name, labels] = Histogram(list(histogram.counts), histogram.sum)
         gauges = {name: read() for name, read in metrics.gauges.items()}
-        return Report(counters, histograms, gauges, used)
+        return Report(counters, histograms, gauges, used, round_trips or [])
 
 
 class Reporter:
-    """A server's side."""
+    """A server's side. `round_trips` takes what is to be told of clients, once."""
 
-    def __init__(self, channels: Channels, metrics: Metrics, recall: Recall) -> None:
-        self._channels, self._recall = channels, recall
+    def __init__(
+        self,
+        channels: Channels,
+        metrics: Metrics,
+        recall: Recall,
+        round_trips: Callable[[], list[RoundTrip]] = list,
+    ) -> None:
+        self._channels, self._recall, self._round_trips = channels, recall, round_trips
         self._difference = Difference(metrics)
         self._channel: Channel | None = None
 
@@ -97,4 +110,4 @@ class Reporter:
                 return
         self._recall.sweep()
         used, self._recall.used = self._recall.used, set()
-        self._channel.send(self._difference.report(list(used)))
+        self._channel.send(self._difference.report(list(used), self._round_trips()))

@@ -141,3 +141,8 @@ def keeper_settings(router: Router) -> KeeperSettings:
     health = router.health
     votes = VoteRules(down_row=health.down, down_most=health.down_of_ten, up_row=health.up)
     return KeeperSettings(votes=votes)
+
+
+def tells_round_trips(router: Router) -> bool:
+    """Whether connections of clients are to be measured, in whichever process of this node they are."""
+    return bool(router.signals.routers) and router.signals.round_trips

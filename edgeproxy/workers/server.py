@@ -19,6 +19,8 @@ from edgeproxy.relay.handler import Channels, Relay
 from edgeproxy.relay.recall import Recall
 from edgeproxy.relay.reports import Reporter
 from edgeproxy.relay.table import SharedTable
+from edgeproxy.router.client_rtts import ClientRtts
+from edgeproxy.router.configured import tells_round_trips
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.serving.sockets import Inherited, Listening
@@ -42,7 +44,8 @@ class Server:
         self._access_log = AccessLog(config.log, self._metrics)
         self._recall = Recall(table, config.node.worker_memory)
         self._relay = Relay(Channels(path), self._tasks, self._recall)
-        self._reporter = Reporter(Channels(path), self._metrics, self._recall)
+        self._rtts = ClientRtts()
+        self._reporter = Reporter(Channels(path), self._metrics, self._recall, self._rtts.taken)
         self._gate = Gate()
         self._tls = ClientTls(config, clock=time.time, metrics=self._metrics, report=self._log.warning)
         words = table.words
@@ -93,6 +96,7 @@ class Server:
         self._access_log.start()
         await self._tls.start(self._tasks)
         await self._listeners.start()
+        self._listeners.measure(self._rtts.ended if tells_round_trips(self._config.router) else None)
         self._tasks.start(self._reporter.run(), "reports")
 
     async def _obey(self, order: Order) -> None:

@@ -13,6 +13,7 @@ from edgeproxy.relay.marks import Marks
 from edgeproxy.relay.messages import Report
 from edgeproxy.relay.reports import Difference, Reporter, Tally
 from edgeproxy.relay.table import SharedTable
+from edgeproxy.router.announcement import RoundTrip
 
 
 @pytest.fixture
@@ -82,6 +83,29 @@ async def test_a_report_reaches_the_filler_over_a_channel(relayed: Any) -> None:
     await reporter.tell()
     await until(lambda: one.metrics.value("timeouts_total", "idle") == 1)
     assert (one.listener.connections, reuse.uses) == (5, 1)
+
+
+async def test_how_far_clients_are_reaches_the_filler_once(relayed: Any) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200)
+
+    heard: list[RoundTrip] = []
+    one: Stand = relayed(handler, heard=heard.extend)
+    trips = [RoundTrip("8.8.8.0/24", 12.5, 3)]
+
+    def taken() -> list[RoundTrip]:
+        found = list(trips)
+        trips.clear()
+        return found
+
+    reporters = [Reporter(one.relay.channels, Metrics(), one.recall, taken) for _ in range(2)]
+    for reporter in reporters:
+        await reporter.tell()
+        await reporter.tell()
+    trips.append(RoundTrip("2001:db8::/48", 80.0, 1))
+    await reporters[1].tell()
+    await until(lambda: len(heard) == 2)
+    assert heard == [RoundTrip("8.8.8.0/24", 12.5, 3), RoundTrip("2001:db8::/48", 80.0, 1)]
 
 
 def test_uses_of_what_has_been_retired_since_are_nobodys() -> None:
