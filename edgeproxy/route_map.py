@@ -70,6 +70,7 @@ class RouteMap:
             tasks=tasks,
             timer=time.monotonic,
         )
+        self.keeper.look_by(self.prober.soon)
         self.announcements = Announcements(self.registry, self.keeper, clock=clock, report=report)
         metrics.gauge("map_age_seconds", lambda: max(0.0, clock() - self.keeper.snapshot.made_at))
         metrics.gauge("map_nodes", lambda: float(len(self.keeper.snapshot.nodes)))

@@ -119,6 +119,7 @@ class RouterNode:
             retry_after=str(max(1, math.ceil(config.router.retry_after))),
             metrics=self.metrics,
             clock=self._clock,
+            failed=self.map.keeper.failed,
         )
         return build_reception(
             config,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import (
@@ -21,7 +22,7 @@ from edgeproxy.message import (
 from edgeproxy.metrics import Metrics
 from edgeproxy.pipeline.content import HeadContent, PassingContent
 from edgeproxy.policy import forwarding
-from edgeproxy.router.client import parse
+from edgeproxy.router.client import Client, parse
 from edgeproxy.router.decide import Asking, decide
 from edgeproxy.router.file_facts import FileFacts
 from edgeproxy.router.hop import Signer, with_parameter
@@ -33,11 +34,33 @@ from edgeproxy.upstream.upstream import Origin, Reach, Upstream, UpstreamRequest
 
 NODES_ASKED_MAX = 3
 _AGAIN = frozenset({"GET", "HEAD", "OPTIONS"})
+_UNREACHABLE = frozenset(
+    {
+        ProxyError.CONNECTION_REFUSED,
+        ProxyError.CONNECTION_TIMEOUT,
+        ProxyError.DESTINATION_IP_UNROUTABLE,
+        ProxyError.TLS_PROTOCOL_ERROR,
+        ProxyError.TLS_CERTIFICATE_ERROR,
+    }
+)
+_OURS = frozenset(  # they say nothing of the node
+    {
+        ProxyError.CONNECTION_LIMIT_REACHED,
+        ProxyError.DESTINATION_IP_PROHIBITED,
+        ProxyError.PROXY_INTERNAL_ERROR,
+    }
+)
+
+
+class Failed(Protocol):
+    """A request of a client failed at a node; `unreachable`: before the node can have seen it."""
+
+    def __call__(self, client: Client, node: str, *, unreachable: bool) -> None: ...
 
 
 class PassOn:
     """A Handler. Requests keep the name they were asked under, so that what nodes say of themselves leads
-    back here. `via` tells this router from others."""
+    back here. `via` tells this router from others; `failed` is told of nodes that did not answer."""
 
     def __init__(
         self,
@@ -50,6 +73,7 @@ class PassOn:
         retry_after: str,
         metrics: Metrics,
         clock: Clock,
+        failed: Failed = lambda *_, **__: None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._routing = routing
@@ -60,6 +84,7 @@ class PassOn:
         self._retry_after = retry_after
         self._metrics = metrics
         self._clock = clock
+        self._failed = failed
         self._draw = draw
         self._places: dict[str, tuple[Origin, str]] = {}  # by URL of a node
 
@@ -80,6 +105,8 @@ class PassOn:
             except UpstreamError as found:
                 error = found
                 self._metrics.count("passed_total", one.name, "failed")
+                if error.error not in _OURS:
+                    self._failed(client, one.name, unreachable=error.error in _UNREACHABLE)
                 if not may_ask_others and error.sent:
                     break
                 continue

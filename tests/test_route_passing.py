@@ -46,14 +46,16 @@ class Answer:
 class Nodes:
     """Implements Upstream; those that are `dead` refuse."""
 
-    def __init__(self, *dead: str, sent: bool = False) -> None:
-        self.dead, self.sent = dead, sent
+    def __init__(
+        self, *dead: str, sent: bool = False, error: ProxyError = ProxyError.CONNECTION_REFUSED
+    ) -> None:
+        self.dead, self.sent, self.error = dead, sent, error
         self.asked: list[UpstreamRequest] = []
 
     async def fetch(self, request: UpstreamRequest) -> Answer:
         self.asked.append(request)
         if request.origin.host.partition(".")[0] in self.dead:
-            raise UpstreamError(ProxyError.CONNECTION_REFUSED, "refused", sent=self.sent)
+            raise UpstreamError(self.error, "failed", sent=self.sent)
         return Answer(request.method)
 
     async def aclose(self) -> None:
@@ -67,7 +69,9 @@ class Content:
         yield b"abc"
 
 
-def passed(nodes: Nodes, snapshot: Snapshot | None = None, **changes: Any) -> tuple[Response, bytes]:
+def passed(
+    nodes: Nodes, snapshot: Snapshot | None = None, failed: Any = lambda *_, **__: None, **changes: Any
+) -> tuple[Response, bytes]:
     world = snapshot or Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
     passing = PassOn(
         StandingStill(world),
@@ -78,6 +82,7 @@ def passed(nodes: Nodes, snapshot: Snapshot | None = None, **changes: Any) -> tu
         retry_after="7",
         metrics=Metrics(),
         clock=lambda: NOW,
+        failed=failed,
         draw=lambda: 0.9,
     )
     fields = {
@@ -156,3 +161,30 @@ def test_a_path_in_the_url_of_a_node_is_put_before_the_target() -> None:
 
     passed(nodes, Snapshot((replace(place, url="http://paris.example/cache"),)))
     assert nodes.asked[0].target.startswith("/cache/a?b")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ProxyError.CONNECTION_REFUSED, [("paris", True)]),
+        (ProxyError.CONNECTION_TIMEOUT, [("paris", True)]),
+        (ProxyError.TLS_CERTIFICATE_ERROR, [("paris", True)]),
+        # What the client asks for may be the cause of these.
+        (ProxyError.HTTP_RESPONSE_TIMEOUT, [("paris", False)]),
+        (ProxyError.CONNECTION_TERMINATED, [("paris", False)]),
+        # And this router of these.
+        (ProxyError.CONNECTION_LIMIT_REACHED, []),
+        (ProxyError.PROXY_INTERNAL_ERROR, []),
+    ],
+)
+def test_a_node_that_fails_is_told_of_with_the_client_it_failed(
+    error: ProxyError, told: list[tuple[str, bool]]
+) -> None:
+    found: list[tuple[str, bool]] = []
+
+    def failed(client: Any, name: str, *, unreachable: bool) -> None:
+        assert str(client.address) == address_at("berlin")
+        found.append((name, unreachable))
+
+    assert passed(Nodes("paris", error=error), failed=failed)[0].status == 200
+    assert found == told

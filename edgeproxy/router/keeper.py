@@ -25,6 +25,7 @@ from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.place import Place
 from edgeproxy.router.registry import Registry
 from edgeproxy.router.snapshot import Kept, RouteRules, Snapshot
+from edgeproxy.router.suspicions import Suspicions
 from edgeproxy.router.votes import VoteRules
 
 OVERDUE = 6.0  # maps that may be made in a hurry without new beliefs
@@ -73,6 +74,8 @@ class Keeper:
         )
         self._judging = Judging(settings.votes)
         self._complaints = Complaints(settings.groups_max)
+        self._suspicions = Suspicions()
+        self._look: Callable[[str], None] = lambda _: None
         self._weights = Weights(settings.groups_max)
         self._bookings = Bookings(settings.move_share)
         self._kept: dict[Hashable, Kept] = {}
@@ -121,6 +124,8 @@ class Keeper:
         if kept is not None and kept.node == node:
             del self._kept[group]
             self._has_moved = True
+        if self._suspicions.raised(group, node, now):
+            self._look(node)
         if self._complaints.made(group, node, now):
             self._judged(self._judging.looked("clients", node, False, now), node)
 
@@ -141,9 +146,19 @@ class Keeper:
     def is_suspicious(self, node: str) -> bool:
         return self._judging.is_suspicious(node)
 
-    def failed(self, node: str) -> None:
-        """A request that was passed on to a node failed there."""
-        self.looked(node, False)
+    def failed(self, client: Client, node: str, *, unreachable: bool) -> None:
+        """A request of `client` that was passed on to a node failed there; `unreachable`: before the node
+        can have seen it, so that it says more of the node than of the request."""
+        now = self._clock()
+        if node not in self._judging.nodes or not self._suspicions.raised(client.group, node, now):
+            return
+        if unreachable and self._suspicions.counts_as_look(node, now):
+            self.looked(node, False)
+        self._look(node)
+
+    def look_by(self, look: Callable[[str], None]) -> None:
+        """`look` is called with a node that should be looked at soon."""
+        self._look = look
 
     def saw(self, point: str, node: str, alive: bool, rtt: float = 0.0) -> None:
         """The node `point` tells what it sees of another; `rtt` in ms, 0 if it is unknown."""
