@@ -110,7 +110,8 @@ async def test_a_node_that_somebody_doubts_is_looked_at_soon_but_not_all_the_tim
         prober.soon("one")
         prober.look()
         await until(lambda: judge.counted["one"] == 1)
-        for now in (0.5, 0.9, 1.0, 1.5, 1.9):
+        for at in (0.5, 0.9, 1.0, 1.5, 1.9):
+            now = at
             prober.soon("one")
             prober.look()
         await until(lambda: judge.counted["one"] == 2)
