@@ -18,7 +18,7 @@ from edgeproxy.route_map import read_secret
 from edgeproxy.router.announcement import Announcement
 from edgeproxy.router.announcer import Announcer, AnnouncerSettings
 from edgeproxy.router.client_rtts import ClientRtts
-from edgeproxy.router.configured import tells_round_trips
+from edgeproxy.router.configured import tells_round_trips, trust_of
 from edgeproxy.router.holdings import DIGESTS_MAX, encode
 from edgeproxy.router.mesh import Mesh, MeshSettings
 from edgeproxy.router.node_load import LoadLimits, NodeLoad
@@ -64,7 +64,10 @@ class NodeSignals:
         self.measure: Measure | None = self._rtts.ended if tells_round_trips(router) else None
         self.heard = self._rtts.heard
         mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
-        self._mesh = Mesh(mesh, tasks=tasks, timer=time.monotonic, changed=lambda: self._announcer.hurry())
+        tls = trust_of(router, config.upstream.ca_file) if self._is_wanted else None
+        self._mesh = Mesh(
+            mesh, tasks=tasks, timer=time.monotonic, changed=lambda: self._announcer.hurry(), tls=tls
+        )
         self._has_mesh = signals.mesh > 0
         token = read_secret(signals.token, signals.token_file, "router.signals.token_file")
         self._announcer = Announcer(
@@ -76,6 +79,7 @@ class NodeSignals:
             tasks=tasks,
             report=report,
             heard=self._mesh.look_at if self._has_mesh else lambda _: None,
+            tls=tls,
         )
 
     def start(self) -> None:

@@ -69,6 +69,7 @@ class RouteMap:
             configured.probe_settings(router),
             tasks=tasks,
             timer=time.monotonic,
+            tls=configured.trust_of(router, config.upstream.ca_file),
         )
         self.keeper.look_by(self.prober.soon)
         self.announcements = Announcements(self.registry, self.keeper, clock=clock, report=report)

@@ -6,7 +6,6 @@ seconds even where each of them is a silence."""
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +14,7 @@ from edgeproxy.message import Clock
 from edgeproxy.router.registry import Listed
 from edgeproxy.router.rendezvous import share
 from edgeproxy.router.short_exchange import ExchangeFailed, exchange
+from edgeproxy.router.tls_trust import TlsTrust
 from edgeproxy.tasks import Tasks
 
 
@@ -47,7 +47,7 @@ class Prober:
         *,
         tasks: Tasks,
         timer: Clock,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsTrust | None = None,
     ) -> None:
         self._targets = targets
         self._judge = judge
