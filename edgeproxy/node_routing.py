@@ -13,11 +13,11 @@ from edgeproxy.config import Config
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_signals import NodeSignals
+from edgeproxy.relay.messages import Noticed
 from edgeproxy.route_dns import RouteDns
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap, signer_of
 from edgeproxy.route_views import LiveRouting
-from edgeproxy.router.announcement import RoundTrip
 from edgeproxy.router.arrivals import Arrivals
 from edgeproxy.router.file_facts import KnownFiles
 from edgeproxy.serving.measuring import Measure
@@ -100,9 +100,9 @@ class NodeRouting:
         """Wants to know of the connections of clients."""
         return self._signals.measure
 
-    def heard(self, told: list[RoundTrip]) -> None:
-        """What another process of this node has measured of the connections of its clients."""
-        self._signals.heard(told)
+    def heard(self, noticed: Noticed) -> None:
+        """What another process of this node has noticed of itself and its clients."""
+        self._signals.heard(noticed)
 
     async def start(self) -> None:
         if self._map is not None:

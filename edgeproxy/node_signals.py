@@ -14,6 +14,7 @@ from edgeproxy.config_router import RouterNode
 from edgeproxy.errors import StorageError
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
+from edgeproxy.relay.messages import Noticed
 from edgeproxy.route_map import read_secret
 from edgeproxy.router.announcement import Announcement
 from edgeproxy.router.announcer import Announcer, AnnouncerSettings
@@ -62,7 +63,6 @@ class NodeSignals:
         self._load: NodeLoad | None = None
         self._rtts = ClientRtts()
         self.measure: Measure | None = self._rtts.ended if tells_round_trips(router) else None
-        self.heard = self._rtts.heard
         mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
         tls = trust_of(router, config.upstream.ca_file) if self._is_wanted else None
         self._mesh = Mesh(
@@ -91,12 +91,18 @@ class NodeSignals:
             bytes_sent=self._bytes_sent,
             timer=time.monotonic,
         )
-        self._tasks.start(load.run(), "load")
+        self._tasks.start(load.lateness.run(), "load")
         self._tasks.start(self._announcer.run(), "announcements")
         if self._has_mesh:
             self._tasks.start(self._mesh.run(), "mesh")
         if self._digest_bytes:
             self._tasks.start(self._keep_holdings(), "holdings")
+
+    def heard(self, noticed: Noticed) -> None:
+        """What another process of this node has noticed."""
+        self._rtts.heard(noticed.round_trips)
+        if self._load is not None:
+            self._load.worked(noticed.processor_seconds, noticed.late_seconds)
 
     def _gathered(self, now: float) -> Announcement:
         node = self._node

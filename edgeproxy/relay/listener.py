@@ -21,8 +21,8 @@ _AT_ONCE = 64
 
 
 class RelayListener:
-    """Answers with `handler` what comes over channels to `listening`, which it owns; `heard` is told how far
-    clients of servers are."""
+    """Answers with `handler` what comes over channels to `listening`, which it owns; `heard` is told what
+    servers noticed."""
 
     def __init__(
         self,

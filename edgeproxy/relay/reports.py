@@ -9,14 +9,13 @@ from edgeproxy.metrics import COUNTERS, HISTOGRAMS, SECONDS_BUCKETS, Histogram, 
 from edgeproxy.relay.channel import Channel, ChannelLost
 from edgeproxy.relay.handler import Channels
 from edgeproxy.relay.marks import Marks
-from edgeproxy.relay.messages import Report
+from edgeproxy.relay.messages import Noticed, Report
 from edgeproxy.relay.recall import Recall
-from edgeproxy.router.announcement import RoundTrip
 
 PERIOD_SECONDS = 0.5
 
-Heard = Callable[[list[RoundTrip]], None]
-"""Who gathers how far clients are."""
+Heard = Callable[[Noticed], None]
+"""Who gathers what routers are to be told."""
 
 
 class Tally:
@@ -41,8 +40,8 @@ class Tally:
                     known.counts[place] += count
                 known.sum += seconds
         self._gauges[channel] = report.gauges
-        if report.round_trips:
-            self._heard(report.round_trips)
+        if report.noticed is not None:
+            self._heard(report.noticed)
         if self._marks is not None:
             for slot, generation in report.used:
                 self._marks.used(slot, generation)
@@ -59,7 +58,7 @@ class Difference:
         self._counters: dict[tuple[str, tuple[str, ...]], int] = {}
         self._histograms: dict[tuple[str, tuple[str, ...]], Histogram] = {}
 
-    def report(self, used: list[tuple[int, int]], round_trips: list[RoundTrip] | None = None) -> Report:
+    def report(self, used: list[tuple[int, int]], noticed: Noticed | None = None) -> Report:
         metrics = self._metrics
         metrics.settle()
         counters = []
@@ -78,20 +77,20 @@ class Difference:
                     histograms.append((name, labels, more_of, histogram.sum - before.sum))
                     self._histograms[name, labels] = Histogram(list(histogram.counts), histogram.sum)
         gauges = {name: read() for name, read in metrics.gauges.items()}
-        return Report(counters, histograms, gauges, used, round_trips or [])
+        return Report(counters, histograms, gauges, used, noticed)
 
 
 class Reporter:
-    """A server's side. `round_trips` takes what is to be told of clients, once."""
+    """A server's side. `notice` gives what was noticed since the last time."""
 
     def __init__(
         self,
         channels: Channels,
         metrics: Metrics,
         recall: Recall,
-        round_trips: Callable[[], list[RoundTrip]] = list,
+        notice: Callable[[], Noticed | None] = lambda: None,
     ) -> None:
-        self._channels, self._recall, self._round_trips = channels, recall, round_trips
+        self._channels, self._recall, self._notice = channels, recall, notice
         self._difference = Difference(metrics)
         self._channel: Channel | None = None
 
@@ -110,4 +109,4 @@ class Reporter:
                 return
         self._recall.sweep()
         used, self._recall.used = self._recall.used, set()
-        self._channel.send(self._difference.report(list(used), self._round_trips()))
+        self._channel.send(self._difference.report(list(used), self._notice()))

@@ -19,13 +19,12 @@ from edgeproxy.relay.handler import Channels, Relay
 from edgeproxy.relay.recall import Recall
 from edgeproxy.relay.reports import Reporter
 from edgeproxy.relay.table import SharedTable
-from edgeproxy.router.client_rtts import ClientRtts
-from edgeproxy.router.configured import tells_round_trips
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.listener import Listeners
 from edgeproxy.serving.sockets import Inherited, Listening
 from edgeproxy.tasks import Tasks
 from edgeproxy.workers.child import Supervised, decoded, started
+from edgeproxy.workers.noticing import Noticing
 from edgeproxy.workers.orders import Inherit, Leave, Order, Pause, Reconfigure, Resume, Stop
 from edgeproxy.workers.share import share, workers
 
@@ -44,8 +43,8 @@ class Server:
         self._access_log = AccessLog(config.log, self._metrics)
         self._recall = Recall(table, config.node.worker_memory)
         self._relay = Relay(Channels(path), self._tasks, self._recall)
-        self._rtts = ClientRtts()
-        self._reporter = Reporter(Channels(path), self._metrics, self._recall, self._rtts.taken)
+        self._noticing = Noticing(config.router)
+        self._reporter = Reporter(Channels(path), self._metrics, self._recall, self._noticing.taken)
         self._gate = Gate()
         self._tls = ClientTls(config, clock=time.time, metrics=self._metrics, report=self._log.warning)
         words = table.words
@@ -96,7 +95,8 @@ class Server:
         self._access_log.start()
         await self._tls.start(self._tasks)
         await self._listeners.start()
-        self._listeners.measure(self._rtts.ended if tells_round_trips(self._config.router) else None)
+        self._listeners.measure(self._noticing.measure)
+        self._noticing.start(self._tasks)
         self._tasks.start(self._reporter.run(), "reports")
 
     async def _obey(self, order: Order) -> None:
