@@ -22,6 +22,7 @@ from edgeproxy.router.asking_fields import (
 )
 from edgeproxy.router.behind import Behind
 from edgeproxy.router.client import Client, parse
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.decide import Asking, Decision
 from edgeproxy.router.file_facts import NOTHING, FileFacts, KnownFiles, facts_of
 from edgeproxy.router.files import Files
@@ -347,9 +348,8 @@ class HttpRouter:
         held = self._clients.get(text)
         if held is None:
             held = self._routing.client(parse(text))
-            if len(self._clients) >= CLIENTS_MAX:
-                del self._clients[next(iter(self._clients))]
             self._clients[text] = held
+            crowded_out(self._clients, CLIENTS_MAX)
         return held
 
     def _excluding(self, request: Request, client: Client) -> tuple[Request, frozenset[str]]:

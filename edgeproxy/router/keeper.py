@@ -16,6 +16,7 @@ from edgeproxy.router.announcement import RoundTrip
 from edgeproxy.router.client import Address, Client, Geography, identify
 from edgeproxy.router.complaints import Complaints
 from edgeproxy.router.coverage import Coverage
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.decide import Decision
 from edgeproxy.router.judging import OWN, Judging
 from edgeproxy.router.learner import Learner
@@ -111,8 +112,7 @@ class Keeper:
             kept = replace(kept, seen=self._bookings.book(weight, total, now + wait, now) - wait)
         self._kept.pop(group, None)
         self._kept[group] = kept
-        if len(self._kept) > self._settings.groups_max:
-            del self._kept[next(iter(self._kept))]
+        crowded_out(self._kept, self._settings.groups_max)
         self._has_moved = True
         self._weights.least = len(self._kept)
 

@@ -3,8 +3,9 @@ on to it failed. The look decides, not the client: who asks for many bad things 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Hashable
+
+from edgeproxy.router.crowding import crowded_out
 
 RAISED_SECONDS = 10.0  # between two suspicions that a client group can raise against a node
 LOOK_SECONDS = 1.0  # between two failures that count as looks: many at once are one
@@ -16,7 +17,7 @@ class Suspicions:
 
     def __init__(self, entries_max: int = ENTRIES_MAX) -> None:
         self._entries_max = entries_max
-        self._raised: OrderedDict[tuple[Hashable, str], float] = OrderedDict()
+        self._raised: dict[tuple[Hashable, str], float] = {}
         self._looked: dict[str, float] = {}
 
     def raised(self, group: Hashable, node: str, now: float) -> bool:
@@ -24,10 +25,9 @@ class Suspicions:
         before = self._raised.get((group, node))
         if before is not None and 0 <= now - before < RAISED_SECONDS:
             return False
+        self._raised.pop((group, node), None)
         self._raised[group, node] = now
-        self._raised.move_to_end((group, node))
-        if len(self._raised) > self._entries_max:
-            self._raised.popitem(last=False)
+        crowded_out(self._raised, self._entries_max)
         return True
 
     def counts_as_look(self, node: str, now: float) -> bool:
@@ -36,6 +36,5 @@ class Suspicions:
         if before is not None and 0 <= now - before < LOOK_SECONDS:
             return False
         self._looked[node] = now
-        if len(self._looked) > self._entries_max:
-            del self._looked[next(iter(self._looked))]
+        crowded_out(self._looked, self._entries_max)
         return True
