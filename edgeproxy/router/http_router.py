@@ -8,7 +8,7 @@ files, asked for without credentials, is; and the redirect carries what HEAD wou
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edgeproxy.config_router import Router
@@ -92,6 +92,7 @@ class HttpRouter:
         self._map = routing.snapshot
         self._prepared = Prepared(self._map, clock())
         self._shared = SharedRedirects()
+        self._kinds: dict[tuple[str, str], int | None] = {}  # of clients, as long as the map is the same
         self._clients_since = clock()
 
     def _look(self) -> None:
@@ -101,6 +102,7 @@ class HttpRouter:
             self._map = snapshot
             self._prepared = Prepared(snapshot, self._clock())
             self._shared.clear()
+            self._kinds.clear()
             self._sent.generation += 1
             if self._clock() - self._clients_since > CLIENTS_SECONDS:
                 self._clients.clear()
@@ -243,12 +245,14 @@ class HttpRouter:
         self, request: Request, client: Client, facts: FileFacts, excluded: frozenset[str]
     ) -> Response | None:
         """None if it is to be answered here."""
-        asking, form = self._asking(request, excluded), wanted_form(request.headers)
-        kind = None if form else self._shareable(client, asking)
-        shared = self._shared.get(kind, request.target, facts)
-        if shared is not None:
-            self._routing.decided(client, shared.decision)
-            return self._note(request, client, shared, is_settled=False)
+        form, chance = wanted_form(request.headers), self._draw()
+        kind = None if form or excluded else self._shareable(request, client, chance)
+        if kind is not None:
+            shared = self._shared.get(kind, request.target, facts)
+            if shared is not None:
+                self._routing.decided(client, shared.decision)
+                return self._note(request, client, shared, is_settled=False)
+        asking = self._asking(request, excluded, chance)
         decision = self._decided(request, client, facts, asking)
         if form:
             return self._list(request, Wanted(request.target, form), client, decision, facts)
@@ -263,11 +267,17 @@ class HttpRouter:
         self._shared.put(kind, request.target, made)
         return self._note(request, client, made, is_settled=bool(excluded))
 
-    def _shareable(self, client: Client, asking: Asking) -> Hashable | None:
+    def _shareable(self, request: Request, client: Client, chance: float) -> int | None:
         """The kind of client for which a decision made now is that for all others of it; None for none."""
-        if self._policy is not None or self._shadows or asking.chance < self._map.rules.explore_share:
+        if self._policy is not None or self._shadows or chance < self._map.rules.explore_share:
             return None
-        return self._prepared.shared_kind(client, asking)
+        key = (request.client, request.scheme)
+        try:
+            return self._kinds[key]
+        except KeyError:
+            kind = self._kinds[key] = self._prepared.shared_kind(client, self._asking(request, chance=chance))
+            crowded_out(self._kinds, CLIENTS_MAX)
+            return kind
 
     def _note(self, request: Request, client: Client, made: Shared, *, is_settled: bool) -> Response:
         """Remember where a client is sent."""
@@ -280,9 +290,11 @@ class HttpRouter:
         self._count(node, country)
         return made.response
 
-    def _asking(self, request: Request, excluded: frozenset[str] = _NOBODY) -> Asking:
+    def _asking(
+        self, request: Request, excluded: frozenset[str] = _NOBODY, chance: float | None = None
+    ) -> Asking:
         scheme = "https" if request.scheme == "https" else ""
-        return Asking(family_of(request.client), scheme, excluded, self._draw())
+        return Asking(family_of(request.client), scheme, excluded, self._draw() if chance is None else chance)
 
     def _decided(self, request: Request, client: Client, facts: FileFacts, asking: Asking) -> Decision:
         asked = facts.asked(request.path)

@@ -36,6 +36,7 @@ class Prepared:
             for node in snapshot.nodes
         )
         self._kinds: dict[Hashable, tuple[Eligible, list[Candidate]]] = {}
+        self._numbers: dict[Hashable, int] = {}
 
     def decide(self, client: Client, asked: RouteObject, now: float, asking: Asking) -> Decision:
         snapshot = self._snapshot
@@ -57,11 +58,17 @@ class Prepared:
             ]
         return concluded(nearest, found, candidates, client, asked, snapshot, now, asking)
 
-    def shared_kind(self, client: Client, asking: Asking) -> Hashable | None:
-        """All clients of this kind get the same for an object, but who explores; None if that is not so."""
+    def shared_kind(self, client: Client, asking: Asking) -> int | None:
+        """The number of a kind: all clients of it get the same for an object, but who explores. None if that
+        is not so."""
         if not self._is_steady or asking.excluded:
             return None
-        return self._kind(client, asking)
+        kind = self._kind(client, asking)
+        return self._numbers.setdefault(kind, len(self._numbers)) if self._has_room(kind) else None
+
+    def _has_room(self, kind: Hashable) -> bool:
+        """Numbers are never given twice, so they end with the room for them."""
+        return kind in self._numbers or len(self._numbers) < KINDS_MAX
 
     def _prepare(self, client: Client, now: float, asking: Asking) -> tuple[Eligible, list[Candidate]]:
         snapshot = self._snapshot

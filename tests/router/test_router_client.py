@@ -1,11 +1,12 @@
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from router_world import PLACES, Atlas
 
-from edgeproxy.router.client import Whereabouts, folded, identify, is_private, parse, prefix_of
+from edgeproxy.router.client import Whereabouts, folded, identify, is_private, parse, prefix_of, prefix_text
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,9 @@ def test_every_address_has_a_prefix_that_holds_what_it_folds_to(address: object)
     client = identify(address, Atlas())  # type: ignore[arg-type]
     assert client.address in prefix_of(client.address)  # type: ignore[arg-type]
     assert client.groups[-1] == ""
+
+
+@given(st.ip_addresses(), st.one_of(st.none(), st.integers(0, 128)))
+def test_a_prefix_in_words_is_the_prefix(address: Any, bits: int | None) -> None:
+    kept = None if bits is None else min(bits, address.max_prefixlen)
+    assert prefix_text(address, kept) == str(prefix_of(address, kept))
