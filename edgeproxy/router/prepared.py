@@ -12,9 +12,9 @@ from edgeproxy.router.beliefs import AS, BGP_PREFIX, PREFIX
 from edgeproxy.router.choice import Candidate
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
-from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, nearest
+from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, eligible_for, nearest
 from edgeproxy.router.nodes import RouteNode
-from edgeproxy.router.refusals import Eligible, eligible
+from edgeproxy.router.refusals import Eligible
 from edgeproxy.router.snapshot import RouteObject, RouteRules, Snapshot
 
 KINDS_MAX = 65_536
@@ -72,9 +72,7 @@ class Prepared:
 
     def _prepare(self, client: Client, now: float, asking: Asking) -> tuple[Eligible, list[Candidate]]:
         snapshot = self._snapshot
-        found = eligible(
-            snapshot.nodes, client, snapshot.coverage, family=asking.family, scheme=asking.scheme
-        )
+        found = eligible_for(client, snapshot, asking)
         if not found.nodes:
             return found, []
         return found, candidates_for(client, None, found.nodes, snapshot, now)
