@@ -48,9 +48,11 @@ def choose(
     by_cost = sorted(candidates, key=_order)
     pool = pool_of(by_cost, asked, rules)
     key = asked.key if asked is not None else group
-    weights = [(one.name, one.node.weight * _warmth(one.node, rules, now)) for one in pool]
-    order = {name: place for place, name in enumerate(ranked(key, weights))}
-    in_pool = sorted(pool, key=lambda one: order.get(one.name, len(order)))
+    in_pool = pool
+    if len(pool) > 1:
+        weights = [(one.name, one.node.weight * _warmth(one.node, rules, now)) for one in pool]
+        order = {name: place for place, name in enumerate(ranked(key, weights))}
+        in_pool = sorted(pool, key=lambda one: order.get(one.name, len(order)))
     if len(pool) == 1 and _is_cold(pool[0].node, group, rules, now) and len(by_cost) > 1:
         return _spilt(
             by_cost, in_pool, group, rules, "the nearest has come back and takes clients little by little"
