@@ -75,6 +75,7 @@ def knowing(
             if network is None:
                 network = _network(text)
                 text = str(network)
+                network = read.get(text, network)
             if network is not None:
                 found[text] = network
                 if len(found) >= most:
