@@ -133,7 +133,9 @@ class HttpRouter:
             return None
         client = self._client(request.client)
         away = self._away(request, client)
-        return away if away is not None else self._sent_on(request, client, facts, _NOBODY)
+        if away is not None:
+            return away
+        return self._sent_on(request, client, facts, self._routing.excluded(client))
 
     def _repeatable(self, sent: Sent) -> Response:
         """To who has asked twice already, and whom no complaint is expected of any more."""
@@ -165,7 +167,8 @@ class HttpRouter:
         client = self._client(request.client)
         self._complained(client, node, "asked again")
         facts = self._known.get(request.target)
-        return None if facts is None else self._sent_on(request, client, facts, frozenset((node,)))
+        excluded = self._routing.excluded(client) | {node}
+        return None if facts is None else self._sent_on(request, client, facts, excluded)
 
     # -- which requests are for whom -------------------------------------------------------------
 
@@ -173,9 +176,9 @@ class HttpRouter:
         client = self._client(request.client)
         if self._settings.endpoint and request.path == self._settings.endpoint:
             return await self._listed(request, client)
-        excluded = _NOBODY
         if f"{EXCLUDE}=" in request.target:
-            request, excluded = self._excluding(request, client)
+            request = self._excluding(request, client)
+        excluded = self._routing.excluded(client)
         away = self._away(request, client)
         if away is not None:
             return away
@@ -183,7 +186,7 @@ class HttpRouter:
             return await self._get(request, client, excluded)
         if request.method == "HEAD":
             return await self._head(request)
-        return self._upload(request, client) or await self._inner(request)
+        return self._upload(request, client, excluded) or await self._inner(request)
 
     def _away(self, request: Request, client: Client) -> Response | None:
         """To the original URL, if clients of this country are not served; who brings credentials, which a
@@ -205,14 +208,14 @@ class HttpRouter:
             return await self._behind.answer(request)
         return await self._inner(request)
 
-    def _upload(self, request: Request, client: Client) -> Response | None:
+    def _upload(self, request: Request, client: Client, excluded: frozenset[str]) -> Response | None:
         """Large content without credentials goes straight to a node, where this is none itself."""
         size = request.body.length if request.body is not None else None
         if self._own or size is None or size < self._settings.redirect_above:
             return None
         if has_credentials(request.headers):
             return None
-        decision = self._decided(request, client, FileFacts(size), self._asking(request))
+        decision = self._decided(request, client, FileFacts(size), self._asking(request, excluded))
         if not decision.ranked:
             return self._redirects.nobody(decision)
         self._count(decision.ranked[0].name, client.whereabouts.country)
@@ -226,7 +229,7 @@ class HttpRouter:
                 return await self._get_private(request, client, excluded)
             return await self._inner(request)
         facts = self._known.get(request.target)
-        if facts is None and self._own and not self._leads_away(request, client):
+        if facts is None and self._own and not self._leads_away(request, client, excluded):
             return await self._behind.answer(request)
         if facts is None:
             facts = await self._behind.learn(request)
@@ -234,9 +237,9 @@ class HttpRouter:
             return await self._behind.answer(request)
         return self._sent_on(request, client, facts, excluded) or await self._behind.answer(request)
 
-    def _leads_away(self, request: Request, client: Client) -> bool:
+    def _leads_away(self, request: Request, client: Client, excluded: frozenset[str]) -> bool:
         """Whether another node would be clearly nearer: then it matters how large the file is."""
-        decision = self._decide(client, NOTHING.asked(request.path), self._asking(request))
+        decision = self._decide(client, NOTHING.asked(request.path), self._asking(request, excluded))
         return bool(decision.ranked) and self._is_clearly_nearer(decision)
 
     # -- decisions ---------------------------------------------------------------------------------
@@ -343,7 +346,8 @@ class HttpRouter:
         facts = self._known.get(wanted.target)
         if facts is None and self._files.is_file(wanted.target, request.authority):
             facts = await self._behind.learn(about)
-        decision = self._decided(about, client, facts or NOTHING, self._asking(about))
+        asking = self._asking(about, self._routing.excluded(client))
+        decision = self._decided(about, client, facts or NOTHING, asking)
         return self._list(about, wanted, client, decision, facts or NOTHING)
 
     def _list(
@@ -364,16 +368,16 @@ class HttpRouter:
             crowded_out(self._clients, CLIENTS_MAX)
         return held
 
-    def _excluding(self, request: Request, client: Client) -> tuple[Request, frozenset[str]]:
-        """Nodes that the client says have not served it."""
+    def _excluding(self, request: Request, client: Client) -> Request:
+        """Without the nodes that the client says have not served it."""
         target, found = complained_of(request.target, {node.name for node in self._map.nodes})
         for node in sorted(found):
-            self._complained(client, node, "said so")
-        return replace(request, target=target) if found else request, found
+            self._complained(client, node, "said so", lasts=True)
+        return replace(request, target=target) if found else request
 
-    def _complained(self, client: Client, node: str, how: str) -> None:
+    def _complained(self, client: Client, node: str, how: str, *, lasts: bool = False) -> None:
         self._metrics.count("complaints_total", node, how)
-        self._routing.complained(client, node)
+        self._routing.complained(client, node, lasts=lasts)
 
     def _count(self, node: str, country: str) -> None:
         self._metrics.count("redirects_total", node, country)

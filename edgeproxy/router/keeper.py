@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from edgeproxy.message import Clock
 from edgeproxy.router.announcement import RoundTrip
 from edgeproxy.router.client import Address, Client, Geography, identify
-from edgeproxy.router.complaints import Complaints
+from edgeproxy.router.complaints import NOBODY, Complaints
 from edgeproxy.router.coverage import Coverage
 from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.decide import Decision
@@ -116,7 +116,7 @@ class Keeper:
         self._has_moved = True
         self._weights.least = len(self._kept)
 
-    def complained(self, client: Client, node: str) -> None:
+    def complained(self, client: Client, node: str, *, lasts: bool = False) -> None:
         if node not in self._judging.nodes:
             return
         now, group = self._clock(), client.group
@@ -126,12 +126,14 @@ class Keeper:
             self._has_moved = True
         if self._suspicions.raised(group, node, now):
             self._look(node)
+        if lasts and client.address is not None:
+            self._complaints.excluded(client.address, node, now)
         if self._complaints.made(group, node, now):
             self._judged(self._judging.looked("clients", node, False, now), node)
 
     def excluded(self, client: Client) -> frozenset[str]:
-        """Nodes that the client's group has complained of lately."""
-        return self._complaints.of(client.group, self._clock())
+        address = client.address
+        return NOBODY if address is None else self._complaints.of(address, self._clock())
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
