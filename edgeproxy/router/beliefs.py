@@ -82,6 +82,14 @@ def _spread(client: Place | None, distance: float | None) -> float:
     return MS_PER_100_KM * radius / 100 if radius > UNCERTAIN_KM else 0.0
 
 
+def distances_of(place: Place | None, nodes: Sequence[RouteNode]) -> list[float | None]:
+    """In km, None where it is not known."""
+    if place is None:
+        return [None] * len(nodes)
+    away = distances_from(place)
+    return [None if node.place is None else away(node.place) for node in nodes]
+
+
 @dataclass(frozen=True, slots=True)
 class Beliefs:
     """Never changed."""
@@ -104,11 +112,20 @@ class Beliefs:
         return self.estimates(client, alone, now, access_ms=access_ms)[0]
 
     def estimates(
-        self, client: Client, nodes: Sequence[RouteNode], now: float, *, access_ms: float = 10.0
+        self,
+        client: Client,
+        nodes: Sequence[RouteNode],
+        now: float,
+        *,
+        access_ms: float = 10.0,
+        distances: Sequence[float | None] | None = None,
     ) -> list[Estimate]:
-        """In the order of `nodes`; what was observed of one of them helps with the others."""
+        """In the order of `nodes`; what was observed of one of them helps with the others. `distances` (km)
+        are those of the client, where they are known already."""
         place, asn = client.place, client.whereabouts.asn
-        ways = self._from_afar(place, nodes, now, access_ms)
+        if distances is None:
+            distances = distances_of(place, nodes)
+        ways = self._from_afar(place, nodes, distances, now, access_ms)
         if asn:
             for number, node in enumerate(nodes):
                 if node.asn == asn:
@@ -121,14 +138,14 @@ class Beliefs:
         return ways.estimates()
 
     def _from_afar(
-        self, place: Place | None, nodes: Sequence[RouteNode], now: float, access_ms: float
+        self,
+        place: Place | None,
+        nodes: Sequence[RouteNode],
+        distances: Sequence[float | None],
+        now: float,
+        access_ms: float,
     ) -> _Ways:
         """What distance and the neighbourhood of a place tell of the ways to nodes."""
-        if place is None:
-            distances: list[float | None] = [None] * len(nodes)
-        else:
-            away = distances_from(place)
-            distances = [None if node.place is None else away(node.place) for node in nodes]
         unplaced, placed = _spread(None, None), _spread(place, 0.0)
         priors = [_guess(distance, access_ms) for distance in distances]
         radii = [unplaced if distance is None else placed for distance in distances]
@@ -180,7 +197,7 @@ class _Ways:
 
     priors: list[float]
     radii: list[float]
-    distances: list[float | None]
+    distances: Sequence[float | None]
     means: list[float]
     finests: list[int | None]
     refined: dict[int, float] = field(default_factory=dict)

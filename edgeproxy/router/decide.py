@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from edgeproxy.router.beliefs import distances_of
 from edgeproxy.router.choice import Candidate, Choice, choose
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of, standing_of
 from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.exploring import explored
 from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.place import Place
 from edgeproxy.router.refusals import Eligible, Refused, eligible
 from edgeproxy.router.snapshot import Kept, RouteObject, Snapshot
 from edgeproxy.router.staying import settled
@@ -49,6 +51,7 @@ class Decision:
 
 
 PLAIN = Asking()
+PLACES_MAX = 1024  # of which one snapshot keeps how far they are from nodes
 ELIGIBLE_MAX = 4096  # kinds of clients of which one snapshot keeps who may serve them
 
 Choosing = Callable[
@@ -158,8 +161,10 @@ def candidates_for(
     rules = snapshot.rules
     if snapshot.made_at:
         now = min(now, snapshot.made_at + rules.map_seconds)
-    estimates = snapshot.beliefs.estimates(client, snapshot.nodes, now, access_ms=rules.access_ms)
     worked = snapshot.worked_out
+    estimates = snapshot.beliefs.estimates(
+        client, snapshot.nodes, now, access_ms=rules.access_ms, distances=_distances(client.place, snapshot)
+    )
     if worked.standings is None:
         worked.standings = tuple(standing_of(node, rules) for node in snapshot.nodes)
     candidates = [
@@ -170,6 +175,18 @@ def candidates_for(
         return candidates
     wanted = {node.name for node in nodes}
     return [one for one in candidates if one.name in wanted]
+
+
+def _distances(place: Place | None, snapshot: Snapshot) -> list[float | None]:
+    """Most clients are at the place of their country, or city."""
+    if place is None:
+        return [None] * len(snapshot.nodes)
+    known = snapshot.worked_out.distances
+    found = known.get(place)
+    if found is None:
+        found = known[place] = distances_of(place, snapshot.nodes)
+        crowded_out(known, PLACES_MAX)
+    return found
 
 
 def _reason(choice: Choice, covered: str, *, panic: bool) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edgeproxy.router.beliefs import Beliefs
 from edgeproxy.router.coverage import Coverage
 from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.place import Place
 from edgeproxy.router.refusals import Eligible
 
 
@@ -64,11 +65,13 @@ class Snapshot:
 @dataclass(slots=True)
 class WorkedOut:
     """What is the same for many clients of a snapshot. `standings`: queue and policy of each node, in ms.
-    `eligible`: by what it depends on; bounded by who keeps it."""
+    `distances`: of each node, in km, by the place of a client. `eligible`: by what it depends on. Both are
+    bounded by who keeps them."""
 
     standings: tuple[tuple[float, float], ...] | None = None
     is_by_address: bool | None = None
     eligible: dict[Hashable, Eligible] = field(default_factory=dict)
+    distances: dict[Place, list[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
