@@ -19,6 +19,7 @@ from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.route_passing import PassOn
+from edgeproxy.router.client import parse
 from edgeproxy.router.hop import Came, Signer
 from edgeproxy.router.snapshot import Snapshot
 from edgeproxy.upstream.upstream import Reach, UpstreamRequest
@@ -188,3 +189,56 @@ def test_a_node_that_fails_is_told_of_with_the_client_it_failed(
 
     assert passed(Nodes("paris", error=error), failed=failed)[0].status == 200
     assert found == told
+
+
+def test_a_node_that_could_not_be_reached_a_moment_ago_is_tried_last() -> None:
+    nodes, world = Nodes("paris"), Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
+    now = NOW
+    passing = PassOn(
+        StandingStill(world),
+        nodes,
+        via="the-router",
+        reach=Reach(),
+        signer=None,
+        retry_after="7",
+        metrics=Metrics(),
+        clock=lambda: now,
+        draw=lambda: 0.9,
+    )
+
+    def ask(method: str = "GET") -> int:
+        return asyncio.run(passing(Request(method, "/a", client=address_at("berlin")))).status
+
+    assert ask() == 200
+    assert hosts(nodes)[0] == "paris"
+    asked = len(nodes.asked)
+    assert (ask(), ask("POST")) == (200, 200)
+    assert "paris" not in hosts(nodes)[asked:]
+    now += 6.0
+    nodes.dead = ()
+    asked = len(nodes.asked)
+    assert ask() == 200
+    assert hosts(nodes)[asked:] == ["paris"]
+
+
+def test_who_has_complained_of_a_node_is_not_passed_to_it_while_there_are_others() -> None:
+    world = Snapshot(tuple(node(city) for city in ("paris", "tokyo")))
+    routing, nodes = StandingStill(world), Nodes()
+    passing = PassOn(
+        routing,
+        nodes,
+        via="the-router",
+        reach=Reach(),
+        signer=None,
+        retry_after="7",
+        metrics=Metrics(),
+        clock=lambda: NOW,
+        draw=lambda: 0.9,
+    )
+    request = Request("GET", "/a", client=address_at("berlin"))
+    client = routing.client(parse(request.client))
+    for name in ("paris", "tokyo"):
+        assert asyncio.run(passing(request)).status == 200
+        routing.complained(client, name, lasts=True)
+    assert asyncio.run(passing(request)).status == 200
+    assert hosts(nodes) == ["paris", "tokyo", "paris"]
