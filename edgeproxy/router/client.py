@@ -22,6 +22,8 @@ _6TO4 = IPv6Network("2002::/16")
 _TEREDO = IPv6Network("2001::/32")
 _SHARED = IPv4Network("100.64.0.0/10")  # RFC 6598: behind a carrier's translation
 _UNIQUE_LOCAL = IPv6Network("fc00::/7")
+# Whatever has another first octet is public: the library looks through all its networks for that.
+_SPECIAL_OCTETS = frozenset({0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,11 @@ def parse(text: str) -> Address | None:
 
 def is_private(address: Address) -> bool:
     """Whether geography says nothing about it: private, loopback, link-local, shared by a carrier."""
-    if isinstance(address, IPv4Address) and address in _SHARED:
-        return True
+    if isinstance(address, IPv4Address):
+        if int(address) >> 24 not in _SPECIAL_OCTETS:
+            return False
+        if address in _SHARED:
+            return True
     if isinstance(address, IPv6Address) and address in _UNIQUE_LOCAL:
         return True
     return address.is_private or address.is_loopback or address.is_link_local or address.is_unspecified
