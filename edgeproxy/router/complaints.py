@@ -7,21 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from edgeproxy.router.client import Address
 from edgeproxy.router.crowding import crowded_out
 
 LASTING_SECONDS = 600.0
 MANY = 5  # groups within ...
 MANY_SECONDS = 30.0
+CLIENTS_MAX = 20_000  # that may exclude nodes at a time
 NODES_MAX = 8  # that one client may exclude: who complains of all wants something else
 NOBODY: frozenset[str] = frozenset()
+
+
+def number_of(address: Address) -> int:
+    """Of one client: of IPv6 a network of 64 bits is one, which has all its addresses for itself."""
+    return int(address) if address.version == 4 else int(address) >> 64 | 1 << 64
 
 
 class Complaints:
     """Bounded: the oldest leave first."""
 
-    def __init__(self, clients_max: int) -> None:
+    def __init__(self, clients_max: int = CLIENTS_MAX) -> None:
         self._clients_max = clients_max
-        self._excluded: dict[Hashable, dict[str, float]] = {}  # by client
+        self._excluded: dict[int, dict[str, float]] = {}  # by client
         self._lately: dict[str, dict[Hashable, float]] = {}  # by node, emptied when there are many
 
     def made(self, group: Hashable, node: str, now: float) -> bool:
@@ -35,8 +42,8 @@ class Complaints:
         lately.clear()
         return True
 
-    def excluded(self, client: Hashable, node: str, now: float) -> None:
-        """`client` is not to be sent to this node for a while."""
+    def excluded(self, client: int, node: str, now: float) -> None:
+        """`client` (see `number_of`) is not to be sent to this node for a while."""
         nodes = self._excluded.pop(client, {})
         self._excluded[client] = nodes
         crowded_out(self._excluded, self._clients_max)
@@ -44,7 +51,7 @@ class Complaints:
             nodes.pop(min(nodes, key=lambda name: nodes[name]))
         nodes[node] = now
 
-    def of(self, client: Hashable, now: float) -> frozenset[str]:
+    def of(self, client: int, now: float) -> frozenset[str]:
         """The nodes that `client` is not to be sent to."""
         if not self._excluded or (nodes := self._excluded.get(client)) is None:
             return NOBODY

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from edgeproxy.message import Clock
 from edgeproxy.router.announcement import RoundTrip
 from edgeproxy.router.client import Address, Client, Geography, identify
-from edgeproxy.router.complaints import NOBODY, Complaints
+from edgeproxy.router.complaints import NOBODY, Complaints, number_of
 from edgeproxy.router.coverage import Coverage
 from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.decide import Decision
@@ -74,7 +74,7 @@ class Keeper:
             clock=clock,
         )
         self._judging = Judging(settings.votes)
-        self._complaints = Complaints(settings.groups_max)
+        self._complaints = Complaints()
         self._suspicions = Suspicions()
         self._look: Callable[[str], None] = lambda _: None
         self._weights = Weights(settings.groups_max)
@@ -127,13 +127,13 @@ class Keeper:
         if self._suspicions.raised(group, node, now):
             self._look(node)
         if lasts and client.address is not None:
-            self._complaints.excluded(client.address, node, now)
+            self._complaints.excluded(number_of(client.address), node, now)
         if self._complaints.made(group, node, now):
             self._judged(self._judging.looked("clients", node, False, now), node)
 
     def excluded(self, client: Client) -> frozenset[str]:
         address = client.address
-        return NOBODY if address is None else self._complaints.of(address, self._clock())
+        return NOBODY if address is None else self._complaints.of(number_of(address), self._clock())
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
