@@ -42,16 +42,6 @@ class NodeRouting:
         connections: Callable[[], int],
     ) -> None:
         router = config.router
-        self._signals = NodeSignals(
-            config,
-            store,
-            connections,
-            tasks=tasks,
-            threads=threads,
-            metrics=metrics,
-            clock=clock,
-            report=report,
-        )
         self._tasks, self._metrics, self._clock = tasks, metrics, clock
         self._known = KnownFiles(router.facts, router.facts_ttl, clock)
         self._map: RouteMap | None = None
@@ -69,6 +59,17 @@ class NodeRouting:
             )
         else:
             self._signer = signer_of(config)
+        self._signals = NodeSignals(
+            config,
+            store,
+            connections,
+            tasks=tasks,
+            threads=threads,
+            metrics=metrics,
+            clock=clock,
+            report=report,
+            own=None if self._map is None else self._map.announcements.own,
+        )
 
     def around(self, config: Config, pipeline: Handler, sites: SiteTable) -> Handler:
         """What clients of this node are answered by."""

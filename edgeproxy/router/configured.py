@@ -162,6 +162,16 @@ def trust_of(router: Router, ca_file: str) -> TlsTrust:
     return trust
 
 
+def tells_itself(router: Router) -> bool:
+    """Whether this process is a node that has a map of its own to tell how it fares."""
+    return router.enabled and bool(router.own)
+
+
+def is_told_of(router: Router) -> bool:
+    """Whether anybody is told how this node fares: routers, or its own map."""
+    return bool(router.signals.routers) or tells_itself(router)
+
+
 def tells_round_trips(router: Router) -> bool:
     """Whether connections of clients are to be measured, in whichever process of this node they are."""
-    return bool(router.signals.routers) and router.signals.round_trips
+    return is_told_of(router) and router.signals.round_trips

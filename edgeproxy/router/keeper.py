@@ -145,6 +145,10 @@ class Keeper:
         self._signalled_at = now = self._clock()
         self._judged(self._judging.looked(OWN, node, alive, now), node)
 
+    def lives(self, node: str) -> None:
+        """The node says so itself, and this map is in it: nobody else may be looking at it."""
+        self._judged(self._judging.told("itself", node, True, self._clock()), node)
+
     def is_suspicious(self, node: str) -> bool:
         return self._judging.is_suspicious(node)
 

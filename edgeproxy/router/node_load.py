@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from edgeproxy.message import Clock
 
 LAG_EVERY_SECONDS = 0.25
+TAKEN_SECONDS = 0.5  # of which a load is made, at least
 LATE_MAX = 256  # samples of lateness; a load is taken long before there are so many
 SHARE_MOST = 10.0  # what is said of a limit that is far behind
 
@@ -112,6 +113,7 @@ class NodeLoad:
         self._timer = timer
         self._processor = processor or _processor_seconds
         self._elsewhere = 0.0
+        self._told: Load | None = None
         self.lateness = Lateness()
         self._before = self._usage()
 
@@ -125,8 +127,11 @@ class NodeLoad:
         return Usage(self._timer(), self._connections(), self._bytes_sent(), used, self.lateness.taken())
 
     def taken(self) -> Load:
-        before, self._before = self._before, self._usage()
-        return load_of(before, self._before, self._limits)
+        """Two who ask at the same time are told the same: of a moment no load can be made."""
+        if self._told is None or self._timer() - self._before.at >= TAKEN_SECONDS:
+            before, self._before = self._before, self._usage()
+            self._told = load_of(before, self._before, self._limits)
+        return self._told
 
 
 def _processor_seconds() -> float:

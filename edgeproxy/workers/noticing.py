@@ -7,17 +7,17 @@ import resource
 from edgeproxy.config_router import Router
 from edgeproxy.relay.messages import Noticed
 from edgeproxy.router.client_rtts import ClientRtts
-from edgeproxy.router.configured import tells_round_trips
+from edgeproxy.router.configured import is_told_of, tells_round_trips
 from edgeproxy.router.node_load import Lateness
 from edgeproxy.serving.measuring import Measure
 from edgeproxy.tasks import Tasks
 
 
 class Noticing:
-    """Nothing where no router is told of this node."""
+    """Nothing where nobody is told of this node."""
 
     def __init__(self, router: Router) -> None:
-        self._is_wanted = bool(router.signals.routers)
+        self._is_wanted = is_told_of(router)
         self._rtts = ClientRtts()
         self.measure: Measure | None = self._rtts.ended if tells_round_trips(router) else None
         self._lateness = Lateness()

@@ -214,10 +214,12 @@ def test_nodes_route_by_themselves_and_tell_the_router_how_they_are(
     marked = sent.get("location").partition("?")[2]
     assert answered(node, f"/files/big.bin?{marked}", CLIENTS["tokyo"]).status == 200
 
-    def told() -> Any:
-        return orjson.loads(router.ask_admin("/api/v1/routing"))["nodes"][0]
+    def told(whom: Node) -> Any:
+        return orjson.loads(whom.ask_admin("/api/v1/routing"))["nodes"][0]
 
-    assert eventually(lambda: told()["utilisation_ratio"] > 0), (router.stderr, node.stderr)
+    # Also to the map that it has itself.
+    for whom in (router, node):
+        assert eventually(lambda whom=whom: told(whom)["utilisation_ratio"] > 0), (whom.stderr, node.stderr)
 
 
 def test_dns_names_the_nearest_node_with_a_health_of_its_own(start_node: StartNode, origin: Origin) -> None:

@@ -48,6 +48,19 @@ def test_a_load_is_that_of_the_time_since_the_last() -> None:
     assert node.taken() == Load(0.05)
 
 
+def test_who_asks_again_at_once_is_told_the_same() -> None:
+    now, used = 0.0, 0.0
+    node = NodeLoad(
+        LIMITS, connections=lambda: 0, bytes_sent=lambda: 0, timer=lambda: now, processor=lambda: used
+    )
+    now, used = 10.0, 10.0
+    assert node.taken().processor == 0.5
+    now = 10.1
+    assert node.taken().processor == 0.5
+    now = 20.0
+    assert node.taken().processor == 0.0
+
+
 def test_what_other_processes_of_the_node_do_is_its_load_too() -> None:
     now = 0.0
     node = NodeLoad(
