@@ -123,7 +123,7 @@ class Node:
         )
 
     def _build_servers(self) -> None:
-        config, handler = self._config, self._engine.handler
+        config, handler, heard = self._config, self._engine.handler, self._routing.heard
         self._relay: RelayListener | None = None
         self._former: RelayListener | None = None
         self._gate: Gate | None = None
@@ -135,7 +135,7 @@ class Node:
             "report": self._warn,
         }
         if self._place.relay is not None:
-            self._relay = RelayListener(handler, self._place.relay, marks=self._marks, **shared)
+            self._relay = RelayListener(handler, self._place.relay, marks=self._marks, heard=heard, **shared)
         if self._place.former is not None:
             self._former = RelayListener(handler, self._place.former.sockets[0], marks=None, **shared)
         self._tls: ClientTls | None = None

@@ -19,6 +19,7 @@ import msgspec
 
 from edgeproxy.message import Certified, Outcome, Pair
 from edgeproxy.policy.timed_fields import TimedFields
+from edgeproxy.router.announcement import RoundTrip
 
 
 class _Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -136,13 +137,25 @@ class Broken(_Said, tag=12, frozen=True):
     text: str
 
 
+class Noticed(msgspec.Struct, array_like=True, frozen=True):
+    """What a server noticed since its last report, for routers: seconds of processor time, the mean lateness
+    of its event loop (seconds), how far its clients are (at most `router.announcement.ROUND_TRIPS_MAX`
+    prefixes)."""
+
+    processor_seconds: float
+    late_seconds: float
+    round_trips: list[RoundTrip]
+
+
 class Report(_Said, tag=13, frozen=True):
-    """What a server counted since its last report, its gauges now, and the marks it used."""
+    """What a server counted since its last report, its gauges now, the marks it used, and what it noticed if
+    anybody wants to know."""
 
     counters: list[tuple[str, tuple[str, ...], int]]
     histograms: list[tuple[str, tuple[str, ...], list[int], float]]
     gauges: dict[str, float]
     used: list[tuple[int, int]]
+    noticed: Noticed | None = None
 
 
 Message: TypeAlias = (

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from edgeproxy.metrics import COUNTERS, HISTOGRAMS, SECONDS_BUCKETS, Histogram, Metrics
 from edgeproxy.relay.channel import Channel, ChannelLost
 from edgeproxy.relay.handler import Channels
 from edgeproxy.relay.marks import Marks
-from edgeproxy.relay.messages import Report
+from edgeproxy.relay.messages import Noticed, Report
 from edgeproxy.relay.recall import Recall
 
 PERIOD_SECONDS = 0.5
+
+Heard = Callable[[Noticed], None]
+"""Who gathers what routers are to be told."""
 
 
 class Tally:
     """The filler's side: adds up what came, and keeps each server's gauges while its channel is open."""
 
-    def __init__(self, metrics: Metrics, marks: Marks | None) -> None:
-        self._metrics, self._marks = metrics, marks
+    def __init__(self, metrics: Metrics, marks: Marks | None, heard: Heard = lambda _: None) -> None:
+        self._metrics, self._marks, self._heard = metrics, marks, heard
         self._gauges: dict[Channel, dict[str, float]] = {}
 
     def total(self, gauge: str) -> float:
@@ -36,6 +40,8 @@ class Tally:
                     known.counts[place] += count
                 known.sum += seconds
         self._gauges[channel] = report.gauges
+        if report.noticed is not None:
+            self._heard(report.noticed)
         if self._marks is not None:
             for slot, generation in report.used:
                 self._marks.used(slot, generation)
@@ -52,7 +58,7 @@ class Difference:
         self._counters: dict[tuple[str, tuple[str, ...]], int] = {}
         self._histograms: dict[tuple[str, tuple[str, ...]], Histogram] = {}
 
-    def report(self, used: list[tuple[int, int]]) -> Report:
+    def report(self, used: list[tuple[int, int]], noticed: Noticed | None = None) -> Report:
         metrics = self._metrics
         metrics.settle()
         counters = []
@@ -71,14 +77,20 @@ class Difference:
                     histograms.append((name, labels, more_of, histogram.sum - before.sum))
                     self._histograms[name, labels] = Histogram(list(histogram.counts), histogram.sum)
         gauges = {name: read() for name, read in metrics.gauges.items()}
-        return Report(counters, histograms, gauges, used)
+        return Report(counters, histograms, gauges, used, noticed)
 
 
 class Reporter:
-    """A server's side."""
+    """A server's side. `notice` gives what was noticed since the last time."""
 
-    def __init__(self, channels: Channels, metrics: Metrics, recall: Recall) -> None:
-        self._channels, self._recall = channels, recall
+    def __init__(
+        self,
+        channels: Channels,
+        metrics: Metrics,
+        recall: Recall,
+        notice: Callable[[], Noticed | None] = lambda: None,
+    ) -> None:
+        self._channels, self._recall, self._notice = channels, recall, notice
         self._difference = Difference(metrics)
         self._channel: Channel | None = None
 
@@ -97,4 +109,4 @@ class Reporter:
                 return
         self._recall.sweep()
         used, self._recall.used = self._recall.used, set()
-        self._channel.send(self._difference.report(list(used)))
+        self._channel.send(self._difference.report(list(used), self._notice()))

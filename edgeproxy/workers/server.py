@@ -25,6 +25,7 @@ from edgeproxy.serving.listener import Listeners
 from edgeproxy.serving.sockets import Inherited, Listening
 from edgeproxy.tasks import Tasks
 from edgeproxy.workers.child import Supervised, decoded, started
+from edgeproxy.workers.noticing import Noticing
 from edgeproxy.workers.orders import Inherit, Leave, Order, Pause, Reconfigure, Resume, Stop
 from edgeproxy.workers.share import share, workers
 
@@ -43,7 +44,8 @@ class Server:
         self._access_log = AccessLog(config.log, self._metrics)
         self._recall = Recall(table, config.node.worker_memory)
         self._relay = Relay(Channels(path), self._tasks, self._recall)
-        self._reporter = Reporter(Channels(path), self._metrics, self._recall)
+        self._noticing = Noticing(config.router)
+        self._reporter = Reporter(Channels(path), self._metrics, self._recall, self._noticing.taken)
         self._gate = Gate()
         self._tls = ClientTls(config, clock=time.time, metrics=self._metrics, report=self._log.warning)
         words = table.words
@@ -94,6 +96,8 @@ class Server:
         self._access_log.start()
         await self._tls.start(self._tasks)
         await self._listeners.start()
+        self._listeners.measure(self._noticing.measure)
+        self._noticing.start(self._tasks)
         self._tasks.start(self._reporter.run(), "reports")
         self._tasks.start(garbage.tidy_forever(), "garbage")
 
