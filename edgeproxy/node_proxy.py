@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Callable
 from typing import Any
 
+from edgeproxy.address import parse_address
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config_proxy import Proxy
 from edgeproxy.message import Clock, Handler, Request
@@ -14,11 +16,13 @@ from edgeproxy.proxy.access import Rules
 from edgeproxy.proxy.dialing import Dialing
 from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.proxy.local_ca import LocalCa
+from edgeproxy.proxy.loops import Loops
 from edgeproxy.proxy.places import ca_directory
 from edgeproxy.proxy.shared import HasSite, Settings, Shared
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.serving.listener import TRANSPARENT, Listeners
 from edgeproxy.serving.negotiation import PROTOCOLS
+from edgeproxy.serving.sockets import takes_any_address
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.resolver import Resolver
@@ -68,7 +72,8 @@ def build_proxy(
         ca = LocalCa(ca_directory(config), list(PROTOCOLS), clock, report)
     resolver = Resolver(config.upstream)
     settings = Settings(_rules(proxy), proxy.idle_timeout, proxy.tunnels, proxy.connect == "sites")
-    dialing = Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses)
+    loops = Loops(lambda: _own_ports(config, listeners()))
+    dialing = Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses, loops=loops)
     shared = Shared(
         settings,
         dialing,
@@ -81,7 +86,7 @@ def build_proxy(
         resolver.aclose,
         ports=lambda: _ports(listeners()),
     )
-    status["proxy"] = shared.status
+    status["proxy"] = lambda: {**shared.status(), "transparent": _transparent(listeners())}
     return ForwardProxy(shared)
 
 
@@ -104,6 +109,24 @@ def asking(handler: Callable[[], Handler]) -> HasSite:
         return bool(response.status == 204)
 
     return has_site
+
+
+def _own_ports(config: Config, listeners: Listeners | None) -> frozenset[int]:
+    """Where this node listens for whomever."""
+    bound = listeners.listening if listeners is not None else []
+    found = {each.getsockname()[1] for one in bound for each in one.sockets if each.family != socket.AF_UNIX}
+    admin = parse_address(config.admin.listen).port if config.admin.listen else 0
+    return frozenset({*found, *filter(None, [admin])})
+
+
+def _transparent(listeners: Listeners | None) -> list[dict[str, Any]]:
+    """Where firewalls turn connections to, and whether those that are left as they were may come (TPROXY)."""
+    bound = listeners.listening if listeners is not None else []
+    return [
+        {"address": one.name, "tproxy": all(takes_any_address(each) for each in one.sockets)}
+        for one in bound
+        if one.kind == TRANSPARENT
+    ]
 
 
 def _ports(listeners: Listeners | None) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 original destination -> judge -> refused: closed, counted
     443: ClientHello with a name that a site knows -> see `naming`
+    a connection of our own, turned back: closed, counted
     80:  a request whose Host a site knows         -> HTTP as if this were the host
     all else                                       -> tunnel to where it was meant to go"""
 
@@ -39,6 +40,7 @@ class Transparent:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._has_told = False
 
     async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
         """The connection has entered; it is opened, or given up and closed."""
@@ -64,6 +66,10 @@ class Transparent:
     ) -> bool:
         """Whether it goes on. Raises UpstreamError, OSError."""
         shared = self._shared
+        if shared.dialing.loops.has_made(connected.getpeername()):
+            shared.metrics.count("proxy_refusals_total", "loop")
+            self._tell_of_loop(address, port)
+            return False
         scheme, name = await _first(connected, port)
         rules = replace(shared.settings.rules, users=(), tokens=())  # nobody could ask for them
         refusal = judge(rules, peer, name or address, port, "")
@@ -90,6 +96,14 @@ class Transparent:
         server = await way.dial()
         way.tunnel(connected, server, b"")
         return True
+
+    def _tell_of_loop(self, address: str, port: int) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._shared.report(
+                f"a connection of this node to {address}:{port} was turned back to it: exempt the user it "
+                "runs as from the firewall's rules (edgeproxy intercept apply --local-except USER)"
+            )
 
     def _way(self, service: Service, peer: str, name: str, address: str, port: int) -> Way:
         shared = self._shared

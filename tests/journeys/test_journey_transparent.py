@@ -349,6 +349,21 @@ def test_tproxy_leaves_connections_their_address_and_sites_answer(world: World) 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@pytest.mark.parametrize("world", [("--local-except", "nobody")], indirect=True)
+def test_a_node_that_is_turned_to_itself_notices(world: World) -> None:
+    network = world.network
+    place = (ADDRESSES["other.test"], 443)
+    with network.inside(network.client, partial(socket.create_connection, place, 20)) as one:
+        one.settimeout(20)
+        one.sendall(b"\x16\x03\x01 not TLS at all")
+        with contextlib.suppress(ConnectionResetError):
+            assert one.recv(10) == b""
+    assert eventually(lambda: "was turned back to it" in (world.place / "errors").read_text())
+    assert world.outcomes().count("tunnel") <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "world",
     [("--local-except", "root"), (*BY_TPROXY, "--local-except", "root")],
