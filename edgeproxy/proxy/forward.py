@@ -17,7 +17,7 @@ from edgeproxy.proxy.naming import Named
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.transparent import Transparent
 from edgeproxy.proxy.way import Way
-from edgeproxy.serving.service import Reached, Service
+from edgeproxy.serving.service import Reached, Reset, Service
 
 if TYPE_CHECKING:
     from edgeproxy.proxy.leaves import Leaves
@@ -85,8 +85,8 @@ class _Blind:
     def __init__(self, way: Way, server: socket.socket) -> None:
         self._way, self._server = way, server
 
-    def take(self, connected: socket.socket, early: bytes) -> None:
-        self._way.tunnel(connected, self._server, early)
+    def take(self, connected: socket.socket, early: bytes, resets: Reset | None = None) -> None:
+        self._way.tunnel(connected, self._server, early, resets)
 
     def drop(self) -> None:
         self._server.close()

@@ -11,7 +11,7 @@ from edgeproxy.message import CacheOutcome, Outcome, Request
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.tunnel import Tunnel
 from edgeproxy.serving.exchange import Progress, account
-from edgeproxy.serving.service import Service
+from edgeproxy.serving.service import Reset, Service
 
 DRAIN_SECONDS = 2.0  # of silence, when the node is about to end
 
@@ -69,10 +69,14 @@ class Way:
     started: float
     dial: Dial
 
-    def tunnel(self, connected: socket.socket, server: socket.socket, early: bytes) -> None:
+    def tunnel(
+        self, connected: socket.socket, server: socket.socket, early: bytes, resets: Reset | None = None
+    ) -> None:
         """From here on bytes go both ways, unseen."""
         connected.setblocking(False)
-        tunnel = Tunnel(connected, server, self._closed, early)
+        tunnel = Tunnel(connected, server, self._closed, early, None if resets is None else resets.reset)
+        if resets is not None:
+            resets.abort = tunnel.abort
         opened = Opened(tunnel, self.request.peer, self.shared.settings.idle_seconds)
         self.shared.opened(tunnel)
         self.service.opened(opened)

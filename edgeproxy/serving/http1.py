@@ -23,6 +23,7 @@ from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_heade
 from edgeproxy.serving.request_body import IncomingBody
 from edgeproxy.serving.response_head import CONTINUE
 from edgeproxy.serving.service import Connects, Reached
+from edgeproxy.serving.wire import Carrier, Wire
 
 LINGER_SECONDS = 2.0  # for a client to take the last answer while it still sends
 GONE_SECONDS = 1.0  # without progress after the client ended its side
@@ -281,7 +282,7 @@ class Connection(Answering):
 
     def _connect(self, head: Head) -> None:
         """The connection is to become a way to somewhere else: nothing more of it is read here."""
-        if self._service.connects is None or self._secured:
+        if self._service.connects is None:
             self._refuse(RequestError(405, "CONNECT is not answered here"))
             return
         self._keep = self._quick = self._reading = False
@@ -304,6 +305,9 @@ class Connection(Answering):
 
     def _hand_over(self, reached: Reached) -> None:
         self._task = None  # the end of the transport is not the end of what was reached
+        if self._secured:
+            self._wire(reached)
+            return
         try:
             connected = connecting.copy_of(self._transport)
         except OSError:
@@ -318,6 +322,23 @@ class Connection(Answering):
             connected.close()
             reached.drop()
         self._transport.abort()
+
+    def _wire(self, reached: Reached) -> None:
+        """The bytes come out of TLS here: they go on through a pair of sockets."""
+        try:
+            wire = Wire()
+        except OSError:
+            reached.drop()
+            self.abort()
+            return
+        carrier = Carrier(self._service, self._peer, wire)
+        early = self._reader.rest()
+        self._service.readmit(self._peer)
+        self._service.turned(self, carrier)
+        self._transport.set_protocol(carrier)
+        self._transport.write(connecting.ESTABLISHED)
+        reached.take(wire.far, b"", wire)
+        carrier.take_over(self._transport, early)
 
     def _send_continue(self) -> None:
         if self._owes_continue and self._decoder is not None and not self._content:

@@ -65,7 +65,7 @@ class Listeners:
     `report` takes one line for the node's own log. The clock gives wall-clock seconds, `sequence`
     the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`.
     Sockets that are `inherited` are not bound again. Whoever `owns_paths` removes the name of a unix socket
-    at the end. `connects` answers CONNECT on listeners without TLS."""
+    at the end. `connects` answers CONNECT."""
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class Listeners:
 
     def _service(self, name: str, scheme: str) -> Service:
         named: dict[str, Service] = {}
-        if self._connects is not None and scheme != HTTPS:
+        if self._connects is not None:
             named = {each: self._make_service("proxy", each, is_named=True) for each in ("http", HTTPS)}
         return self._make_service(name, scheme, connects=self._connects, named=named)
 
@@ -254,6 +254,7 @@ class Listeners:
             scheme=scheme,
             connects=connects,
             readmit=self._door.readmit,
+            admit=self._door.admit,
             gave_up=self._door.gave_up,
             named=named,
             is_named=is_named,

@@ -57,11 +57,21 @@ class OpenConnection(Waiting, Protocol):
     def abort(self) -> None: ...
 
 
+class Reset(Protocol):
+    """How two that share a pair of sockets tell each other of what such a pair does not carry."""
+
+    abort: Callable[[str], None]
+
+    def reset(self) -> None: ...
+
+
 class Reached(Protocol):
     """Where a CONNECT leads. `take` is called once: the client has been told, and `connected` is its socket,
-    which is Reached's from now on; `early` is what it had sent already."""
+    which is Reached's from now on; `early` is what it had sent already. Where the socket is one of a pair,
+    `resets` is there: Reached calls `reset` before it breaks off, and may set what to call when the client
+    does."""
 
-    def take(self, connected: socket.socket, early: bytes) -> None: ...
+    def take(self, connected: socket.socket, early: bytes, resets: Reset | None = None) -> None: ...
 
     def drop(self) -> None:
         """The client left before."""
@@ -84,9 +94,11 @@ class Service:
     """The handler of a listener with everything needed to serve it. `lost` is told of each
     connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
     answers CONNECT; what goes on from there is served by `named` (by scheme), whose clients mean the host.
-    `readmit` counts a client once more whose connection is taken over, until it is `opened` or `gave_up`."""
+    `readmit` counts a client once more whose connection is taken over, until it is `opened` or `gave_up`;
+    `admit` does so where limits permit, and names the one that does not."""
 
     __slots__ = (
+        "admit",
         "at_once",
         "clock",
         "connects",
@@ -134,6 +146,7 @@ class Service:
         scheme: str = "http",
         connects: Connects | None = None,
         readmit: Callable[[str], None] = lambda _peer: None,
+        admit: Callable[[str, int], str | None] = lambda _peer, _descriptor: None,
         gave_up: Callable[[str], None] = lambda _peer: None,
         named: Mapping[str, Service] | None = None,
         is_named: bool = False,
@@ -141,6 +154,7 @@ class Service:
         self.is_named = is_named
         self.connects = connects
         self.readmit = readmit
+        self.admit = admit
         self.gave_up = gave_up
         self.named: Mapping[str, Service] = named or {}
         self.sending: set[BodyWriter] = set()
