@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
+from edgeproxy.message import Request, Response
+from edgeproxy.metrics import Metrics
 from edgeproxy.policy.rules import Rules as CacheRules
-from edgeproxy.proxy.access import Rules, judge
+from edgeproxy.proxy.access import Rules
+from edgeproxy.proxy.refusing import judged
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.sites.site import Plan
 from edgeproxy.sites.urls import parse_url
-from edgeproxy.upstream.upstream import Reach
-
-SITE = "proxy"
+from edgeproxy.upstream.upstream import Origin, Reach
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Without `rules` nothing is passed on but what belongs to a host that sites know."""
+    """Without `rules` nothing is passed on but what belongs to a host that sites know. `reach_of` tells how
+    such a host is reached, None where no site tells; then, and for all other hosts, it is `reach`."""
 
     rules: Rules | None
     reach: Reach
+    reach_of: Callable[[Origin], Reach | None]
     welcome: Welcome
+    metrics: Metrics
 
     def plan(self, request: Request) -> Plan | Response | None:
         """None where the client does not mean another host. It has gone through CONNECT if it `is_named`:
@@ -32,20 +36,14 @@ class Elsewhere:
         parsed = parse_url(f"{scheme}://{request.authority}/")
         if parsed is None:
             return None
-        origin = parsed[0]
-        if not request.is_named:
-            if self.rules is None or scheme != "http":
-                return None
-            shown = request.headers.get("Proxy-Authorization")
-            refusal = judge(self.rules, request.client, origin.host, origin.port, shown)
-            if refusal is not None:
-                return Response(
-                    refusal.status,
-                    Headers((("Content-Type", "text/plain; charset=utf-8"), *refusal.fields)),
-                    BytesBody(f"{refusal.line}\n".encode()),
-                    Outcome(CacheOutcome.REFUSED, SITE, detail=refusal.rule),
-                )
-        return Plan(origin, request.target, CacheRules(), self.reach, keep_authorization=True)
+        origin, reach = parsed[0], self.reach
+        if request.is_named:
+            reach = self.reach_of(origin) or reach
+        elif self.rules is None or scheme != "http":
+            return None
+        elif refusal := judged(self.rules, request, origin.host, origin.port, self.metrics, close=False):
+            return refusal
+        return Plan(origin, request.target, CacheRules(), reach, keep_authorization=True)
 
     def own(self, request: Request) -> Response | None:
         return self.welcome.answer(request)

@@ -10,10 +10,11 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
-from edgeproxy.proxy.access import judge
+from edgeproxy.errors import UpstreamError
+from edgeproxy.message import Request, Response
+from edgeproxy.proxy.access import Refusal
 from edgeproxy.proxy.naming import Named
+from edgeproxy.proxy.refusing import failed, judged, refused
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.transparent import Transparent
 from edgeproxy.proxy.way import Way
@@ -21,13 +22,6 @@ from edgeproxy.serving.service import Reached, Reset, Service
 
 if TYPE_CHECKING:
     from edgeproxy.proxy.leaves import Leaves
-
-_STATUS = {
-    ProxyError.DESTINATION_IP_PROHIBITED: 403,
-    ProxyError.PROXY_LOOP_DETECTED: 508,
-    ProxyError.CONNECTION_TIMEOUT: 504,
-    ProxyError.DNS_TIMEOUT: 504,
-}
 
 
 class ForwardProxy:
@@ -41,14 +35,11 @@ class ForwardProxy:
         shared, authority = self.shared, request.authority
         host, _, number = authority.rpartition(":")
         host, port = host.strip("[]"), int(number)
-        shown = request.headers.get("Proxy-Authorization")
-        refusal = judge(shared.settings.rules, request.client, host, port, shown)
+        refusal = judged(shared.settings.rules, request, host, port, shared.metrics, close=True)
         if refusal is not None:
-            shared.metrics.count("proxy_refusals_total", refusal.rule)
-            return _refused(refusal.status, refusal.line, refusal.rule, refusal.fields)
+            return refusal
         if shared.settings.only_sites and not await shared.has_site("https", host, port):
-            shared.metrics.count("proxy_refusals_total", "connect")
-            return _refused(403, f"{host} is not served here", "connect", ())
+            return refused(Refusal(403, "connect", f"{host} is not served here"), shared.metrics)
         way = Way(shared, service, request, host, port, time.monotonic(), lambda: shared.dial(host, port))
         leaves = await self._leaves(service, request.client, host, port)
         if leaves is not None:
@@ -56,7 +47,7 @@ class ForwardProxy:
         try:
             return _Blind(way, await way.dial())
         except UpstreamError as error:
-            return self._failed(error)
+            return failed(error, shared.metrics)
 
     async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
         await self._transparent.taken(service, connected, peer)
@@ -69,11 +60,6 @@ class ForwardProxy:
         if shared.refusers.refuses(client, host, shared.clock()):
             return None
         return await shared.ca.leaves()
-
-    def _failed(self, error: UpstreamError) -> Response:
-        self.shared.metrics.count("proxy_refusals_total", error.error.value)
-        fields = (("Proxy-Status", f"edgeproxy; error={error.error.value}"),)
-        return _refused(_STATUS.get(error.error, 502), str(error), error.error.value, fields)
 
     async def aclose(self) -> None:
         await self.shared.aclose()
@@ -90,10 +76,3 @@ class _Blind:
 
     def drop(self) -> None:
         self._server.close()
-
-
-def _refused(status: int, line: str, why: str, fields: tuple[tuple[str, str], ...]) -> Response:
-    content = f"{line}\n".encode()
-    headers = Headers((("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), *fields))
-    outcome = Outcome(CacheOutcome.REFUSED, detail=f"{why}: {line}")
-    return Response(status, headers, BytesBody(content), outcome, close=True)

@@ -80,8 +80,8 @@ class Welcome:
 
 
 def pac(authority: str, *, secured: bool = False) -> str:
-    """A proxy auto-configuration file: through the node, over TLS if `secured`, and directly where it cannot be
-    reached."""
+    """A proxy auto-configuration file: through the node, over TLS if `secured`, and directly where it
+    cannot be reached."""
     through = f"{'HTTPS' if secured else 'PROXY'} {authority}; DIRECT"
     return (
         "function FindProxyForURL(url, host) {\n"

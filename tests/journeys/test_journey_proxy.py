@@ -88,7 +88,7 @@ def serve(start_node: StartNode, authority: Authority, trusted: Path) -> Callabl
         allowed = [*(front.port for front in index.fronts), *ports]
         proxy = {"private_addresses": True, "ports": allowed, "ca": trusted, **options}
         node = {"workers": workers}
-        return start_node([site], {"proxy": proxy, "upstream": {"ca_file": authority.file}, "node": node})
+        return start_node([site], {"proxy": proxy, "node": node})
 
     return start
 
@@ -224,6 +224,9 @@ def test_credentials_are_taken_and_never_passed_on(
         told = ("-o", "/dev/null", "-w", "%{http_code} %{size_download}")
         done = curl(home, "--proxy", node.url(""), *arguments, *told, f"{origin.url}/a")
         assert (done.returncode, done.stdout) == (0, "200 10"), done.stderr
+    refused = curl(home, "--proxy", node.url(""), "-o", "/dev/null", "-w", "%{http_code}", f"{origin.url}/a")
+    assert refused.stdout == "407"
+    assert node.metric("proxy_refusals_total", rule="users") == 1
     assert all(not exchange.all("proxy-authorization") for exchange in origin.journal.exchanges)
     assert "lace" not in node.stderr + str(node.access_log())
 

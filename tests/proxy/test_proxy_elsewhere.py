@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
 
 from edgeproxy.message import Headers, Request, Response
+from edgeproxy.metrics import Metrics
 from edgeproxy.proxy.access import Rules
 from edgeproxy.proxy.elsewhere import Elsewhere
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.sites.site import Plan
-from edgeproxy.upstream.upstream import Reach
+from edgeproxy.upstream.upstream import Origin, Reach
 
 RULES = Rules(clients=(ip_network("127.0.0.0/8"),))
-ELSEWHERE = Elsewhere(RULES, Reach(), Welcome({}, None, is_proxy=True))
+METRICS = Metrics()
+SITE = Origin("https", "site.example", 443)
+ELSEWHERE = Elsewhere(
+    RULES,
+    Reach(),
+    lambda origin: Reach(ca_file="/site.pem") if origin == SITE else None,
+    Welcome({}, None, is_proxy=True),
+    METRICS,
+)
 
 
 def asked(**changes: Any) -> Request:
@@ -33,6 +43,14 @@ def test_who_has_gone_through_connect_goes_on_over_tls() -> None:
     plan = ELSEWHERE.plan(asked(target_scheme="", scheme="https", is_named=True, authority="a.example:8443"))
     assert isinstance(plan, Plan)
     assert plan.origin.url == "https://a.example:8443"
+    assert plan.reach.ca_file is None
+
+
+def test_what_a_site_does_not_plan_of_its_host_is_reached_as_the_site_reaches_it() -> None:
+    named = {"target_scheme": "", "scheme": "https", "is_named": True}
+    plan = ELSEWHERE.plan(asked(**named, authority="site.example"))
+    assert isinstance(plan, Plan)
+    assert plan.reach.ca_file == "/site.pem"
 
 
 @pytest.mark.parametrize(
@@ -51,5 +69,8 @@ def test_rules_hold_here_as_for_connect() -> None:
     refused = ELSEWHERE.plan(asked(client="192.0.2.1"))
     assert isinstance(refused, Response)
     assert refused.status == 403
+    assert not refused.close
+    assert METRICS.value("proxy_refusals_total", "clients") == 1
+    assert refused.outcome.detail == "clients: this proxy does not serve your address"
     assert ELSEWHERE.plan(asked(authority="a.example:8080")).status == 403  # type: ignore[union-attr]
-    assert Elsewhere(None, Reach(), ELSEWHERE.welcome).plan(asked()) is None
+    assert replace(ELSEWHERE, rules=None).plan(asked()) is None
