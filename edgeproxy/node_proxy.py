@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from edgeproxy.address import parse_address
@@ -26,6 +28,8 @@ from edgeproxy.serving.sockets import takes_any_address
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.resolver import Resolver
+
+RESOLVING_SECONDS_MAX = 60.0
 
 
 def rules_of(proxy: Proxy) -> Rules | None:
@@ -53,41 +57,90 @@ def welcome_of(config: Config) -> Welcome:
     )
 
 
-def build_proxy(
-    config: Config,
-    has_site: HasSite,
-    listeners: Callable[[], Listeners | None],
-    status: dict[str, Callable[[], Any]],
-    tasks: Tasks,
-    metrics: Metrics,
-    clock: Clock,
-    report: Callable[[str], None],
-) -> ForwardProxy | None:
-    """None where nobody may CONNECT. What is to be told of it is put into `status`."""
-    proxy = config.proxy
-    if proxy.connect == "off":
-        return None
-    ca = None
-    if proxy.intercept == "auto":
-        ca = LocalCa(ca_directory(config), list(PROTOCOLS), clock, report)
-    resolver = Resolver(config.upstream)
-    settings = Settings(_rules(proxy), proxy.idle_timeout, proxy.tunnels, proxy.connect == "sites")
-    loops = Loops(lambda: _own_ports(config, listeners()))
-    dialing = Dialing(resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses, loops=loops)
-    shared = Shared(
-        settings,
-        dialing,
-        has_site,
-        ca,
-        tasks,
-        metrics,
-        clock,
-        report,
-        resolver.aclose,
-        ports=lambda: _ports(listeners()),
+class NodeProxy:
+    """The forward proxy of a process, which takes over other configurations while it runs. What is open
+    goes on under the rules it began with. `status` is for people."""
+
+    def __init__(
+        self,
+        config: Config,
+        has_site: HasSite,
+        listeners: Callable[[], Listeners | None],
+        tasks: Tasks,
+        metrics: Metrics,
+        clock: Clock,
+        report: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._listeners = listeners
+        self._tasks = tasks
+        self._clock = clock
+        self._report = report
+        self._resolver = Resolver(config.upstream)
+        self._loops = Loops(lambda: _own_ports(self._config, listeners()))
+        shared = Shared(
+            _settings(config.proxy),
+            self._dialing(config.proxy),
+            has_site,
+            self._ca(config),
+            tasks,
+            metrics,
+            clock,
+            report,
+            ports=lambda: _ports(listeners()),
+        )
+        self.connects = ForwardProxy(shared)
+
+    def reconfigure(self, config: Config) -> None:
+        """Hold to another configuration from now on."""
+        before, self._config = self._config, config
+        if (before.proxy, before.upstream) == (config.proxy, config.upstream):
+            return
+        shared = self.connects.shared
+        if before.upstream != config.upstream:
+            former, self._resolver = self._resolver, Resolver(config.upstream)
+            self._tasks.start(_closed_later(former, before.proxy.connect_timeout), "close a resolver")
+        shared.settings = _settings(config.proxy)
+        shared.dialing = replace(self._dialing(config.proxy), tasks=shared.dialing.tasks)
+        if (_has_ca(before), ca_directory(before)) != (_has_ca(config), ca_directory(config)):
+            shared.ca = self._ca(config)
+
+    def status(self) -> dict[str, Any]:
+        return {**self.connects.shared.status(), "transparent": _transparent(self._listeners())}
+
+    async def aclose(self) -> None:
+        await self.connects.aclose()
+        await self._resolver.aclose()
+
+    def _dialing(self, proxy: Proxy) -> Dialing:
+        return Dialing(
+            self._resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses, loops=self._loops
+        )
+
+    def _ca(self, config: Config) -> LocalCa | None:
+        if not _has_ca(config):
+            return None
+        return LocalCa(ca_directory(config), list(PROTOCOLS), self._clock, self._report)
+
+
+def _settings(proxy: Proxy) -> Settings:
+    return Settings(
+        _rules(proxy),
+        proxy.idle_timeout,
+        proxy.tunnels,
+        only_sites=proxy.connect == "sites",
+        is_off=proxy.connect == "off",
     )
-    status["proxy"] = lambda: {**shared.status(), "transparent": _transparent(listeners())}
-    return ForwardProxy(shared)
+
+
+def _has_ca(config: Config) -> bool:
+    return config.proxy.intercept == "auto"
+
+
+async def _closed_later(resolver: Resolver, seconds: float) -> None:
+    """When nobody can be waiting for it any more."""
+    await asyncio.sleep(seconds or RESOLVING_SECONDS_MAX)
+    await resolver.aclose()
 
 
 def knowing(sites: Callable[[], SiteTable]) -> HasSite:

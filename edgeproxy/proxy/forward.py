@@ -35,6 +35,8 @@ class ForwardProxy:
         shared, authority = self.shared, request.authority
         host, _, number = authority.rpartition(":")
         host, port = host.strip("[]"), int(number)
+        if shared.settings.is_off:
+            return refused(Refusal(405, "connect", "CONNECT is not answered here"), shared.metrics)
         refusal = judged(shared.settings.rules, request, host, port, shared.metrics, close=True)
         if refusal is not None:
             return refusal

@@ -21,12 +21,14 @@ from edgeproxy.upstream.address_guard import Address, refusal
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time. `only_sites`: nowhere else."""
+    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time. `only_sites`: nowhere else;
+    `is_off`: nowhere at all."""
 
     rules: Rules
     idle_seconds: float
     tunnels_max: int
     only_sites: bool = False
+    is_off: bool = False
 
 
 # Whether a site serves something under a scheme, a host and a port.
@@ -36,7 +38,7 @@ HasSite: TypeAlias = Callable[[str, str, int], Awaitable[bool]]
 @dataclass(slots=True)
 class Shared:
     """`has_site` tells which hosts sites know over a scheme; without a `ca` none is answered here over TLS.
-    `ports` are those of transparent listeners."""
+    `ports` are those of transparent listeners. `settings`, `dialing` and `ca` may be replaced at any time."""
 
     settings: Settings
     dialing: Dialing
@@ -46,7 +48,6 @@ class Shared:
     metrics: Metrics
     clock: Clock
     report: Callable[[str], None]
-    closing: Callable[[], Awaitable[None]] | None = None
     ports: Callable[[], frozenset[int]] = frozenset
     refusers: Refusers = field(default_factory=Refusers)
     tunnels: set[Tunnel] = field(default_factory=set)
@@ -91,5 +92,3 @@ class Shared:
         for tunnel in list(self.tunnels):
             tunnel.abort("the node is ending")
         await self.dialing.aclose()
-        if self.closing is not None:
-            await self.closing()

@@ -70,6 +70,9 @@ class Transparent:
             shared.metrics.count("proxy_refusals_total", "loop")
             self._tell_of_loop(address, port)
             return False
+        if shared.settings.is_off:
+            shared.metrics.count("proxy_refusals_total", "connect")
+            return False
         scheme, name = await _first(connected, port)
         rules = replace(shared.settings.rules, users=(), tokens=())  # nobody could ask for them
         refusal = judge(rules, peer, name or address, port, "")

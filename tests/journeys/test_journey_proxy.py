@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from stands.authority import Authority, Issued
@@ -360,3 +361,58 @@ def test_the_certificate_holds_for_a_strict_client(
         with context.wrap_socket(client, server_hostname="localhost") as secured:
             secured.sendall(f"GET /simple/beta/ HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
             assert secured.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rules_users_and_what_is_answered_here_change_with_a_reload(
+    serve: Callable[..., Node],
+    tls_index: TlsIndex,
+    origin: Origin,
+    authority: Authority,
+    trusted: Path,
+    tmp_path: Path,
+    workers: int,
+) -> None:
+    origin.put("/a", 10)
+    node = serve(tls_index, origin.server.port, workers=workers)
+    home, url = tmp_path / "home", f"{origin.url}/a"
+
+    def ask(*arguments: str) -> str:
+        told = ("-o", "/dev/null", "-w", "%{http_connect}")
+        return curl(home, "--proxy", node.url(""), "--proxytunnel", *told, *arguments).stdout
+
+    with socket.create_connection(node.http) as open_tunnel:
+        open_tunnel.settimeout(20)
+        open_tunnel.sendall(f"CONNECT localhost:{origin.server.port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert open_tunnel.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert ask(url) == "200"
+        said = node.reload({"proxy": {"users": ["ada:lovelace"]}})
+        assert (said["changed"], said["needs_restart"]) == (["proxy.users"], [])
+        for _ in range(2 * workers):  # each process
+            assert ask(url) == "407"
+            assert ask("--proxy-user", "ada:lovelace", url) == "200"
+        open_tunnel.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")  # what is open goes on
+        assert open_tunnel.recv(4096).startswith(b"HTTP/1.1 200")
+    # Requests with a URL in their line are judged by the same rules.
+    plain = curl(home, "--proxy", node.url(""), "-o", "/dev/null", "-w", "%{http_code}", url)
+    assert plain.stdout == "407"
+    node.reload({"proxy": {"users": [], "refused_hosts": ["localhost"], "hosts": ["*"]}})
+    assert ask(url.replace("127.0.0.1", "localhost")) == "403"
+    node.reload({"proxy": {"refused_hosts": [], "connect": "off"}})
+    assert ask(url) == "405"
+    node.reload({"proxy": {"connect": "all"}})
+    page = ("--cacert", str(trusted / "ca.pem"), f"{tls_index.url}beta/")
+    assert curl(home, "-f", "--proxy", node.url(""), "-o", "/dev/null", *page).returncode == 0
+    node.reload({"proxy": {"intercept": "off"}})
+    assert curl(home, "-f", "--proxy", node.url(""), *page).returncode == 60
+    page = ("--cacert", str(authority.file), f"{tls_index.url}beta/")
+    assert curl(home, "-f", "--proxy", node.url(""), *page).returncode == 0
+    node.reload({"proxy": {"intercept": "auto"}})
+    assert curl(home, "-f", "--proxy", node.url(""), *page).returncode == 60
+    # What cannot be read, or is nonsense, leaves everything as it was.
+    for wrong in ({"users": ["without a password"]}, {"ports": [70000]}, {"clients": ["nowhere"]}):
+        kept = node.sections["proxy"]
+        with pytest.raises(HTTPError, match="409"):
+            node.reload({"proxy": wrong})
+        node.sections["proxy"] = kept
+        assert ask(url) == "200"
