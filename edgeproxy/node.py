@@ -19,7 +19,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
-from edgeproxy.node_proxy import NodeProxy, knowing
+from edgeproxy.node_proxy import Knowing, NodeProxy
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -137,7 +137,7 @@ class Node:
         self._tls: ClientTls | None = None
         self._proxy: NodeProxy | None = None
         if self._place.table is None:
-            sites = knowing(lambda: self._engine.sites)
+            sites = Knowing(lambda: self._engine.sites)
             self._proxy = NodeProxy(config, sites, lambda: self._listeners, **shared)
             self._life.further["proxy"] = self._proxy.status
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)

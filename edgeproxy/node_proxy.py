@@ -6,13 +6,13 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from edgeproxy.address import parse_address
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config_proxy import Proxy
-from edgeproxy.message import Clock, Handler, Request
+from edgeproxy.message import Clock, Handler, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.proxy.access import Rules
 from edgeproxy.proxy.dialing import Dialing
@@ -20,14 +20,16 @@ from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.proxy.local_ca import LocalCa
 from edgeproxy.proxy.loops import Loops
 from edgeproxy.proxy.places import ca_directory
-from edgeproxy.proxy.shared import HasSite, Settings, Shared
+from edgeproxy.proxy.shared import Settings, Shared
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.serving.listener import TRANSPARENT, Listeners
 from edgeproxy.serving.negotiation import PROTOCOLS
 from edgeproxy.serving.sockets import takes_any_address
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.reach_text import REACH_FIELD, decode_reach
 from edgeproxy.upstream.resolver import Resolver
+from edgeproxy.upstream.upstream import Origin, Reach
 
 RESOLVING_SECONDS_MAX = 60.0
 
@@ -64,7 +66,7 @@ class NodeProxy:
     def __init__(
         self,
         config: Config,
-        has_site: HasSite,
+        knows: Knows,
         listeners: Callable[[], Listeners | None],
         tasks: Tasks,
         metrics: Metrics,
@@ -81,7 +83,8 @@ class NodeProxy:
         shared = Shared(
             _settings(config.proxy),
             self._dialing(config.proxy),
-            has_site,
+            knows.has_site,
+            knows.reach_of,
             self._ca(config),
             tasks,
             metrics,
@@ -89,7 +92,7 @@ class NodeProxy:
             report,
             ports=lambda: _ports(listeners()),
         )
-        self.connects = ForwardProxy(shared)
+        self.connects = ForwardProxy(shared, config.node.name or "edgeproxy")
 
     def reconfigure(self, config: Config) -> None:
         """Hold to another configuration from now on."""
@@ -130,6 +133,7 @@ def _settings(proxy: Proxy) -> Settings:
         proxy.tunnels,
         only_sites=proxy.connect == "sites",
         is_off=proxy.connect == "off",
+        web_sockets=proxy.web_sockets,
     )
 
 
@@ -143,25 +147,47 @@ async def _closed_later(resolver: Resolver, seconds: float) -> None:
     await resolver.aclose()
 
 
-def knowing(sites: Callable[[], SiteTable]) -> HasSite:
+class Knows(Protocol):
+    """What sites know of hosts."""
+
+    async def has_site(self, scheme: str, host: str, port: int) -> bool: ...
+
+    async def reach_of(self, scheme: str, host: str, port: int) -> Reach | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Knowing:
     """Of a process that has the sites itself."""
 
-    async def has_site(scheme: str, host: str, port: int) -> bool:
-        return sites().has_host(scheme, host, port)
+    sites: Callable[[], SiteTable]
 
-    return has_site
+    async def has_site(self, scheme: str, host: str, port: int) -> bool:
+        return self.sites().has_host(scheme, host, port)
+
+    async def reach_of(self, scheme: str, host: str, port: int) -> Reach | None:
+        return self.sites().reach_of(Origin(scheme, host, port))
 
 
-def asking(handler: Callable[[], Handler]) -> HasSite:
+@dataclass(frozen=True, slots=True)
+class Asking:
     """Of a server, whose filler has them."""
 
-    async def has_site(scheme: str, host: str, port: int) -> bool:
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        response = await handler()(Request("CONNECT", authority, authority=authority, scheme=scheme))
-        await response.body.aclose()
-        return bool(response.status == 204)
+    handler: Callable[[], Handler]
 
-    return has_site
+    async def has_site(self, scheme: str, host: str, port: int) -> bool:
+        return (await self._ask(scheme, host, port)).status == 204
+
+    async def reach_of(self, scheme: str, host: str, port: int) -> Reach | None:
+        said = (await self._ask(scheme, host, port)).headers.get(REACH_FIELD)
+        return decode_reach(said) if said else None
+
+    async def _ask(self, scheme: str, host: str, port: int) -> Response:
+        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        response: Response = await self.handler()(
+            Request("CONNECT", authority, authority=authority, scheme=scheme)
+        )
+        await response.body.aclose()
+        return response
 
 
 def _own_ports(config: Config, listeners: Listeners | None) -> frozenset[int]:

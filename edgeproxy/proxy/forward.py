@@ -17,7 +17,9 @@ from edgeproxy.proxy.naming import Named
 from edgeproxy.proxy.refusing import failed, judged, refused
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.transparent import Transparent
+from edgeproxy.proxy.upgrades import Upgrades
 from edgeproxy.proxy.way import Way
+from edgeproxy.serving.connecting import ESTABLISHED
 from edgeproxy.serving.service import Reached, Reset, Service
 
 if TYPE_CHECKING:
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
 
 class ForwardProxy:
-    """Answers CONNECT, and takes connections that a firewall turned to us."""
+    """Answers CONNECT, and takes connections that a firewall turned to us; `upgrades` answers who wants
+    another protocol of a host that is answered here. `via` names this node to hosts."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, via: str) -> None:
         self.shared = shared
+        self.upgrades = Upgrades(shared, via)
         self._transparent = Transparent(shared)
 
     async def reach(self, service: Service, request: Request) -> Response | Reached:
@@ -73,8 +77,10 @@ class _Blind:
     def __init__(self, way: Way, server: socket.socket) -> None:
         self._way, self._server = way, server
 
+    head = ESTABLISHED
+
     def take(self, connected: socket.socket, early: bytes, resets: Reset | None = None) -> None:
-        self._way.tunnel(connected, self._server, early, resets)
+        self._way.tunnel(connected, self._server, early, *([] if resets is None else [resets]))
 
     def drop(self) -> None:
         self._server.close()

@@ -18,6 +18,7 @@ from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Certified
 from edgeproxy.proxy.way import Way
 from edgeproxy.serving.client_hello import NotTls
+from edgeproxy.serving.connecting import ESTABLISHED
 from edgeproxy.serving.first_bytes import look_at_hello
 from edgeproxy.serving.handshakes import INCOMING_BYTES, OUTGOING_BYTES, reason_of
 from edgeproxy.serving.negotiation import PROTOCOLS, Negotiation
@@ -32,6 +33,8 @@ _CLOSING_SECONDS = 120.0
 
 class Named:
     """The host is one that a site knows: what the client says first decides."""
+
+    head = ESTABLISHED
 
     def __init__(self, way: Way, leaves: Leaves) -> None:
         self._way, self._leaves = way, leaves
@@ -50,7 +53,7 @@ class Named:
             if context is None:
                 server = await way.dial()
                 entered = True
-                way.tunnel(connected, server, early, resets)
+                way.tunnel(connected, server, early, *([] if resets is None else [resets]))
             else:
                 await self._secure(connected, context)
                 entered = True

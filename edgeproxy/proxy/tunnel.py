@@ -15,7 +15,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 READ_BYTES = 64 << 10
@@ -173,10 +173,10 @@ class _Direction:
 
 class Tunnel:
     """Between `client` and `server`, two connected sockets that do not block; it owns both. `first` is what
-    the client had sent already. `closed` is told once, when both are closed, `reset` before that if the
+    the client had sent already. `closed` is told once, when both are closed, `resets` before that if the
     tunnel is broken off."""
 
-    __slots__ = ("_client", "_closed", "_down", "_reset", "_server", "_up", "is_closed", "opened", "why")
+    __slots__ = ("_client", "_closed", "_down", "_resets", "_server", "_up", "is_closed", "opened", "why")
 
     def __init__(
         self,
@@ -184,9 +184,9 @@ class Tunnel:
         server: socket.socket,
         closed: Callable[[Tunnel], None],
         first: bytes = b"",
-        reset: Callable[[], None] | None = None,
+        resets: Sequence[Callable[[], None]] = (),
     ) -> None:
-        self._reset = reset
+        self._resets = resets
         self._client, self._server, self._closed = client, server, closed
         self._up = _Direction(self, client, server, first)
         self._down = _Direction(self, server, client, b"")
@@ -219,8 +219,8 @@ class Tunnel:
         if self.is_closed:
             return
         self.why = why
-        if self._reset is not None:
-            self._reset()
+        for tell in self._resets:
+            tell()
         for one in (self._client, self._server):
             with contextlib.suppress(OSError):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

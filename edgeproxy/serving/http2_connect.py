@@ -9,7 +9,6 @@ sent."""
 
 from __future__ import annotations
 
-import socket
 import time
 
 from edgeproxy.errors import BodyAborted, EdgeError, RequestError
@@ -113,7 +112,7 @@ async def _carry_up(body: IncomingBody | None, wire: Wire) -> None:
         if body is not None:
             async for piece in body:
                 await wire.write(piece)
-        wire.near.shutdown(socket.SHUT_WR)
+        wire.end()
     except EdgeError:
         wire.abort("the client left")
     except OSError:

@@ -20,7 +20,7 @@ from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.measuring import Measure, Measuring
 from edgeproxy.serving.request_memo import RequestMemo
-from edgeproxy.serving.service import Connects, OpenConnection, Service
+from edgeproxy.serving.service import Connects, OpenConnection, Service, Upgrades
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
@@ -225,7 +225,11 @@ class Listeners:
     def _service(self, name: str, scheme: str) -> Service:
         named: dict[str, Service] = {}
         if self._connects is not None:
-            named = {each: self._make_service("proxy", each, is_named=True) for each in ("http", HTTPS)}
+            upgrades = self._connects.upgrades
+            named = {
+                each: self._make_service("proxy", each, is_named=True, upgrades=upgrades)
+                for each in ("http", HTTPS)
+            }
         return self._make_service(name, scheme, connects=self._connects, named=named)
 
     def _make_service(
@@ -235,6 +239,7 @@ class Listeners:
         *,
         is_named: bool = False,
         connects: Connects | None = None,
+        upgrades: Upgrades | None = None,
         named: Mapping[str, Service] | None = None,
     ) -> Service:
         service = Service(
@@ -253,6 +258,7 @@ class Listeners:
             turned=self._door.turned,
             scheme=scheme,
             connects=connects,
+            upgrades=upgrades,
             readmit=self._door.readmit,
             admit=self._door.admit,
             gave_up=self._door.gave_up,

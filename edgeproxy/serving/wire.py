@@ -65,6 +65,10 @@ class Wire:
             if self.near.fileno() >= 0:
                 remove(number)
 
+    def end(self) -> None:
+        """Nothing more is written. Raises OSError."""
+        self.near.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """Let go of `near`, also while somebody waits for it."""
         number = self.near.fileno()

@@ -11,7 +11,7 @@ import structlog
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import changes
 from edgeproxy.metrics import Metrics
-from edgeproxy.node_proxy import NodeProxy, asking
+from edgeproxy.node_proxy import Asking, NodeProxy
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.own_log import configure_log
 from edgeproxy.relay.gate import Gate
@@ -48,7 +48,7 @@ class Server:
         words = table.words
         self._proxy = NodeProxy(
             config,
-            asking(lambda: self._relay),
+            Asking(lambda: self._relay),
             lambda: self._listeners,
             self._tasks,
             self._metrics,

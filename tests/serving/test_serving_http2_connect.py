@@ -19,6 +19,9 @@ ASKED = [(":method", "CONNECT"), (":authority", "far.example:443")]
 class Far:
     """Takes every CONNECT, but for those to refused.example."""
 
+    head = b""
+    upgrades = None
+
     def __init__(self) -> None:
         self.taken: asyncio.Queue[tuple[socket.socket, Reset | None]] = asyncio.Queue()
         self.service: Service | None = None
