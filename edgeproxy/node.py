@@ -19,7 +19,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
-from edgeproxy.node_proxy import Knowing, NodeProxy
+from edgeproxy.node_proxy import Knowing, NodeProxy, merged_status
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -132,6 +132,7 @@ class Node:
         shared |= {"clock": self._clock, "report": self._warn}
         if self._place.relay is not None:
             self._relay = RelayListener(handler, self._place.relay, marks=self._marks, **shared)
+            self._life.further["proxy"] = lambda: merged_status(relay.told for relay in self._relays())
         if self._place.former is not None:
             self._former = RelayListener(handler, self._place.former.sockets[0], marks=None, **shared)
         self._tls: ClientTls | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -124,6 +124,22 @@ class NodeProxy:
         if not _has_ca(config):
             return None
         return LocalCa(ca_directory(config), list(PROTOCOLS), self._clock, self._report)
+
+
+def merged_status(told: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
+    """What several processes say, as one: tunnels together, a host whose certificate is refused once."""
+    all_of_them = [status for statuses in told for status in statuses]
+    refused: dict[str, dict[str, Any]] = {}
+    for status in all_of_them:
+        for one in status.get("refused_certificates", []):
+            known = refused.get(one["host"], {"times": 0, "last": 0.0})
+            newest = one if one["last"] >= known["last"] else known
+            refused[one["host"]] = {**newest, "times": known["times"] + one["times"]}
+    return {
+        "tunnels": sum(status.get("tunnels", 0) for status in all_of_them),
+        "refused_certificates": list(refused.values()),
+        "transparent": next((status["transparent"] for status in all_of_them if "transparent" in status), []),
+    }
 
 
 def _settings(proxy: Proxy) -> Settings:

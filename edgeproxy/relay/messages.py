@@ -13,7 +13,7 @@ Taken(1)              ->                 for each part that has been sent on
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -137,12 +137,14 @@ class Broken(_Said, tag=12, frozen=True):
 
 
 class Report(_Said, tag=13, frozen=True):
-    """What a server counted since its last report, its gauges now, and the marks it used."""
+    """What a server counted since its last report, its gauges now, the marks it used, and what it has to tell
+    people (None: the same as before)."""
 
     counters: list[tuple[str, tuple[str, ...], int]]
     histograms: list[tuple[str, tuple[str, ...], list[int], float]]
     gauges: dict[str, float]
     used: list[tuple[int, int]]
+    told: dict[str, Any] | None = None
 
 
 Message: TypeAlias = (

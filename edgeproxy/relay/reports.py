@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
 
 from edgeproxy.metrics import COUNTERS, HISTOGRAMS, SECONDS_BUCKETS, Histogram, Metrics
 from edgeproxy.relay.channel import Channel, ChannelLost
@@ -20,6 +24,12 @@ class Tally:
     def __init__(self, metrics: Metrics, marks: Marks | None) -> None:
         self._metrics, self._marks = metrics, marks
         self._gauges: dict[Channel, dict[str, float]] = {}
+        self._told: dict[Channel, dict[str, Any]] = {}
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What each server has to tell people."""
+        return list(self._told.values())
 
     def total(self, gauge: str) -> float:
         return sum(gauges.get(gauge, 0.0) for gauges in self._gauges.values())
@@ -36,12 +46,15 @@ class Tally:
                     known.counts[place] += count
                 known.sum += seconds
         self._gauges[channel] = report.gauges
+        if report.told is not None:
+            self._told[channel] = report.told
         if self._marks is not None:
             for slot, generation in report.used:
                 self._marks.used(slot, generation)
 
     def gone(self, channel: Channel) -> None:
         self._gauges.pop(channel, None)
+        self._told.pop(channel, None)
 
 
 class Difference:
@@ -75,10 +88,13 @@ class Difference:
 
 
 class Reporter:
-    """A server's side."""
+    """A server's side. `told` gives what it has to tell people."""
 
-    def __init__(self, channels: Channels, metrics: Metrics, recall: Recall) -> None:
-        self._channels, self._recall = channels, recall
+    def __init__(
+        self, channels: Channels, metrics: Metrics, recall: Recall, told: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self._channels, self._recall, self._telling = channels, recall, told
+        self._told: dict[str, Any] = {}
         self._difference = Difference(metrics)
         self._channel: Channel | None = None
 
@@ -91,10 +107,13 @@ class Reporter:
     async def tell(self) -> None:
         """Now. What cannot be told is told another time."""
         if self._channel is None or self._channel.is_closed:
+            self._told = {}
             try:
                 self._channel = await self._channels.take()
             except ChannelLost:
                 return
         self._recall.sweep()
         used, self._recall.used = self._recall.used, set()
-        self._channel.send(self._difference.report(list(used)))
+        told = self._telling()
+        changed, self._told = told if told != self._told else None, told
+        self._channel.send(structs.replace(self._difference.report(list(used)), told=changed))

@@ -42,7 +42,7 @@ class Server:
         self._access_log = AccessLog(config.log, self._metrics)
         self._recall = Recall(table, config.node.worker_memory)
         self._relay = Relay(Channels(path), self._tasks, self._recall)
-        self._reporter = Reporter(Channels(path), self._metrics, self._recall)
+        self._reporter = Reporter(Channels(path), self._metrics, self._recall, lambda: self._proxy.status())
         self._gate = Gate()
         self._tls = ClientTls(config, clock=time.time, metrics=self._metrics, report=self._log.warning)
         words = table.words
