@@ -215,6 +215,7 @@ def build_engine(
         elsewhere=Elsewhere(
             rules_of(config.proxy),
             replace(context.reach, private_addresses=config.proxy.private_addresses),
+            sites.has_host,
             sites.reach_of,
             welcome_of(config),
             metrics,

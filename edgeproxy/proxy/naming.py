@@ -58,7 +58,7 @@ class Named:
                 await self._secure(connected, context)
                 entered = True
         except UpstreamError as error:
-            way.shared.metrics.count("proxy_refusals_total", error.error.value)
+            way.refused(error.error.value, str(error), 502)
         except (OSError, TimeoutError):
             pass  # the client left, or was silent
         finally:

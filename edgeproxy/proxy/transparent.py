@@ -13,7 +13,6 @@ import ipaddress
 import re
 import socket
 import time
-from dataclasses import replace
 
 import aiofastnet
 
@@ -52,8 +51,6 @@ class Transparent:
                 shared.metrics.count("proxy_refusals_total", "direct")
             else:
                 entered = await self._go(service, connected, peer, *place)
-        except UpstreamError as error:
-            shared.metrics.count("proxy_refusals_total", error.error.value)
         except (OSError, TimeoutError):
             pass  # the client left
         finally:
@@ -64,22 +61,22 @@ class Transparent:
     async def _go(
         self, service: Service, connected: socket.socket, peer: str, address: str, port: int
     ) -> bool:
-        """Whether it goes on. Raises UpstreamError, OSError."""
+        """Whether it goes on. Raises OSError."""
         shared = self._shared
+        way = self._way(service, peer, address, address, port)
         if shared.dialing.loops.has_made(connected.getpeername()):
-            shared.metrics.count("proxy_refusals_total", "loop")
+            way.refused("loop", "made by this node itself", 508)
             self._tell_of_loop(address, port)
             return False
         if shared.settings.is_off:
-            shared.metrics.count("proxy_refusals_total", "connect")
+            way.refused("connect", "nothing is passed on here")
             return False
         scheme, name = await _first(connected, port)
-        rules = replace(shared.settings.rules, users=(), tokens=())  # nobody could ask for them
-        refusal = judge(rules, peer, name or address, port, "")
-        if refusal is not None:
-            shared.metrics.count("proxy_refusals_total", refusal.rule)
-            return False
         way = self._way(service, peer, name or address, address, port)
+        refusal = judge(shared.settings.rules.of_named(), peer, name or address, port, "")
+        if refusal is not None:
+            way.refused(refusal.rule, refusal.line)
+            return False
         is_known = bool(name) and bool(service.named) and await shared.has_site(scheme, name, port)
         if is_known and scheme == "http":
             named = service.named["http"]
@@ -94,9 +91,13 @@ class Transparent:
                 Named(way, leaves).take(connected, b"")
                 return True
         if shared.settings.only_sites:
-            shared.metrics.count("proxy_refusals_total", "connect")
+            way.refused("connect", f"{name or address} is not served here")
             return False
-        server = await way.dial()
+        try:
+            server = await way.dial()
+        except UpstreamError as error:
+            way.refused(error.error.value, str(error), 502)
+            return False
         way.tunnel(connected, server, b"")
         return True
 

@@ -63,7 +63,11 @@ class Upgrades:
         if parsed is None:
             return refused(Refusal(400, "host", "no host is named"), shared.metrics)
         origin = parsed[0]
-        reach = await shared.reach_of(origin.scheme, origin.host, origin.port) or Reach()
+        place = (origin.scheme, origin.host, origin.port)
+        if not await shared.has_site(*place):  # another host than the client has gone through CONNECT for
+            line = f"{origin.host} is not served here"
+            return refused(Refusal(403, "connect", line), shared.metrics)
+        reach = await shared.reach_of(*place) or Reach()
         started = time.monotonic()
         try:
             reader, writer = await self._connected(origin, reach)

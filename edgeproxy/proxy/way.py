@@ -94,5 +94,11 @@ class Way:
         progress = Progress(self.started, self.status, tunnel.down, self.started, complete=not tunnel.why)
         account(self.service, self.request, outcome, progress)
 
+    def refused(self, rule: str, line: str, status: int = 403) -> None:
+        """Nobody could be told: it is counted and logged all the same."""
+        self.shared.metrics.count("proxy_refusals_total", rule)
+        outcome = Outcome(CacheOutcome.REFUSED, detail=f"{rule}: {line}")
+        account(self.service, self.request, outcome, Progress(self.started, status))
+
     def gave_up(self) -> None:
         self.service.gave_up(self.request.peer)

@@ -421,3 +421,30 @@ def test_rules_users_and_what_is_answered_here_change_with_a_reload(
             node.reload({"proxy": wrong})
         node.sections["proxy"] = kept
         assert ask(url) == "200"
+
+
+def test_nobody_gets_past_the_rules_by_naming_another_host_within(
+    serve: Callable[..., Node], tls_index: TlsIndex, origin: Origin, trusted: Path
+) -> None:
+    """CONNECT to a host that is answered here, then a request for another one."""
+    node = serve(tls_index, refused_hosts=["refused.invalid"])
+    context = ssl.create_default_context(cafile=str(trusted / "ca.pem"))
+    authority = f"localhost:{tls_index.fronts[0].port}"
+
+    def ask(host: str) -> bytes:
+        with socket.create_connection(node.http) as client:
+            client.settimeout(20)
+            client.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+            while not client.recv(4096).endswith(b"\r\n\r\n"):
+                pass
+            with context.wrap_socket(client, server_hostname="localhost") as secured:
+                secured.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                return secured.recv(12)
+
+    assert ask(f"refused.invalid:{tls_index.fronts[0].port}") == b"HTTP/1.1 403"
+    assert ask(f"127.0.0.1:{origin.server.port}") == b"HTTP/1.1 403"  # a port that is not allowed
+    assert node.metric("proxy_refusals_total", rule="refused_hosts") == 1
+    assert node.metric("proxy_refusals_total", rule="ports") == 1
+    node.reload({"proxy": {"connect": "sites"}})
+    assert ask("elsewhere.invalid") == b"HTTP/1.1 421"
+    assert not origin.journal.exchanges

@@ -359,6 +359,7 @@ def test_a_node_that_is_turned_to_itself_notices(world: World) -> None:
         with contextlib.suppress(ConnectionResetError):
             assert one.recv(10) == b""
     assert eventually(lambda: "was turned back to it" in (world.place / "errors").read_text())
+    assert eventually(lambda: "refused" in world.outcomes())
     assert world.outcomes().count("tunnel") <= 1
 
 

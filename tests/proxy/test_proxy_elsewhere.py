@@ -22,6 +22,7 @@ SITE = Origin("https", "site.example", 443)
 ELSEWHERE = Elsewhere(
     RULES,
     Reach(),
+    lambda scheme, host, port: Origin(scheme, host, port) == SITE,
     lambda origin: Reach(ca_file="/site.pem") if origin == SITE else None,
     Welcome({}, None, is_proxy=True),
     METRICS,
@@ -40,9 +41,9 @@ def test_a_url_in_the_request_line_goes_where_it_says() -> None:
 
 
 def test_who_has_gone_through_connect_goes_on_over_tls() -> None:
-    plan = ELSEWHERE.plan(asked(target_scheme="", scheme="https", is_named=True, authority="a.example:8443"))
+    plan = ELSEWHERE.plan(asked(target_scheme="", scheme="https", is_named=True, authority="a.example:443"))
     assert isinstance(plan, Plan)
-    assert plan.origin.url == "https://a.example:8443"
+    assert plan.origin.url == "https://a.example"
     assert plan.reach.ca_file is None
 
 
@@ -63,6 +64,20 @@ def test_what_a_site_does_not_plan_of_its_host_is_reached_as_the_site_reaches_it
 )
 def test_what_means_nobody_else_is_not_passed_on(changes: dict[str, Any]) -> None:
     assert ELSEWHERE.plan(asked(**changes)) is None
+
+
+def test_who_names_another_host_than_it_has_asked_for_is_judged_anew() -> None:
+    named = {"target_scheme": "", "scheme": "https", "is_named": True}
+    shown = replace(RULES, users=("ada:lovelace",), refused_hosts=("b.example",))
+    elsewhere = replace(ELSEWHERE, rules=shown)
+    assert isinstance(elsewhere.plan(asked(**named, authority="a.example")), Plan)
+    for authority in ("b.example", "a.example:25"):
+        refused = elsewhere.plan(asked(**named, authority=authority))
+        assert isinstance(refused, Response)
+        assert refused.status == 403
+    only_sites = replace(ELSEWHERE, rules=None)
+    assert only_sites.plan(asked(**named, authority="a.example")) is None
+    assert isinstance(only_sites.plan(asked(**named, authority="site.example")), Plan)
 
 
 def test_rules_hold_here_as_for_connect() -> None:
