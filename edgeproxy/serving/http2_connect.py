@@ -17,6 +17,7 @@ from edgeproxy.serving.exchange import Progress, account, make_request
 from edgeproxy.serving.head import Head
 from edgeproxy.serving.http2_answers import Answering
 from edgeproxy.serving.http2_frames import DATA, END_STREAM, Code, frame
+from edgeproxy.serving.http2_guard import EARNED
 from edgeproxy.serving.http2_hpack import encode_response
 from edgeproxy.serving.http2_stream import Stream
 from edgeproxy.serving.request_body import IncomingBody
@@ -100,6 +101,7 @@ class Connecting(Answering):
             if stream.is_closed:
                 raise BodyAborted("the stream is closed")
             await stream.send(output, data, len(data), end=False)
+            self._guard.idle.earn(EARNED)  # however little it was: its windows are widened for each
         if wire.was_reset:
             raise ConnectionResetError("what was reached broke off")
         if not stream.is_closed:

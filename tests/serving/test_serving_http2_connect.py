@@ -10,6 +10,7 @@ import pytest
 from serving_stand import Serve
 from stands.http2_client import Http2Client, data, headers, reset, window
 
+from edgeproxy.config import Limits
 from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
 from edgeproxy.serving.service import Reset, Service
 
@@ -108,6 +109,22 @@ async def test_more_than_the_client_takes_is_not_read(opened: Any) -> None:
     await writing
     connected.close()
     assert (await client.answer(1)).ended
+
+
+async def test_many_small_pieces_are_no_attack(serve: Serve) -> None:
+    """Each is answered with frames that widen windows."""
+    far = Far()
+    served = await serve(connects=far, limits=Limits(idle_frames=100))
+    client = await served.http2()
+    client.send(headers(1, ASKED, ended=False))
+    connected, _ = await far.taken.get()
+    loop = asyncio.get_running_loop()
+    for number in range(1, 300):
+        await loop.sock_sendall(connected, b"x")
+        await client.until(lambda one: 1 in one.answers and len(one.answers[1].body) == number)  # noqa: B023
+    connected.close()
+    assert (await client.answer(1)).ended
+    assert client.goaways == []
 
 
 async def test_where_there_is_no_room_it_says_so(opened: Any) -> None:
