@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
@@ -53,6 +54,11 @@ class RelayListener:
             answered=self._ended.set,
         )
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What each server has to tell people."""
+        return self._tally.told
 
     @property
     def connections(self) -> int:

@@ -13,7 +13,7 @@ Taken(1)              ->                 for each part that has been sent on
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -148,14 +148,15 @@ class Noticed(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Report(_Said, tag=13, frozen=True):
-    """What a server counted since its last report, its gauges now, the marks it used, and what it noticed if
-    anybody wants to know."""
+    """What a server counted since its last report, its gauges now, the marks it used, what it noticed if
+    anybody wants to know, and what it has to tell people (None: the same as before)."""
 
     counters: list[tuple[str, tuple[str, ...], int]]
     histograms: list[tuple[str, tuple[str, ...], list[int], float]]
     gauges: dict[str, float]
     used: list[tuple[int, int]]
     noticed: Noticed | None = None
+    told: dict[str, Any] | None = None
 
 
 Message: TypeAlias = (

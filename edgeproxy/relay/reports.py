@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
 
 from edgeproxy.metrics import COUNTERS, HISTOGRAMS, SECONDS_BUCKETS, Histogram, Metrics
 from edgeproxy.relay.channel import Channel, ChannelLost
@@ -24,6 +27,12 @@ class Tally:
     def __init__(self, metrics: Metrics, marks: Marks | None, heard: Heard = lambda _: None) -> None:
         self._metrics, self._marks, self._heard = metrics, marks, heard
         self._gauges: dict[Channel, dict[str, float]] = {}
+        self._told: dict[Channel, dict[str, Any]] = {}
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What each server has to tell people."""
+        return list(self._told.values())
 
     def total(self, gauge: str) -> float:
         return sum(gauges.get(gauge, 0.0) for gauges in self._gauges.values())
@@ -42,12 +51,15 @@ class Tally:
         self._gauges[channel] = report.gauges
         if report.noticed is not None:
             self._heard(report.noticed)
+        if report.told is not None:
+            self._told[channel] = report.told
         if self._marks is not None:
             for slot, generation in report.used:
                 self._marks.used(slot, generation)
 
     def gone(self, channel: Channel) -> None:
         self._gauges.pop(channel, None)
+        self._told.pop(channel, None)
 
 
 class Difference:
@@ -81,16 +93,21 @@ class Difference:
 
 
 class Reporter:
-    """A server's side. `notice` gives what was noticed since the last time."""
+    """A server's side. `notice` gives what was noticed since the last time, `told` what it has to tell
+    people."""
 
     def __init__(
         self,
         channels: Channels,
         metrics: Metrics,
         recall: Recall,
+        *,
         notice: Callable[[], Noticed | None] = lambda: None,
+        told: Callable[[], dict[str, Any]] = dict,
     ) -> None:
-        self._channels, self._recall, self._notice = channels, recall, notice
+        self._channels, self._recall = channels, recall
+        self._notice, self._telling = notice, told
+        self._told: dict[str, Any] = {}
         self._difference = Difference(metrics)
         self._channel: Channel | None = None
 
@@ -103,10 +120,14 @@ class Reporter:
     async def tell(self) -> None:
         """Now. What cannot be told is told another time."""
         if self._channel is None or self._channel.is_closed:
+            self._told = {}
             try:
                 self._channel = await self._channels.take()
             except ChannelLost:
                 return
         self._recall.sweep()
         used, self._recall.used = self._recall.used, set()
-        self._channel.send(self._difference.report(list(used), self._notice()))
+        told = self._telling()
+        changed, self._told = told if told != self._told else None, told
+        report = self._difference.report(list(used), self._notice())
+        self._channel.send(structs.replace(report, told=changed))

@@ -97,7 +97,7 @@ async def test_what_servers_notice_reaches_the_filler_once(relayed: Any) -> None
     def notice() -> Noticed | None:
         return due.pop(0) if due else None
 
-    reporters = [Reporter(one.relay.channels, Metrics(), one.recall, notice) for _ in range(2)]
+    reporters = [Reporter(one.relay.channels, Metrics(), one.recall, notice=notice) for _ in range(2)]
     for reporter in reporters:
         await reporter.tell()
         await reporter.tell()
