@@ -77,6 +77,20 @@ class Limit:
     met: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure of edgeproxy beside that of one peer, measured in one run: medians in `unit`. Comparisons
+    of the same `what` are one line of the verdict, which is told against the best of their peers. `what`
+    names the figure so that it is understood outside of its table, such as "1 KiB hits"."""
+
+    what: str
+    ours: float
+    theirs: float
+    peer: str
+    unit: str
+    less_is_better: bool = False
+
+
 @dataclass
 class Result:
     """The answer to one question. `method`, `skipped` and `failures` are sentences; `data` is every single
@@ -90,6 +104,7 @@ class Result:
     skipped: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     bounded: list[str] = field(default_factory=list)
