@@ -48,10 +48,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line or one colour of bars: `points` are (x, y), x a number for lines and a name for bars."""
+    """One line or one colour of bars: `points` are (x, y), x a number for lines and a name for bars.
+    `ranges` are the least and greatest y of each point, or nothing."""
 
     label: str
     points: list[tuple[float | str, float]]
+    ranges: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,23 @@ class Result:
         write_readme()
 
 
+def load(path: Path) -> Result:
+    """The result in a file that `Result.finish` wrote, now or before there were plots. Raises OSError, and
+    ValueError for one that is none."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told["tables"] = [Table(**table) for table in told["tables"]]
+        told["limits"] = [Limit(**limit) for limit in told["limits"]]
+        told["comparisons"] = [Comparison(**one) for one in told.get("comparisons", ())]
+        told["plots"] = [
+            Plot(**plot | {"series": [Series(**one) for one in plot["series"]]})
+            for plot in told.get("plots", ())
+        ]
+        return Result(**told)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is not the result of a benchmark: {error}") from None
+
+
 def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
@@ -133,6 +152,13 @@ def median(values: Sequence[float]) -> float:
 def spread(values: Sequence[float], form: str = ".0f") -> str:
     """Median with least and greatest, as "50 (48-53)"."""
     return f"{median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
+
+
+def shown(value: float) -> str:
+    """A figure in three digits or more: 137,441 or 12.5 or 0.303."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -1,0 +1,158 @@
+"""How edgeproxy stands: of each figure that a peer has too, ahead of the best peer, equal or behind; of
+limits, met or missed. What is bad comes first. Pure functions over results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from benchmarks.report import Comparison, Limit, Result, shown
+
+EQUAL_WITHIN = 0.05  # of the better one: less is of the minute, not of the server
+NO_PEERS = frozenset(
+    {"direct"}
+)  # a way without a cache is what one is measured by, nothing to choose instead
+_AGAINST = re.compile(r"^(?P<what>.+?),? against (?P<peer>[\w.+-]+)$")
+_TIMES = re.compile(r"^(?P<times>\d+(?:\.\d+)?)x(?P<how>.*)$")
+
+
+class Standing(StrEnum):
+    """In the order in which they are told."""
+
+    FAILED = "failed"
+    BEHIND = "behind"
+    MISSED = "limit missed"
+    EQUAL = "equal"
+    AHEAD = "ahead"
+    MET = "limits met"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One line. `times` is how many times as good as the best peer: above 1 is better, None where that is no
+    number. `note` tells the limit, or why it failed."""
+
+    standing: Standing
+    scenario: str
+    what: str
+    ours: str = ""
+    theirs: str = ""
+    peer: str = ""
+    times: float | None = None
+    note: str = ""
+
+
+def verdicts(results: Iterable[Result], failed: Mapping[str, str] | None = None) -> list[Verdict]:
+    """Of all results. `failed` are scenarios that failed as a whole, by name, each with its reason; of those,
+    and of results with failures, no figure is told."""
+    reasons = dict(failed or {})
+    found = []
+    for result in results:
+        if result.failures:
+            reasons.setdefault(result.name, result.failures[0])
+        if result.name not in reasons:
+            found += of_result(result)
+    found += [Verdict(Standing.FAILED, name, name, note=reason) for name, reason in reasons.items()]
+    order = list(Standing)
+    return sorted(found, key=lambda one: (order.index(one.standing), _badness(one)))
+
+
+def _badness(one: Verdict) -> float:
+    """Within a standing the least ratio comes first; what is no number stays in its order, at the end."""
+    return one.times if one.times is not None else float("inf")
+
+
+def of_result(result: Result) -> list[Verdict]:
+    """Comparisons, or the limits that are set against peers where there are none; every missed limit that no
+    line "behind" tells; and one line for a result that has none of these."""
+    compared: dict[str, list[Comparison]] = {}
+    for comparison in result.comparisons:
+        compared.setdefault(comparison.what, []).append(comparison)
+    found = [_against_best(result.name, ones) for ones in compared.values()]
+    if not found:
+        found = _of_limits(result.name, result.limits)
+    found = [replace(one, note=_noted(one, result.limits)) for one in found]
+    told = {one.what for one in found if one.standing is Standing.BEHIND}
+    found += [
+        Verdict(Standing.MISSED, result.name, limit.what, limit.measured, note=f"limit {limit.limit}")
+        for limit in result.limits
+        if limit.met is False and stem(limit.what) not in told
+    ]
+    if not found and (met := sum(limit.met is True for limit in result.limits)):
+        unmeasured = sum(limit.met is None for limit in result.limits)
+        note = f"{met} of {len(result.limits)}" + (f", {unmeasured} not measured" if unmeasured else "")
+        found.append(Verdict(Standing.MET, result.name, result.question, note=note))
+    return found
+
+
+def stem(what: str) -> str:
+    """A limit's `what` without the peer that it is set against: what a comparison calls the figure."""
+    match = _AGAINST.match(what)
+    return match["what"] if match else what
+
+
+def _noted(one: Verdict, limits: list[Limit]) -> str:
+    """Limits set for the same figure: those missed if there are any, else those met, and what was there."""
+    own = [limit for limit in limits if stem(limit.what) == one.what and limit.met is not None]
+    missed = [limit for limit in own if not limit.met]
+    told = [f"limit {limit.limit} {'met' if limit.met else 'missed'}" for limit in missed or own]
+    return "; ".join(dict.fromkeys([*([one.note] if one.note else []), *told]))
+
+
+def _against_best(scenario: str, ones: list[Comparison]) -> Verdict:
+    best = (min if ones[0].less_is_better else max)(ones, key=lambda one: one.theirs)
+    better, worse = best.ours, best.theirs
+    if best.less_is_better:
+        better, worse = worse, better
+    times = better / worse if worse > 0 else None
+    if better == worse:
+        standing = Standing.EQUAL
+    elif times is None:
+        standing = Standing.AHEAD if better > worse else Standing.BEHIND
+    else:
+        standing = standing_of(times)
+    unit = f" {best.unit}" if best.unit else ""
+    return Verdict(
+        standing, scenario, best.what, shown(best.ours) + unit, shown(best.theirs) + unit, best.peer, times
+    )
+
+
+def standing_of(times: float) -> Standing:
+    """Of a ratio that is better above 1. Equal is what is within 5 % of the better side."""
+    if times < 1 - EQUAL_WITHIN:
+        return Standing.BEHIND
+    return Standing.AHEAD if times * (1 - EQUAL_WITHIN) > 1 else Standing.EQUAL
+
+
+def _of_limits(scenario: str, limits: list[Limit]) -> list[Verdict]:
+    """Limits such as "1 KiB hit against nginx", measured as "1.69x": the least ratio of each figure."""
+    least: dict[str, Verdict] = {}
+    for limit in limits:
+        named, told = _AGAINST.match(limit.what), _TIMES.match(limit.measured)
+        if limit.met is None or named is None or told is None or named["peer"] in NO_PEERS:
+            continue
+        times = float(told["times"])
+        known = least.get(named["what"])
+        if known is None or known.times is None or times < known.times:
+            least[named["what"]] = Verdict(
+                standing_of(times),
+                scenario,
+                named["what"],
+                peer=named["peer"],
+                times=times,
+                note=told["how"].strip(),
+            )
+    return list(least.values())
+
+
+def times_shown(one: Verdict) -> str:
+    return "-" if one.times is None else f"{one.times:.2f}x"
+
+
+def counted(found: Iterable[Verdict]) -> str:
+    """One sentence, such as "behind 2, ahead 5"."""
+    standings = [one.standing for one in found]
+    told = [f"{standing} {standings.count(standing)}" for standing in Standing if standing in standings]
+    return ", ".join(told) or "nothing was compared"
