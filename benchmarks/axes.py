@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+TINY = 1e-100  # is taken for 0, so that no quotient leaves the numbers there are
 _SIGNS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -49,7 +50,7 @@ def axis(
 ) -> Axis:
     """An axis that holds all finite `values`. A logarithmic one begins at a round value below the least above
     0, and is a linear one when there is none; a linear one holds 0 if it is to."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [value if abs(value) > TINY else 0.0 for value in values if math.isfinite(value)]
     positive = [value for value in finite if value > 0]
     if is_log and positive:
         low, high = _below(min(positive)), max(positive)

@@ -146,8 +146,8 @@ def _bar(
         f'width="{max(1.0, abs(end - zero)):.1f}" height="{BAR}"/>'
     )
     reach = max(zero, end)
-    if place < len(series.ranges):
-        low, high = (along.at(one) for one in series.ranges[place])
+    if (spread := _range(series.ranges, place)) is not None:
+        low, high = (along.at(one) for one in spread)
         parts.append(
             f'<path class="p-range" d="M{low:.1f} {middle:.1f}H{high:.1f}M{low:.1f} {middle - 4:.1f}v8'
             f'M{high:.1f} {middle - 4:.1f}v8"/>'
@@ -155,6 +155,13 @@ def _bar(
         reach = max(reach, high)
     parts.append(_text(reach + 5, middle + 4, shown(value), "text"))
     return parts, top + height + GAP
+
+
+def _range(ranges: Sequence[tuple[float, float]], place: int) -> tuple[float, float] | None:
+    """The range of the point at `place`, if it has one of finite numbers."""
+    if place >= len(ranges) or not all(map(math.isfinite, ranges[place])):
+        return None
+    return ranges[place]
 
 
 def _scale_below(along: Axis, top: float, bottom: float, label: str) -> tuple[list[str], float]:
@@ -234,8 +241,8 @@ def _line(
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in drawn)
     parts = [f'<path class="p-{number % len(COLOURS)} p-line"{_dashed(number)} d="M{path}"/>']
     for x, _, place in drawn:
-        if place < len(ranges):
-            low, high = (up.at(one) for one in ranges[place])
+        if (spread := _range(ranges, place)) is not None:
+            low, high = (up.at(one) for one in spread)
             parts.append(f'<path class="p-range" d="M{x:.1f} {low:.1f}V{high:.1f}"/>')
     if len(drawn) <= MARKED_MAX:
         parts += [_mark(x, y, number) for x, y, _ in drawn]
