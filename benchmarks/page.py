@@ -269,13 +269,10 @@ def spoken(found: Sequence[Verdict]) -> list[str]:
     lines = []
     for one in found:
         if one.standing in BAD:
-            beside = f" of {one.peer}" if one.peer else ""
-            times = f": {times_shown(one)}{beside}" if one.times is not None else ""
-            ours = f": {one.ours}" if one.ours and one.times is None else ""
-            note = f" ({one.note})" if one.note else ""
-            lines.append(
-                f"{SIGNS[one.standing]} {one.standing}: {one.scenario}: {one.what}{times}{ours}{note}"
-            )
+            what = [one.scenario] if one.standing is Standing.FAILED else [one.scenario, one.what]
+            figure = one.ours if one.times is None else f"{times_shown(one)} of {one.peer}"
+            line = f"{SIGNS[one.standing]} {': '.join([one.standing, *what, *([figure] if figure else [])])}"
+            lines.append(f"{line}: {one.note}" if one.note else line)
     return [*lines, f"verdict: {counted(found)}"]
 
 
