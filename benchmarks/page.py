@@ -81,7 +81,7 @@ def _verdict(found: Sequence[Verdict], run: Run) -> str:
 def _verdict_row(one: Verdict, questions: Mapping[str, str], bounded: Sequence[str]) -> str:
     kind = "bad" if one.standing in BAD else "good" if one.standing is not Standing.EQUAL else ""
     what = questions.get(one.scenario, one.what) if one.standing is Standing.FAILED else one.what
-    mark = f" {BOUNDED}" if _is_bounded((one.what,), bounded) else ""
+    mark = f" {BOUNDED}" if _is_bounded(one, bounded) else ""
     cells = (
         ("standing", "", f"{SIGNS[one.standing]} {one.standing}"),
         ("times", "", "" if one.times is None else times_shown(one)),
@@ -211,7 +211,7 @@ def _limits(result: Result) -> str:
 
 
 def _table(table: Table, bounded: Sequence[str]) -> str:
-    """Columns of figures stand to the right; our own row is tinted, and one that the load bounded marked."""
+    """Columns of figures stand to the right; our own row is tinted, and what the load bounded is marked."""
     numbers = {
         column
         for column in range(1, len(table.columns))
@@ -219,23 +219,40 @@ def _table(table: Table, bounded: Sequence[str]) -> str:
     }
     rows = []
     for row in table.rows:
-        mark = f" {BOUNDED}" if _is_bounded((table.title, row[0]), bounded) else ""
-        cells = [f'<th scope="row">{escape(row[0])}{mark}</th>']
-        cells += [
-            f"<td{_aligned(column, numbers)}>{_inline(cell)}</td>" for column, cell in enumerate(row[1:], 1)
-        ]
-        rows.append(f"<tr{' class=ours' if row[0] == 'edgeproxy' else ''}>{''.join(cells)}</tr>")
+        marked = _marked(table, row[0], bounded)
+        cells = [_inline(cell) + (f" {BOUNDED}" if at in marked else "") for at, cell in enumerate(row)]
+        others = (f"<td{_aligned(at, numbers)}>{cell}</td>" for at, cell in enumerate(cells[1:], 1))
+        ours = ' class="ours"' if row[0] == "edgeproxy" else ""
+        rows.append(f'<tr{ours}><th scope="row">{cells[0]}</th>{"".join(others)}</tr>')
     whole = f"<table>{_head(table.columns, numbers)}<tbody>{''.join(rows)}</tbody></table>"
     title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
     return title + _scroll(whole, table.title or table.columns[0])
 
 
-def _is_bounded(words: Sequence[str], bounded: Sequence[str]) -> bool:
-    """Whether one of the named figures holds all the words."""
+def _marked(table: Table, server: str, bounded: Sequence[str]) -> set[int]:
+    """The columns of a server's row that "server, figure" names: that of the figure, or the first where the
+    figure is what the table is of."""
+    found = set()
+    for who, figure in map(_split, bounded):
+        if who == server and figure:
+            named = {at for at, column in enumerate(table.columns) if figure in column}
+            is_whole = figure in table.title or (table.title != "" and table.title in figure)
+            found |= named or ({0} if is_whole else set())
+    return found
+
+
+def _is_bounded(one: Verdict, bounded: Sequence[str]) -> bool:
+    """Whether the load bounded one of the two sides that are compared."""
     return any(
-        all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", one) for word in words if word)
-        for one in bounded
+        who in ("edgeproxy", one.peer) and figure and figure in one.what
+        for who, figure in map(_split, bounded)
     )
+
+
+def _split(entry: str) -> tuple[str, str]:
+    """A figure that the load bounded is named as "server, figure", with more to say after a colon."""
+    who, _, figure = entry.partition(": ")[0].partition(", ")
+    return who, figure
 
 
 def _head(columns: Sequence[str], numbers: set[int]) -> str:

@@ -1,6 +1,5 @@
-"""Results as files, and README.md made from them: date, machine, versions and method before any figure.
-
-`python -m benchmarks.report` writes the generated part of README.md anew from benchmarks/results/*.json."""
+"""Results of benchmarks as values, files and text: date, machine, versions and method before any figure.
+README.md is made from the files by `readme`, the page of a whole run by `page`."""
 
 from __future__ import annotations
 
@@ -16,27 +15,6 @@ from typing import Any
 from benchmarks import machine
 
 RESULTS = Path(__file__).with_name("results")
-README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- results: generated, do not edit -->\n", "<!-- end of results -->\n"
-_ORDER = (
-    "hits",
-    "http2",
-    "tls",
-    "cold",
-    "herd",
-    "ranges",
-    "broken_origin",
-    "large",
-    "tiers",
-    "redirects",
-    "restart",
-    "workers",
-    "dns",
-    "footprint",
-    "hit_ratio",
-    "routing",
-    "soak",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +103,8 @@ class Result:
             return
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+        from benchmarks.readme import write_readme  # it is made of results, so it cannot come first
+
         write_readme()
 
 
@@ -203,17 +183,3 @@ def render(result: dict[str, Any]) -> str:
             _table({"title": "", "columns": ["limit set", "limit", "measured", "met"], "rows": rows})
         )
     return "\n\n".join(parts) + "\n"
-
-
-def write_readme() -> None:
-    """Replace what stands between the two marks by one section for each result there is."""
-    found = [json.loads(path.read_text()) for name in _ORDER if (path := RESULTS / f"{name}.json").exists()]
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    sections = "\n".join(render(result) for result in found) or "No results yet.\n"
-    README.write_text(f"{before}{BEGIN}\n{sections}\n{END}{after}")
-
-
-if __name__ == "__main__":
-    write_readme()

@@ -19,8 +19,7 @@ METHOD = [
     "A known pair was measured 8 % off (log-normal), the same error however often it was measured. Nodes "
     "have probed each other, which counts as a sample of their surroundings.",
     "Five nodes: an answer takes two round trips and 50 ms; in the open loop 1000 requests come in a second, "
-    "in the closed one 200 users ask again when they have their answer. "
-    "![mean, p50 and p95 by policy](results/routing-five-nodes.svg)",
+    "in the closed one 200 users ask again when they have their answer.",
     "A dead node: client groups ask every 60 s (DNS), loads are told every 5 s, three points look every 5 s, "
     "and the router's own rules (`votes`) judge.",
     "Times are processor time of one thread.",

@@ -102,7 +102,8 @@ def _noted(one: Verdict, limits: list[Limit]) -> str:
 
 
 def _against_best(scenario: str, ones: list[Comparison]) -> Verdict:
-    best = (min if ones[0].less_is_better else max)(ones, key=lambda one: one.theirs)
+    choices = [one for one in ones if one.peer not in NO_PEERS] or ones
+    best = (min if ones[0].less_is_better else max)(choices, key=lambda one: one.theirs)
     better, worse = best.ours, best.theirs
     if best.less_is_better:
         better, worse = worse, better

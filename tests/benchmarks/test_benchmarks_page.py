@@ -58,11 +58,17 @@ def run(*results: Result, **states: tuple[str, str]) -> Run:
 
 FAST = result(
     "fast",
-    tables=[Table(["server", "requests/s"], [["edgeproxy", "10 (9-11)"], ["nginx", "5 (4-6)"]], "1 KiB")],
+    tables=[
+        Table(
+            ["server", "requests/s", "p50 ms"],
+            [["edgeproxy", "10 (9-11)", "1"], ["nginx", "5 (4-6)", "2"]],
+            "hits of 1 KiB",
+        )
+    ],
     comparisons=[Comparison("1 KiB hits", 10, 5, "nginx", "requests/s")],
     plots=[Plot("Hits", "bars", "", "requests/s", [Series("", [("edgeproxy", 10.0)])])],
     limits=[Limit("1 KiB hits against nginx", ">= 1x", "2.00x", True)],
-    bounded=["1 KiB, edgeproxy: load busy 99 %"],
+    bounded=["edgeproxy, 1 KiB: load busy 99 %", "nginx, p50 ms"],
 )
 SLOW = result("slow", comparisons=[Comparison("purges <b>", 10, 5, "varnish", "ms", True)])
 
@@ -116,7 +122,8 @@ def test_a_failed_run_is_shown_as_failed_and_none_of_its_figures_as_fast() -> No
 def test_a_figure_that_the_load_bounded_has_a_sign_and_a_footnote() -> None:
     text = page(run(FAST))
     table = rows(text, "fast")
-    assert table == ["edgeproxy † 10 (9-11)", "nginx 5 (4-6)"]
+    assert table == ["edgeproxy † 10 (9-11) 1", "nginx 5 (4-6) 2 †"]
+    assert rows(text, "verdict")[0].startswith("▲ ahead 2.00x 1 KiB hits †")
     assert "† The load generator was the limit" in text
     assert "†" not in "".join(rows(page(run(SLOW)), "verdict"))
 

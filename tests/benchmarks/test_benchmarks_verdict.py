@@ -49,6 +49,13 @@ def test_a_figure_is_told_against_the_best_of_its_peers() -> None:
         assert found.peer == best
 
 
+def test_a_way_without_a_cache_is_no_peer_unless_there_is_no_other() -> None:
+    comparisons = [compared(10, 8), compared(10, 99, peer="direct")]
+    for some, peer in ((comparisons, "nginx"), (comparisons[1:], "direct")):
+        (found,) = of_result(result(comparisons=some))
+        assert found.peer == peer
+
+
 def test_what_is_bad_comes_first_and_a_failed_run_tells_no_figure() -> None:
     slow = result("slow", comparisons=[compared(1, 2)])
     fast = result("fast", comparisons=[compared(9, 1), compared(5, 4)])
