@@ -10,18 +10,18 @@ import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from urllib.parse import urljoin, urlsplit
 
 from benchmarks import bodies, coverage, machine, ranged
 from benchmarks.faults import Kind
 from benchmarks.origin import Counts, Origin
-from benchmarks.peers import Edgeproxy, Nginx, Peer, Server, TrafficServer, Varnish
+from benchmarks.peers import Peer, Server, adjusted
 from benchmarks.ranged import Fetched, Fetching, Part
 from benchmarks.report import Limit, Result, Table
 from benchmarks.running import chosen, each, roomy, scratch
 
-PEERS = "edgeproxy,nginx,nginx-slice-1m,varnish,trafficserver,trafficserver-slice"
+PEERS = "edgeproxy,nginx,nginx-slice,varnish,trafficserver,trafficserver-slice"
 PEERS_QUICK = "edgeproxy,nginx,varnish,trafficserver-slice"
 CLIENTS = 8
 RATE = 32 << 20
@@ -201,16 +201,6 @@ def _limits(kind: str, saw: Seen) -> list[Limit]:
     return found
 
 
-def _patient(peers: list[Peer], seconds: int) -> list[Peer]:
-    """The same peers, all of which give up an origin that is silent for so long."""
-    return [
-        replace(peer, patience_seconds=seconds)
-        if isinstance(peer, Edgeproxy | Nginx | TrafficServer | Varnish)
-        else peer
-        for peer in peers
-    ]
-
-
 def _method(scale: Scale, peers: list[Peer]) -> list[str]:
     return [
         f"{CLIENTS} clients ask at once for one cold body of {bodies.show_size(scale.size)}, which the "
@@ -238,8 +228,7 @@ def main() -> None:
     scale = QUICK if options.quick else FULL
     names = options.peers or (PEERS_QUICK if options.quick else PEERS)
     peers = [
-        replace(peer, python_index=True) if isinstance(peer, Edgeproxy) else peer
-        for peer in _patient(chosen(names), scale.patience_seconds)
+        adjusted(peer, patience_seconds=scale.patience_seconds, python_index=True) for peer in chosen(names)
     ]
     result = Result(
         "broken_origin",

@@ -19,7 +19,7 @@ from benchmarks.report import Limit, Result, Table
 from benchmarks.running import chosen, scratch, started
 
 SECONDS_MAX = 45.0
-PEERS = "edgeproxy,nginx,nginx-slice-1m,varnish,trafficserver,trafficserver-slice"
+PEERS = "edgeproxy,nginx,nginx-slice,varnish,trafficserver,trafficserver-slice"
 
 
 @dataclass(frozen=True, slots=True)

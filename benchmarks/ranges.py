@@ -17,7 +17,7 @@ from benchmarks.ranged import Fetching, Part
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import chosen, each, fitting, roomy, scratch
 
-PEERS = "edgeproxy,nginx-slice-1m,nginx-slice-4m,varnish,trafficserver-slice"
+PEERS = "edgeproxy,nginx-slice,nginx-slice-4m,varnish,trafficserver-slice"
 RANGE = 1 << 20
 CLIENTS = 50
 PARALLEL, PARALLEL_PART = 16, 10 << 20
