@@ -22,6 +22,7 @@ import time
 import urllib.request
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -224,6 +225,11 @@ class Origin:
             if (counts.body_bytes, counts.requests) == (before.body_bytes, before.requests):
                 break
         return counts
+
+    def cpu_seconds(self) -> float:
+        """User and system time of its process so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def counts(self) -> Counts:
         return Counts(**self._ask("counts"))
