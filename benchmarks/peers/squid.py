@@ -15,7 +15,8 @@ from benchmarks.peers.peer import Absent, Server, free_port, program, spawn, tai
 
 # The largest object is told before the directory, which takes it from there. read_ahead_gap is how far a fill
 # may be ahead of the fastest client: at its 16 KB by default a large body would come in small steps. aufs is
-# the store for large objects (rock is meant for small ones). No log, no helper that is not needed.
+# the store for large objects (rock is meant for small ones). Ranges that pass through are not collapsed: such
+# a request may be given another's range. No log, no helper that is not needed.
 _CONFIGURATION = """\
 {account}http_port 127.0.0.1:{port} accel no-vhost defaultsite={origin_host}:{origin_port}
 cache_peer {origin_host} parent {origin_port} 0 no-query no-digest originserver name=origin
@@ -46,6 +47,13 @@ shutdown_lifetime 0 seconds
 """
 
 
+_WHOLE = "range_offset_limit none\n"
+_PASSED = """\
+acl ranged req_header Range .
+collapsed_forwarding_access deny ranged
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Squid:
     """`ram_bytes` is the cache in RAM, 0 for none. `is_whole` has a range of what is not stored fetch the
@@ -62,7 +70,8 @@ class Squid:
         ranges = (
             "range_offset_limit none (a range of what is not stored fetches the whole body)"
             if self.is_whole
-            else "a range of what is not stored passes through and is not stored, its default"
+            else "a range of what is not stored passes through and is not stored, its default (and is not "
+            "collapsed, which would give it others' ranges)"
         )
         return (
             f"{self.name}: accelerator, {self.ram_bytes >> 20} MiB cache_mem for objects up to 1 MiB, aufs "
@@ -89,7 +98,7 @@ class Squid:
                 port=port,
                 origin_host=address.hostname,
                 origin_port=address.port,
-                ranges="range_offset_limit none\n" if self.is_whole else "",
+                ranges=_WHOLE if self.is_whole else _PASSED,
                 ram_bytes=self.ram_bytes,
                 disk_megabytes=self.storage_bytes >> 20,
                 patience=self.patience_seconds,

@@ -12,7 +12,7 @@ from benchmarks.faults import Fault, flipped
 from benchmarks.origin import Answering, Counts, _index_page
 from benchmarks.peers import PEERS, Varnish
 from benchmarks.ranged import Part
-from benchmarks.ranges import cost
+from benchmarks.range_costs import cost
 from benchmarks.running import fitting, roomy
 
 MIB = 1 << 20
