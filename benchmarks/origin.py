@@ -183,7 +183,6 @@ class Origin:
             [sys.executable, "-m", "benchmarks.origin", "--port", str(port)],
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: machine.pin(machine.load_core()),
             cwd=machine.ROOT,
         )
         assert self._process.stdout
@@ -255,6 +254,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parsed = parser.parse_args()
+    machine.pin(machine.load_core())
     if os.environ.get("EDGEPROXY_BENCH_LOOP") != "asyncio":
         with contextlib.suppress(ImportError):
             import uvloop

@@ -11,8 +11,8 @@ from benchmarks import bodies, coverage, ranged
 from benchmarks.faults import Fault, flipped
 from benchmarks.origin import Answering, Counts, _index_page
 from benchmarks.peers import PEERS, Varnish
-from benchmarks.ranged import Part
 from benchmarks.range_costs import cost
+from benchmarks.ranged import Part
 from benchmarks.running import fitting, roomy
 
 MIB = 1 << 20
