@@ -17,7 +17,7 @@ defaults
   option http-keep-alive
   timeout connect 5s
   timeout client 300s
-  timeout server 300s
+  timeout server {patience}s
   timeout http-keep-alive 300s
 cache hits
   total-max-size {megabytes}
@@ -40,11 +40,15 @@ class Haproxy:
     """`megabytes` of memory are taken at the start; a body may have half of them."""
 
     megabytes: int = 512
+    patience_seconds: int = 60
     name: str = "haproxy"
 
     @property
     def method(self) -> str:
-        return f"HAProxy: cache in RAM ({self.megabytes} MB, all taken at the start), one thread, no logs"
+        return (
+            f"{self.name}: cache in RAM ({self.megabytes} MB, all taken at the start), one thread; it "
+            "has no store on disk and does not collapse requests"
+        )
 
     def refuses(self, size: int) -> str:
         if size > self._object_bytes:
@@ -68,6 +72,7 @@ class Haproxy:
                 port=port,
                 http2_port=http2_port,
                 origin=urlsplit(origin).netloc,
+                patience=self.patience_seconds,
             )
         )
         process = spawn([executable, "-db", "-f", str(file)], log)

@@ -118,10 +118,10 @@ class Nginx:
         return wait_until_open(server, log)
 
 
-def nginx_with_slices(size: str) -> Nginx:
+def nginx_with_slices(name: str, size: str) -> Nginx:
     """nginx with proxy_cache and the slice module."""
     return Nginx(
-        f"nginx-slice-{size}",
-        f"nginx-slice-{size}: the same with the slice module (slice {size}, each slice stored by itself)",
+        name,
+        f"{name}: nginx with the slice module (slice {size}, each slice stored by itself)",
         slice_size=size,
     )

@@ -8,9 +8,9 @@ import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from benchmarks import machine
@@ -34,6 +34,14 @@ class Peer(Protocol):
     def refuses(self, size: int) -> str: ...
 
     def start(self, directory: Path, origin: str) -> Server: ...
+
+
+def adjusted(peer: Peer, **settings: object) -> Peer:
+    """The same peer with those of `settings` that it has."""
+    of_peer: Any = peer
+    known = {field.name for field in fields(of_peer)}
+    changed: Peer = replace(of_peer, **{name: value for name, value in settings.items() if name in known})
+    return changed
 
 
 @dataclass

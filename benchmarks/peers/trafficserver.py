@@ -19,7 +19,7 @@ CONFIG proxy.config.exec_thread.affinity INT 0
 CONFIG proxy.config.accept_threads INT 0
 CONFIG proxy.config.task_threads INT 1
 CONFIG proxy.config.cache.threads_per_disk INT 8
-CONFIG proxy.config.cache.ram_cache.size INT 256M
+CONFIG proxy.config.cache.ram_cache.size INT {ram_bytes}
 CONFIG proxy.config.http.server_ports STRING {port}:ip-in=127.0.0.1
 CONFIG proxy.config.http.cache.http INT 1
 CONFIG proxy.config.http.cache.required_headers INT 2
@@ -54,6 +54,7 @@ class TrafficServer:
 
     name: str = "trafficserver"
     slice_size: str = ""
+    ram_bytes: int = 256 << 20
     storage_bytes: int = 2 << 30
     patience_seconds: int = 60
 
@@ -65,8 +66,8 @@ class TrafficServer:
             else "no plugin (a range of what is not stored passes through)"
         )
         return (
-            f"{self.name}: disk cache of {self.storage_bytes >> 20} MiB, 256 MiB RAM cache, one event "
-            f"thread, read while writer, {plugins}"
+            f"{self.name}: disk cache of {self.storage_bytes >> 20} MiB, {self.ram_bytes >> 20} MiB RAM "
+            f"cache, one event thread, read while writer, {plugins}"
         )
 
     def refuses(self, size: int) -> str:
@@ -111,7 +112,9 @@ class TrafficServer:
         }
         root.write_text("".join(f"{name}: {path}\n" for name, path in places.items()))
         files = _FILES | {
-            "records.config": _RECORDS.format(port=port, patience=self.patience_seconds),
+            "records.config": _RECORDS.format(
+                port=port, patience=self.patience_seconds, ram_bytes=self.ram_bytes
+            ),
             "remap.config": remap,
             "storage.config": f"{folders['cache']} {self.storage_bytes}\n",
         }

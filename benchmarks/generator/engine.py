@@ -1,0 +1,300 @@
+"""Keeps a plan: makes requests when they are due, hands them to connections, counts what becomes of them.
+
+An open loop makes request k at begun + k / rate, whatever became of those before it. What no connection is
+free for waits, and its clock runs: a server that stalls is charged for every request that was due meanwhile
+(no coordinated omission). A closed loop asks again when it has its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+from collections import deque
+from collections.abc import Callable, Iterator
+from time import monotonic
+from urllib.parse import urlsplit
+
+from benchmarks.alarm import Alarm
+from benchmarks.generator import http1, targets
+from benchmarks.generator.exchange import Connection, Exchange, Wanted
+from benchmarks.generator.outcome import Outcome
+from benchmarks.generator.plan import Plan
+from benchmarks.generator.tally import Tally
+
+_SWEEP_SECONDS = 0.05
+_RETRY_SECONDS = 0.1
+_OPENING_MAX = 128  # at once, before the clock starts
+_TICK_SECONDS = 50e-6  # between two looks at the schedule, at least
+_LEAD_SECONDS = 0.02
+
+
+class Engine:
+    """One run of one plan on the loop that runs; `run` once."""
+
+    received = 0
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._loop = asyncio.get_running_loop()
+        self._address = urlsplit(plan.url)
+        self._make, wanted = _protocol(plan, self)
+        self._next: Iterator[Wanted] = targets.order(wanted, plan.zipf, plan.seed)
+        self._dice = random.Random(plan.seed)
+        self._tally = Tally(plan.rate is not None)
+        self._free: deque[Connection] = deque()
+        self._waiting: deque[Exchange] = deque()
+        self._watched: deque[Exchange] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open: set[Connection] = set()
+        self._spare = plan.connections  # how many connections more a plan with fresh ones may open
+        self._pending = 0  # exchanges made and not over
+        self._made = 0
+        self._begun = self._from = self._until = float("inf")
+        self._is_over = False
+
+    # -- the run ------------------------------------------------------------------------------------
+
+    async def run(self) -> Outcome:
+        """Warm, measure, wait for what is still under way, at most the timeout of the plan."""
+        plan = self._plan
+        if not plan.is_fresh:
+            await self._open_all()
+        self._begun = monotonic() + _LEAD_SECONDS
+        self._from = self._begun + plan.warm_seconds
+        self._until = self._from + plan.seconds
+        alarm = Alarm(lambda: self._tick(alarm))
+        try:
+            if plan.rate is not None:
+                alarm.set(self._begun)
+            else:
+                self._start_users()
+            await self._pass(self._from)
+            self._tally.begin(self.received)
+            await self._pass(self._until)
+            self._tally.end(self.received)
+            self._is_over = True
+            while self._pending and monotonic() < self._until + plan.timeout_seconds + 2 * _SWEEP_SECONDS:
+                await asyncio.sleep(_SWEEP_SECONDS)
+                self._sweep()
+        finally:
+            self._is_over = True
+            alarm.close()
+            self._close()
+        return self._tally.outcome()
+
+    async def _pass(self, until: float) -> None:
+        while (left := until - monotonic()) > 0:
+            await asyncio.sleep(min(left, _SWEEP_SECONDS))
+            self._sweep()
+
+    def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        for connection in list(self._open):
+            connection.close()
+
+    # -- what is due --------------------------------------------------------------------------------
+
+    def _tick(self, alarm: Alarm) -> None:
+        """Make every request that is due by now; those of an earlier moment keep it."""
+        rate = self._plan.rate
+        assert rate is not None
+        now = monotonic()
+        due = self._begun + self._made / rate
+        while due <= now and due < self._until:
+            exchange = self._new(due)
+            if exchange.is_measured:
+                self._tally.lag.add(now - due)
+            self._offer(exchange)
+            due = self._begun + self._made / rate
+        if due < self._until:
+            alarm.set(max(due, monotonic() + _TICK_SECONDS))
+
+    def _start_users(self) -> None:
+        users = self._plan.connections * self._plan.streams
+        for _ in range(users):
+            # With time to think they do not all come in the same moment.
+            self._later(self._dice.uniform(0.0, self._plan.think_seconds))
+
+    def _later(self, seconds: float) -> None:
+        if seconds > 0:
+            self._loop.call_later(seconds, self._ask_again)
+        else:
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """A user of a closed loop asks; it does so again when this is answered."""
+        now = monotonic()
+        if now < self._until and not self._is_over:
+            self._offer(self._new(now))
+
+    def _new(self, due: float) -> Exchange:
+        self._made += 1
+        self._pending += 1
+        return Exchange(next(self._next), due, due >= self._from)
+
+    def _offer(self, exchange: Exchange) -> None:
+        """Give it to a free connection, or let it wait."""
+        self._watched.append(exchange)
+        if self._plan.is_fresh and self._spare:
+            self._spare -= 1
+            self._start(self._ask_fresh(exchange))
+            return
+        while self._free:
+            connection = self._free.popleft()
+            if connection.is_open:
+                connection.ask(exchange)
+                return
+        if len(self._waiting) < self._plan.waiting_max:
+            self._waiting.append(exchange)
+        else:
+            self.failed(exchange, "not sent")
+
+    def _waited(self) -> Exchange | None:
+        """The one that has waited longest and is not over."""
+        while self._waiting:
+            exchange = self._waiting.popleft()
+            if not exchange.is_over:
+                return exchange
+        return None
+
+    def _sweep(self) -> None:
+        """Give up what has taken too long. They stand in the order in which they were due."""
+        latest = monotonic() - self._plan.timeout_seconds
+        while self._watched and (self._watched[0].is_over or self._watched[0].due <= latest):
+            exchange = self._watched.popleft()
+            if exchange.is_over:
+                continue
+            connection = exchange.connection
+            self.failed(exchange, "timeout")
+            if connection is not None:
+                connection.give_up(exchange)
+
+    # -- exchange.Owner -----------------------------------------------------------------------------
+
+    def opened(self, connection: Connection, room: int) -> None:
+        self._open.add(connection)
+        self._tally.connections_opened += 1
+        if not self._plan.is_fresh:
+            for _ in range(room):
+                self.freed(connection)
+
+    def freed(self, connection: Connection) -> None:
+        if self._plan.is_fresh:
+            connection.close()
+        elif (exchange := self._waited()) is not None:
+            connection.ask(exchange)
+        else:
+            self._free.append(connection)
+
+    def answered(self, exchange: Exchange, now: float) -> None:
+        self._pending -= 1
+        exchange.is_over = True
+        self._tally.answered(exchange, now)
+        self._over()
+
+    def failed(self, exchange: Exchange, kind: str) -> None:
+        if exchange.is_over:
+            return
+        self._pending -= 1
+        exchange.is_over = True
+        self._tally.failed(exchange, kind)
+        self._over()
+
+    def _over(self) -> None:
+        if self._plan.rate is None:
+            think = self._plan.think_seconds
+            if think:
+                self._later(self._dice.uniform(0.5 * think, 1.5 * think))
+            else:
+                self._loop.call_soon(self._ask_again)
+
+    def lost(self, connection: Connection) -> None:
+        self._open.discard(connection)
+        if self._is_over:
+            return
+        if self._plan.is_fresh:
+            self._spare += 1
+            if (exchange := self._waited()) is not None:
+                self._spare -= 1
+                self._start(self._ask_fresh(exchange))
+        else:
+            self._start(self._open_one())
+
+    # -- opening ------------------------------------------------------------------------------------
+
+    def _start(self, work: object) -> None:
+        task = self._loop.create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self) -> Connection | str:
+        """A new connection, or why there is none."""
+        plan, address = self._plan, self._address
+        secure = _tls(plan) if address.scheme == "https" else None
+        port = address.port or (443 if secure else 80)
+        try:
+            async with asyncio.timeout(plan.timeout_seconds):
+                _, connection = await self._loop.create_connection(
+                    self._make,
+                    address.hostname,
+                    port,
+                    ssl=secure,  # type: ignore[arg-type]
+                )
+        except (OSError, TimeoutError) as error:
+            return f"no connection: {type(error).__name__}"
+        return connection  # type: ignore[no-any-return]
+
+    async def _open_all(self) -> None:
+        gate = asyncio.Semaphore(_OPENING_MAX)
+
+        async def one() -> None:
+            async with gate:
+                if isinstance(await self._connect(), str):
+                    self._start(self._open_one())
+
+        await asyncio.gather(*(one() for _ in range(self._plan.connections)))
+
+    async def _open_one(self) -> None:
+        """Until it is open or the run is over. Each time it fails, so does whoever has waited longest."""
+        while not self._is_over:
+            why = await self._connect()
+            if not isinstance(why, str):
+                return
+            if (exchange := self._waited()) is not None:
+                self.failed(exchange, why)
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _ask_fresh(self, exchange: Exchange) -> None:
+        connection = await self._connect()
+        if isinstance(connection, str):
+            self._spare += 1
+            self.failed(exchange, connection)
+        elif exchange.is_over:
+            connection.close()
+        else:
+            connection.ask(exchange)
+
+
+def _tls(plan: Plan) -> ssl.SSLContext:
+    """Without a look at the certificate: what is measured is a server of ours."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1" if plan.protocol == "http/1.1" else "h2"])
+    return context
+
+
+def _protocol(plan: Plan, engine: Engine) -> tuple[Callable[[], asyncio.BaseProtocol], list[Wanted]]:
+    """How a connection is made, and each target as it is asked for over it."""
+    fields = tuple((name, value) for name, value in plan.fields)
+    buffer = bytearray(http1.BUFFER_BYTES)
+    known = {target: http1.wanted(plan.url, target, fields) for target in dict.fromkeys(plan.targets)}
+    return (
+        lambda: http1.Http1Connection(engine, buffer, plan.status),
+        [known[target] for target in plan.targets],
+    )
+
+
+async def follow(plan: Plan) -> Outcome:
+    """Follow a plan on the loop that runs."""
+    return await Engine(plan).run()
