@@ -220,11 +220,11 @@ def _method(scale: Scale) -> list[str]:
     all_mib, memory_mib = scale.models * scale.shards * scale.shard_bytes >> 20, scale.memory_bytes >> 20
     return [
         f"{scale.models} models of {scale.shards} shards of {shard} each lie at an origin "
-        f" {far.rtt * 1000:.0f} ms of round trip away at {far.rate_down * 8 / 1e6:.0f} Mbit/s "
+        f"{far.rtt * 1000:.0f} ms of round trip away at {far.rate_down * 8 / 1e6:.0f} Mbit/s "
         "(benchmarks/wire.py: slow start, 4 MiB a connection). Clients are beside the node.",
         "A load takes all shards of one model side by side, over fresh connections, and checks every byte; "
-        f"one load after the other, {scale.loads} in a round, models drawn by Zipf({EXPONENT:g}). Its time is "
-        "until the last shard is there.",
+        f"one load after the other, {scale.loads} in a round, models drawn by Zipf({EXPONENT:g}). Its time "
+        "is until the last shard is there.",
         f"The RAM tier has {memory_mib} MiB, room for {scale.fitting:g} of {scale.models} models "
         f"({all_mib} MiB); memory_body is 16MiB, so that whole shards may lie in it. "
         "Everything else is the default, one worker.",

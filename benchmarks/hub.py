@@ -20,41 +20,12 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from benchmarks import bodies, machine, ranged
 from benchmarks.hub_models import File, Models, entry
 from benchmarks.hub_trouble import Draws, Rates
-from benchmarks.origin import asked_slice
-
-_PIECE = 256 << 10
-Fields = dict[str, str]
-Source = Callable[[int, int], bytes | memoryview]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    fields: Fields
-    body: bytes
-
-    @property
-    def who(self) -> str:
-        """Who asks, as far as luck goes: the first word of User-Agent."""
-        return self.fields.get("user-agent", "").partition("/")[0].partition(" ")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """`read` gives bytes [start, end) of a body of `size`; `etag` is with its quotes."""
-
-    status: int
-    size: int
-    read: Source
-    fields: Fields = field(default_factory=dict)
-    etag: str = ""
+from benchmarks.replies import Fields, Reply, Request, document, held, read_request, send
 
 
 @dataclass
@@ -69,26 +40,16 @@ class Counts:
 # -- what is answered ------------------------------------------------------------------------------
 
 
-def _held(status: int, data: bytes, fields: Fields, etag: str = "") -> Reply:
-    return Reply(status, len(data), lambda start, end: data[start:end], fields, etag)
-
-
-def _document(value: object, status: int = 200, more: Fields | None = None) -> Reply:
-    data = json.dumps(value).encode()
-    etag = f'W/"{len(data):x}-{hashlib.sha1(data).hexdigest()[:27]}"' if status == 200 else ""
-    return _held(status, data, {"Content-Type": "application/json; charset=utf-8", **(more or {})}, etag)
-
-
 def _error(status: int, message: str, code: str = "", more: Fields | None = None) -> Reply:
     fields = {"X-Error-Message": message, **(more or {})}
     if code:
         fields["X-Error-Code"] = code
-    return _document({"error": message}, status, fields)
+    return document({"error": message}, status, fields)
 
 
 def _see(status: int, location: str, more: Fields) -> Reply:
     text = f"Redirecting to {location}".encode()
-    return _held(status, text, {"Content-Type": "text/plain; charset=utf-8", "Location": location, **more})
+    return held(status, text, {"Content-Type": "text/plain; charset=utf-8", "Location": location, **more})
 
 
 def _content(file: File, etag: str, more: Fields) -> Reply:
@@ -126,15 +87,15 @@ class Answers:
         match rest:
             case [] | ["revision", _]:
                 with_blobs = request.query.get("blobs", [""])[0].lower() == "true"
-                return _document(self._models.info(model, with_blobs=with_blobs))
+                return document(self._models.info(model, with_blobs=with_blobs))
             case ["tree", _]:
-                return _document(self._models.tree(model))
+                return document(self._models.tree(model))
             case ["paths-info", _] if request.method == "POST":
                 files = self._models.files(model)
-                return _document([entry(files[path]) for path in _paths(request) if path in files])
+                return document([entry(files[path]) for path in _paths(request) if path in files])
             case ["refs"]:
                 main = {"name": "main", "ref": "refs/heads/main", "targetCommit": self._models.commit(model)}
-                return _document({"branches": [main], "tags": [], "converts": []})
+                return document({"branches": [main], "tags": [], "converts": []})
         return _error(404, "Sorry, we can't find the page you are looking for.")
 
     def _resolve(self, model: str, revision: str, path: str, request: Request, *, is_pinned: bool) -> Reply:
@@ -164,9 +125,7 @@ class Answers:
         """Of the content delivery network."""
         file = self._by_cdn_name.get(request.path.rpartition("/")[2])
         if file is None:
-            return _held(
-                403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"}
-            )
+            return held(403, b"<Error><Code>AccessDenied</Code></Error>", {"Content-Type": "application/xml"})
         return _content(file, file.cdn_name, {"Cache-Control": "public, max-age=31536000"})
 
 
@@ -203,9 +162,12 @@ class Serving:
         await asyncio.sleep(self._draws.rates.cdn_think)
         return self.answers.content(request)
 
+    def _sent(self, count: int) -> None:
+        self.counts.body_bytes += count
+
     def _ordered(self, request: Request) -> Reply:
         query = request.query
-        told = _document(vars(self.counts) | {"failed": dict(self._draws.failed)})
+        told = document(vars(self.counts) | {"failed": dict(self._draws.failed)})
         if request.path == "/-/reset":
             self.counts, self._draws = Counts(), Draws(self._draws.rates)
         elif request.path == "/-/cdn":
@@ -222,7 +184,7 @@ class Serving:
     ) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             while True:
-                request = await _read_request(reader)
+                request = await read_request(reader)
                 is_order = request.path.startswith("/-/")
                 trouble = "" if is_order else self._draws.draw(request.who, request.path)
                 if not is_order:
@@ -236,54 +198,10 @@ class Serving:
                     break
                 if trouble == "status":
                     reply = _error(503, "Internal Error - We're working hard to fix this")
-                await self._send(writer, request, reply, is_cut=trouble == "cut")
+                await send(writer, request, reply, is_cut=trouble == "cut", counted=self._sent)
                 if trouble == "cut" or request.fields.get("connection", "").lower() == "close":
                     break
         writer.close()
-
-    async def _send(
-        self, writer: asyncio.StreamWriter, request: Request, reply: Reply, *, is_cut: bool
-    ) -> None:
-        status, start, end = reply.status, 0, reply.size
-        fields = dict(reply.fields)
-        if reply.etag:
-            fields["ETag"] = reply.etag
-        if reply.etag and request.fields.get("if-none-match") == reply.etag:
-            writer.write(_head(304, fields))
-            return
-        if status == 200 and fields.get("Accept-Ranges"):
-            start, end, is_part = asked_slice(request.fields.get("range", ""), reply.size)
-            if is_part:
-                status, fields["Content-Range"] = 206, f"bytes {start}-{end - 1}/{reply.size}"
-        writer.write(_head(status, fields | {"Content-Length": str(end - start)}))
-        if request.method == "HEAD":
-            return
-        stop = start + (end - start) // 2 if is_cut else end
-        while start < stop:
-            data = reply.read(start, min(stop, start + _PIECE))
-            writer.write(data)
-            start += len(data)
-            self.counts.body_bytes += len(data)
-            await writer.drain()
-            if writer.transport.is_closing():
-                raise ConnectionResetError("the reader has gone")
-
-
-_REASONS = {200: "OK", 206: "Partial Content", 302: "Found", 304: "Not Modified", 307: "Temporary Redirect"}
-
-
-def _head(status: int, fields: Fields) -> bytes:
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Error')}"]
-    return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in fields.items()), "\r\n"]).encode()
-
-
-async def _read_request(reader: asyncio.StreamReader) -> Request:
-    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    body = await reader.readexactly(int(fields.get("content-length", "0")))
-    method, target, _ = first.split(" ", 2)
-    parts = urlsplit(target)
-    return Request(method, parts.path, parse_qs(parts.query), fields, body)
 
 
 # -- a process of its own ----------------------------------------------------------------------------

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from benchmarks import bodies
-from benchmarks.hub import Answers, Request, Serving
+from benchmarks.hub import Answers, Serving
 from benchmarks.hub_client import Taken, take_on_time, wanted
 from benchmarks.hub_models import Models
 from benchmarks.hub_trouble import Draws, Rates, failure
+from benchmarks.replies import Request
 
 MODELS = Models(2, 2, 300_000)
 MODEL = "acme/model-0"
