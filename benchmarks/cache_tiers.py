@@ -222,9 +222,9 @@ def _method(scale: Scale) -> list[str]:
         f"{scale.models} models of {scale.shards} shards of {shard} each lie at an origin "
         f"{far.rtt * 1000:.0f} ms of round trip away at {far.rate_down * 8 / 1e6:.0f} Mbit/s "
         "(benchmarks/wire.py: slow start, 4 MiB a connection). Clients are beside the node.",
-        "A load takes all shards of one model side by side, over fresh connections, and checks every byte; "
-        f"one load after the other, {scale.loads} in a round, models drawn by Zipf({EXPONENT:g}). Its time "
-        "is until the last shard is there.",
+        "A load takes all shards of one model side by side, over fresh connections, into memory; every byte "
+        f"is checked when the clock has stopped. One load after the other, {scale.loads} in a round, models "
+        f"drawn by Zipf({EXPONENT:g}).",
         f"The RAM tier has {memory_mib} MiB, room for {scale.fitting:g} of {scale.models} models "
         f"({all_mib} MiB); memory_body is 16MiB, so that whole shards may lie in it. "
         "Everything else is the default, one worker.",

@@ -14,6 +14,7 @@ from benchmarks import bodies
 
 SMALL = {"config.json": 700, "generation_config.json": 200, "tokenizer.json": 48 << 10}
 OWNER = "acme"
+_PIECE = 512 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class File:
 @functools.lru_cache(maxsize=4096)
 def _sha256(body: str, size: int) -> str:
     digest = hashlib.sha256()
-    for at in range(0, size, 1 << 20):
-        digest.update(bodies.piece(body, at, min(1 << 20, size - at)))
+    for at in range(0, size, _PIECE):
+        digest.update(bodies.piece(body, at, min(_PIECE, size - at)))
     return digest.hexdigest()
 
 

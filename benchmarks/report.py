@@ -20,6 +20,9 @@ README = Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- results: generated, do not edit -->\n", "<!-- end of results -->\n"
 _ORDER = (
     "hits",
+    "mirror",
+    "cache_tiers",
+    "real_clients",
     "http2",
     "tls",
     "cold",

@@ -17,7 +17,7 @@ from benchmarks.cache_tiers import (
     shards_of,
     trace,
 )
-from benchmarks.loading import Load, load
+from benchmarks.loading import Load, is_right, load_all
 from benchmarks.origin import Answering
 
 
@@ -62,10 +62,20 @@ async def test_a_load_takes_all_its_shards_and_tells_what_is_wrong() -> None:
     origin = Answering()
     server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    targets = [bodies.path(300_000, f"m/{number}") for number in range(3)]
+    targets = [bodies.path(1_500_000, f"m/{number}") for number in range(3)]
     async with server:
-        right = await load(url, targets)
-        wrong = await load(url, [*targets, "/absent"])
+        right, wrong, cut = await load_all(url, [targets, ["/absent"], [f"{targets[0]}?x"]])
     assert (right.problem, right.shards, right.hits) == ("", 3, 0)
-    assert wrong.problem == "ValueError: status 404"
-    assert (await load(url, targets)).problem.startswith("ConnectionRefused")
+    assert wrong.problem.startswith("ValueError: status 404")
+    assert not cut.problem, "a query does not change the bytes"
+    assert (await load_all(url, [targets]))[0].problem.startswith("ConnectionRefused")
+
+
+def test_one_wrong_byte_anywhere_is_seen() -> None:
+    target = bodies.path(1_200_000, "m")
+    data = bytearray(
+        b"".join(bytes(bodies.piece(target, at, 300_000)) for at in range(0, 1_200_000, 300_000))
+    )
+    assert is_right(target, data)
+    data[-1] ^= 1
+    assert not is_right(target, data)
