@@ -100,7 +100,7 @@ class Answering:
         if fields.get("if-none-match") == f'"{size}"':
             writer.write(f"HTTP/1.1 304 Not Modified\r\n{common}\r\n".encode())
             return
-        start, end, partial = _asked(fields.get("range", ""), size)
+        start, end, partial = asked_slice(fields.get("range", ""), size)
         status = "200 OK"
         if partial:
             self.counts.ranges.append(f"{start}-{end - 1}")
@@ -160,7 +160,7 @@ def _index_text(size: int, name: str) -> bytes:
     ).encode()
 
 
-def _asked(range_field: str, size: int) -> tuple[int, int, bool]:
+def asked_slice(range_field: str, size: int) -> tuple[int, int, bool]:
     """The slice [start, end) asked for; a range that is not one plain satisfiable range is ignored."""
     first, dash, last = range_field.removeprefix("bytes=").partition("-")
     if not range_field.startswith("bytes=") or not dash or not (first + last).isdecimal():

@@ -24,6 +24,7 @@ listen = "127.0.0.1:0"
 directory = "{directory}/cache"
 disk = "{disk}"
 memory = "{memory}"
+{cache}
 
 [node]
 workers = {workers}
@@ -74,6 +75,8 @@ class Edgeproxy:
     """Serve over TLS too, with the certificate and key in this file."""
     hosts: tuple[str, ...] = ()
     """Names of the origin under which nodes below ask this one."""
+    cache: str = ""
+    """Further options of [cache], as TOML."""
     more: str = ""
     """Further sections of the configuration, as TOML."""
     workers: int = 1
@@ -95,6 +98,7 @@ class Edgeproxy:
                 directory=directory,
                 disk=self.disk,
                 memory=self.memory,
+                cache=self.cache,
                 workers=self.workers,
                 origin=origin,
                 tls=_TLS.format(certificate=self.certificate) if self.certificate else "",

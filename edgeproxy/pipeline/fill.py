@@ -58,6 +58,7 @@ from edgeproxy.upstream.upstream import UpstreamResponse
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
 PROVEN_BYTES = 64 << 10  # a body up to this size, whose digest is known, is proven before its head is told
 RETRY_SECONDS = 0.1
+CUT = frozenset({ProxyError.HTTP_RESPONSE_INCOMPLETE, ProxyError.CONNECTION_TERMINATED})
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 
 
@@ -187,11 +188,16 @@ class Fill:
                 # Who has been silent so long is not asked to be silent once more.
                 if self.head.done() or error.status == 504:
                     raise
-                if self.body is not None and not isinstance(error, WrongBytes):
+                if self.body is not None and not self._may_come_whole(error):
                     raise
                 self._begin_again()
                 await asyncio.sleep(RETRY_SECONDS)
         return await self._ask()
+
+    def _may_come_whole(self, error: UpstreamError) -> bool:
+        """Whether a body that nobody has seen yet may come right when it is asked for anew."""
+        is_cut = error.error in CUT and self.end is FillEnd.RUNNING
+        return is_cut or isinstance(error, WrongBytes)
 
     def _begin_again(self) -> None:
         """Nothing has been told of what came so far."""
