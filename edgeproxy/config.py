@@ -133,7 +133,7 @@ class Cache(Section, frozen=True, kw_only=True):
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
     memory_body: Annotated[Bytes, _doc("largest body in the RAM tier")] = 1 << 20
     memory_eviction: Annotated[
-        Literal["lru", "s3-fifo", "w-tinylfu"], _doc("which responses leave the RAM tier")
+        Literal["lru", "s3-fifo", "sieve", "w-tinylfu"], _doc("which responses leave the RAM tier")
     ] = "w-tinylfu"
     small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
     free_space: Annotated[Bytes, _doc("never fill the file system beyond this much free space")] = 1 << 30

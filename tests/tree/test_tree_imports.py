@@ -13,7 +13,7 @@ LEVELS = {
         ("node_proxy", "node_routing", "node_signals", "route_dns", "route_http", "route_map"), 5
     ),
     **dict.fromkeys(("route_node", "route_passing", "route_views"), 5),
-    **dict.fromkeys(("pipeline", "admin", "relay", "proxy"), 4),
+    **dict.fromkeys(("pipeline", "admin", "relay", "proxy", "simulation"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
     **dict.fromkeys(("config", "config_proxy", "config_router"), 1),
