@@ -1,7 +1,8 @@
 """An answer of an API, known without storing it, as JSON and as Protobuf (data/records.proto).
 
 `/records/COUNT/NAME` is a package with COUNT files, each with name, size, SHA-256 and date: what an index or
-a model hub tells about one. Both forms hold the same; a digest is 64 characters in one, 32 bytes in another."""
+a model hub tells about one. Both forms hold the same; a digest is 64 characters in one, 32 bytes in the
+other."""
 
 from __future__ import annotations
 
