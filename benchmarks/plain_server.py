@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import subprocess
 import sys
 from types import TracebackType
@@ -35,7 +36,8 @@ class Plain(asyncio.Protocol):
 
     _known: dict[bytes, tuple[Pieces, bool]] = {}  # noqa: RUF012 - one for all connections
 
-    def __init__(self) -> None:
+    def __init__(self, delay_seconds: float = 0.0) -> None:
+        self._delay = delay_seconds
         self._transport: asyncio.Transport | None = None
         self._rest = b""
         self._http2: PlainHttp2 | None = None
@@ -60,14 +62,21 @@ class Plain(asyncio.Protocol):
             return
         while (end := data.find(b"\r\n\r\n") + 4) > 3:
             pieces, closes = self._known.get(data[:end]) or self._learn(data[:end])
-            transport.writelines(pieces)
-            if closes:
-                transport.close()
-                return
+            if self._delay:
+                asyncio.get_running_loop().call_later(self._delay, self._say, pieces, closes)
+            else:
+                self._say(pieces, closes)
             data = data[end:]
         self._rest = data
         if len(data) > _HEAD_MAX:
             transport.abort()
+
+    def _say(self, pieces: Pieces, closes: bool) -> None:
+        assert self._transport is not None
+        if not self._transport.is_closing():
+            self._transport.writelines(pieces)
+            if closes:
+                self._transport.close()
 
     def _learn(self, head: bytes) -> tuple[Pieces, bool]:
         target = head.split(b" ", 2)[1].decode("latin-1")
@@ -84,10 +93,11 @@ class Plain(asyncio.Protocol):
 
 
 class PlainServer:
-    """Such a server in a process of its own on `core` while the `with` block lasts."""
+    """Such a server in a process of its own on `core` while the `with` block lasts. Over HTTP/1.1 it
+    answers `delay_seconds` after it was asked."""
 
-    def __init__(self, core: int | None) -> None:
-        self._core = core
+    def __init__(self, core: int | None, delay_seconds: float = 0.0) -> None:
+        self._core, self._delay = core, delay_seconds
         self.address = ""
         self.process: subprocess.Popen[str] | None = None
 
@@ -97,7 +107,7 @@ class PlainServer:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.plain_server"],
+            [sys.executable, "-m", "benchmarks.plain_server", "--delay-seconds", str(self._delay)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -120,9 +130,10 @@ class PlainServer:
         self.process.communicate()
 
 
-async def _main(address: str, port: int) -> None:
+async def _main(address: str, port: int, delay_seconds: float) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(Plain, address, port, backlog=4096)
+    make = functools.partial(Plain, delay_seconds)
+    server = await loop.create_server(make, address, port, backlog=4096)
     host, port = server.sockets[0].getsockname()[:2]
     print(f"plain: ready {host}:{port}", flush=True)
     await server.serve_forever()
@@ -132,12 +143,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--delay-seconds", type=float, default=0.0, help="of answers over HTTP/1.1")
     parsed = parser.parse_args()
     with contextlib.suppress(ImportError):
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(_main(parsed.address, parsed.port))
+    asyncio.run(_main(parsed.address, parsed.port, parsed.delay_seconds))
 
 
 if __name__ == "__main__":

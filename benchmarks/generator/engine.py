@@ -124,15 +124,17 @@ class Engine:
 
     def _later(self, seconds: float) -> None:
         if seconds > 0:
-            self._loop.call_later(seconds, self._ask_again)
+            self._loop.call_later(seconds, self._think)
         else:
-            self._ask_again()
+            self._think()
 
-    def _ask_again(self) -> None:
+    def _think(self) -> None:
+        self._ask_again(monotonic())
+
+    def _ask_again(self, due: float) -> None:
         """A user of a closed loop asks; it does so again when this is answered."""
-        now = monotonic()
-        if now < self._until and not self._is_over:
-            self._offer(self._new(now, now >= self._from))
+        if due < self._until and not self._is_over:
+            self._offer(self._new(due, due >= self._from))
 
     def _new(self, due: float, is_measured: bool) -> Exchange:
         self._made += 1
@@ -151,7 +153,7 @@ class Engine:
             if connection.is_open:
                 connection.ask(exchange)
                 return
-        if len(self._waiting) < self._plan.waiting_max:
+        if self._plan.rate is None or len(self._waiting) < self._plan.waiting_max:
             self._waiting.append(exchange)
         else:
             self.failed(exchange, "not sent")
@@ -197,7 +199,7 @@ class Engine:
         self._pending -= 1
         exchange.is_over = True
         self._tally.answered(exchange, now)
-        self._over()
+        self._over(now)
 
     def failed(self, exchange: Exchange, kind: str) -> None:
         if exchange.is_over:
@@ -205,7 +207,7 @@ class Engine:
         self._pending -= 1
         exchange.is_over = True
         self._tally.failed(exchange, kind)
-        self._over()
+        self._over(monotonic())
 
     def refused(self, exchange: Exchange) -> None:
         """Asked again once, as clients do: the server has told that it has not begun."""
@@ -222,13 +224,16 @@ class Engine:
                 self.freed(connection)
                 return
 
-    def _over(self) -> None:
+    def _over(self, now: float) -> None:
+        """The user of a closed loop goes on: without time to think its next request is due at the moment of
+        this answer, so that what the generator itself takes in between is no pause that nobody sees. It
+        waits until the connection that brought the answer is told free, right after this."""
         if self._plan.rate is None:
             think = self._plan.think_seconds
             if think:
                 self._later(self._dice.uniform(0.5 * think, 1.5 * think))
             else:
-                self._loop.call_soon(self._ask_again)
+                self._ask_again(now)
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -289,6 +294,7 @@ class Engine:
     async def _ask_fresh(self, exchange: Exchange) -> None:
         connection = await self._connect()
         if isinstance(connection, str):
+            await asyncio.sleep(_RETRY_SECONDS)
             self._spare += 1
             self.failed(exchange, connection)
         elif exchange.is_over:
