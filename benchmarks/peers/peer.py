@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -39,7 +40,7 @@ class Peer(Protocol):
 def adjusted(peer: Peer, **settings: object) -> Peer:
     """The same peer with those of `settings` that it has."""
     of_peer: Any = peer
-    known = {field.name for field in fields(of_peer)}
+    known = {setting.name for setting in fields(of_peer)}
     changed: Peer = replace(of_peer, **{name: value for name, value in settings.items() if name in known})
     return changed
 
@@ -47,7 +48,8 @@ def adjusted(peer: Peer, **settings: object) -> Peer:
 @dataclass
 class Server:
     """A running server. `process` is None for one that is not ours to stop. `http2_url` takes HTTP/2 by
-    prior knowledge, "" for a server that has no such address."""
+    prior knowledge, "" for a server that has no such address. `begun` is when its process was started, by
+    `time.perf_counter`."""
 
     name: str
     url: str
@@ -55,6 +57,7 @@ class Server:
     admin_url: str = ""
     http2_url: str = ""
     secure_url: str = ""
+    begun: float = field(default_factory=time.perf_counter)
 
     def _pids(self) -> list[int]:
         """Our process and its children (nginx: master, worker and cache manager)."""
@@ -97,6 +100,16 @@ class Server:
             if self.process.stdout:
                 self.process.stdout.close()
 
+    def kill(self) -> None:
+        """End all of its processes at once and by force, as a machine that runs out of memory might; those
+        of a master do not outlive it."""
+        if self.process is None:
+            return
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+
 
 def program(name: str) -> str:
     """The full path of an installed program. Raises Absent."""
@@ -137,7 +150,7 @@ def wait_until_open(server: Server, log: Path, seconds: float = 20.0) -> Server:
             socket.create_connection((address.hostname or "", address.port or 0), timeout=1).close()
             return server
         except OSError:
-            time.sleep(0.02)
+            time.sleep(0.004)
     server.stop(signal.SIGKILL)
     raise Absent(f"{server.name} did not start: {tail(log)}")
 
