@@ -51,6 +51,7 @@ class Scenario:
 
 _CACHES = ("nginx", "varnishd", "traffic_server")
 SCENARIOS = (
+    Scenario("ceiling", ("wrk", "h2load")),
     Scenario("hits", ("nginx", "haproxy", "varnishd", "traffic_server", "squid"), is_quick=True),
     Scenario("http2", ("nginx", "haproxy", "h2load")),
     Scenario("tls", ("nginx", "wrk", "h2load")),
