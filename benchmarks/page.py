@@ -138,7 +138,7 @@ def _ran(run: Run) -> str:
         + f'</th><td class="standing">{one.state}</td>'
         f'<td class="n">{f"{one.seconds:.1f}" if one.seconds else "-"}</td>'
         f'<td class="wide">{_inline(one.reason or one.question)}</td></tr>'
-        for one in run.outcomes
+        for one in sorted(run.outcomes, key=lambda one: one.state == "skipped")
     ]
     lacking = "".join(
         f"<li>{escape(one.program)} (Debian package <code>{escape(one.package)}</code>), used by "

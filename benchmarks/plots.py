@@ -28,6 +28,10 @@ COLOURS = (
     ("#0f7c85", "#58ccd5"),
     ("#59626d", "#aab3be"),
 )
+# Servers that take part often have the same colour in every plot.
+_OWN = {"edgeproxy": 0, "nginx": 1, "haproxy": 2, "varnish": 3, "squid": 4, "trafficserver": 5, "direct": 7}
+OTHERS_COLOUR = 7  # of bars that stand beside ours
+LOG_BARS_FROM = 20.0  # the greatest by the least: nearer together a bar's length on such an axis misleads
 _DASHES = ("", "7 3", "2 3", "9 3 2 3")
 
 
@@ -46,6 +50,21 @@ def style() -> str:
         + "".join(dark)
         + ".p-line{fill:none}}"
     )
+
+
+def colours(labels: Sequence[str]) -> list[int]:
+    """A number for each label: its own if the label is, or begins with, a name that has one; else the next
+    that nobody has, and when all are given out they come again."""
+    chosen: dict[int, int] = {}
+    for place, label in enumerate(labels):
+        own = _OWN.get(label, _OWN.get(label.split(" ", 1)[0]))
+        if own is not None and own not in chosen.values():
+            chosen[place] = own
+    free = iter([number for number in range(len(COLOURS)) if number not in chosen.values()])
+    for place in range(len(labels)):
+        if place not in chosen:
+            chosen[place] = next(free, place % len(COLOURS))
+    return [chosen[place] for place in range(len(labels))]
 
 
 def svg(plot: Plot) -> str:
@@ -107,7 +126,10 @@ def _bars(plot: Plot, top: float) -> tuple[list[str], float]:
     values = [y for series in plot.series for _, y in series.points]
     values += [end for series in plot.series for pair in series.ranges for end in pair]
     right = WIDTH - EDGE - max(_width(shown(value)) for value in values if math.isfinite(value)) - 8
-    along = axis(values, left, right, is_log=plot.is_y_log)
+    positive = [value for value in values if math.isfinite(value) and value > 0]
+    is_wide = bool(positive) and max(positive) >= LOG_BARS_FROM * min(positive)
+    along = axis(values, left, right, is_log=plot.is_y_log and is_wide)
+    numbers = colours(labels) if is_grouped else _highlighted(names)
     body: list[str] = []
     bottom = top + 4
     for name in names:
@@ -115,12 +137,19 @@ def _bars(plot: Plot, top: float) -> tuple[list[str], float]:
             for line in wrapped(name, WIDTH - 2 * EDGE, TEXT):
                 body.append(_text(EDGE, bottom + TEXT, line, "text", is_bold=True))
                 bottom += TEXT + 4
-        for number, series in enumerate(plot.series):
+        for place, series in enumerate(plot.series):
+            number = numbers[place if is_grouped else names.index(name)]
             drawn, bottom = _bar(series, name, number, is_grouped, along, bottom)
             body += drawn
         bottom += 6 if is_grouped else 0
     grid, height = _scale_below(along, top, bottom, _axis_label(plot.y_label, along.is_log))
     return grid + body, height
+
+
+def _highlighted(names: Sequence[str]) -> list[int]:
+    """Colours of a single series: ours stands out from the others, if it is among them."""
+    is_beside = any("edgeproxy" in name for name in names)
+    return [OTHERS_COLOUR if is_beside and "edgeproxy" not in name else 0 for name in names]
 
 
 def _bar(
@@ -139,10 +168,8 @@ def _bar(
         for line, text in enumerate(label)
     ]
     zero, end = along.at(0.0), along.at(value)
-    # A single series has our bar in its own colour, all others in that of the second.
-    colour = number if is_grouped else int("edgeproxy" not in name)
     parts.append(
-        f'<rect class="p-{colour % len(COLOURS)} p-bar" x="{min(zero, end):.1f}" y="{middle - BAR / 2:.1f}" '
+        f'<rect class="p-{number} p-bar" x="{min(zero, end):.1f}" y="{middle - BAR / 2:.1f}" '
         f'width="{max(1.0, abs(end - zero)):.1f}" height="{BAR}"/>'
     )
     reach = max(zero, end)
@@ -182,7 +209,8 @@ def _scale_below(along: Axis, top: float, bottom: float, label: str) -> tuple[li
 def _lines(plot: Plot, top: float) -> tuple[list[str], float]:
     names = list(dict.fromkeys(x for one in plot.series for x, _ in one.points if isinstance(x, str)))
     shown_series = [_placed(one, names) for one in plot.series]
-    parts, top = _legend(plot.series, top)
+    numbers = colours([one.label for one in plot.series])
+    parts, top = _legend(plot.series, numbers, top)
     parts.append(_text(EDGE, top + TEXT, _axis_label(plot.y_label, plot.is_y_log), "soft"))
     top += TEXT + 12
     bottom = top + LINES_HEIGHT
@@ -197,8 +225,8 @@ def _lines(plot: Plot, top: float) -> tuple[list[str], float]:
         y = up.at(value)
         parts.append(f'<path class="p-grid" d="M{left:.1f} {y:.1f}H{right:.1f}"/>')
         parts.append(_text(left - 5, y + 4, tick_text(value), "soft", anchor="end", size=SMALL))
-    for number, points in enumerate(shown_series):
-        parts += _line(points, number, along, up, plot.series[number].ranges)
+    for number, points, one in zip(numbers, shown_series, plot.series, strict=True):
+        parts += _line(points, number, along, up, one.ranges)
     marks = [(along.at(float(place)), name) for place, name in enumerate(names)] or [
         (along.at(value), tick_text(value)) for value in along.ticks(5)
     ]
@@ -239,7 +267,7 @@ def _line(
     if not drawn:
         return []
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in drawn)
-    parts = [f'<path class="p-{number % len(COLOURS)} p-line"{_dashed(number)} d="M{path}"/>']
+    parts = [f'<path class="p-{number} p-line"{_dashed(number)} d="M{path}"/>']
     for x, _, place in drawn:
         if (spread := _range(ranges, place)) is not None:
             low, high = (up.at(one) for one in spread)
@@ -256,7 +284,7 @@ def _dashed(number: int) -> str:
 
 def _mark(x: float, y: float, number: int) -> str:
     """A disc, a square, a triangle or a diamond."""
-    kind = f'class="p-{number % len(COLOURS)}"'
+    kind = f'class="p-{number}"'
     match number % 4:
         case 0:
             return f'<circle {kind} cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
@@ -268,19 +296,19 @@ def _mark(x: float, y: float, number: int) -> str:
             return f'<path {kind} d="M{x:.1f} {y - 4.5:.1f}l4.5 4.5l-4.5 4.5l-4.5 -4.5z"/>'
 
 
-def _legend(series: Sequence[Series], top: float) -> tuple[list[str], float]:
+def _legend(series: Sequence[Series], numbers: Sequence[int], top: float) -> tuple[list[str], float]:
     """Each series as a piece of its line with its label, as many in a row as fit; nothing for one series
     without a label."""
     if len(series) == 1 and not series[0].label:
         return [], top
     parts, x, y = [], float(EDGE), top + TEXT
-    for number, one in enumerate(series):
+    for number, one in zip(numbers, series, strict=True):
         for line, text in enumerate(wrapped(one.label, WIDTH - 2 * EDGE - 34, TEXT)):
-            wide = 34 + _width(text) + 12
+            wide = 34 + _width(text) + 16
             if line or (x > EDGE and x + wide > WIDTH - EDGE):
                 x, y = float(EDGE), y + TEXT + 6
             if not line:
-                stroke = f'<path class="p-{number % len(COLOURS)} p-line"{_dashed(number)}'
+                stroke = f'<path class="p-{number} p-line"{_dashed(number)}'
                 parts.append(f'{stroke} d="M{x:.1f} {y - 4:.1f}h26"/>{_mark(x + 13, y - 4, number)}')
             parts.append(_text(x + 32, y, text, "text"))
         x += wide

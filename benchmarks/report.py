@@ -130,7 +130,9 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float], form: str = ".0f") -> str:
-    """Median with least and greatest, as "50 (48-53)"."""
+    """Median with least and greatest, as "50 (48-53)"; of one value, that."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
     return f"{median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
 
 

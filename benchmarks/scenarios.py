@@ -49,16 +49,16 @@ class Scenario:
         return asked + mark
 
 
-_CACHES = ("nginx", "varnishd", "traffic_server")
+_CACHES = ("nginx", "haproxy", "varnishd", "squid", "traffic_server")
 SCENARIOS = (
     Scenario("ceiling", ("wrk", "h2load")),
-    Scenario("hits", ("nginx", "haproxy", "varnishd", "traffic_server", "squid"), is_quick=True),
+    Scenario("hits", (*_CACHES, "wrk"), is_quick=True),
     Scenario("http2", ("nginx", "haproxy", "h2load")),
     Scenario("tls", ("nginx", "wrk", "h2load")),
     Scenario("protocols", ("nginx", "haproxy"), is_quick=True),
     Scenario("concurrency", ("nginx", "haproxy"), is_quick=True),
-    Scenario("mirror", ("nginx",), is_quick=True),
-    Scenario("cache_tiers", ("nginx",), is_quick=True),
+    Scenario("mirror", is_quick=True),
+    Scenario("cache_tiers", is_quick=True),
     Scenario("cold"),
     Scenario("herd", _CACHES, is_quick=True),
     Scenario("ranges", _CACHES, is_quick=True),
@@ -67,7 +67,7 @@ SCENARIOS = (
     Scenario("tiers"),
     Scenario("tunnels", ("nginx",)),
     Scenario("redirects", ("wrk",)),
-    Scenario("restart", is_quick=True),
+    Scenario("restart", _CACHES, is_quick=True),
     Scenario("growth", is_quick=True),
     Scenario("real_clients", ("git",), is_quick=True),
     Scenario("workers", ("wrk",)),

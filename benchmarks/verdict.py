@@ -14,7 +14,7 @@ EQUAL_WITHIN = 0.05  # of the better one: less is of the minute, not of the serv
 NO_PEERS = frozenset(
     {"direct"}
 )  # a way without a cache is what one is measured by, nothing to choose instead
-_AGAINST = re.compile(r"^(?P<what>.+?),? against (?P<peer>[\w.+-]+)$")
+_AGAINST = re.compile(r"^(?P<what>.+?),? against (?P<peer>[\w.+-]+|the .+)$")
 _TIMES = re.compile(r"^(?P<times>\d+(?:\.\d+)?)x(?P<how>.*)$")
 
 
@@ -74,11 +74,11 @@ def of_result(result: Result) -> list[Verdict]:
     if not found:
         found = _of_limits(result.name, result.limits)
     found = [replace(one, note=_noted(one, result.limits)) for one in found]
-    told = {one.what for one in found if one.standing is Standing.BEHIND}
+    behind = [one.what for one in found if one.standing is Standing.BEHIND]
     found += [
         Verdict(Standing.MISSED, result.name, limit.what, limit.measured, note=f"limit {limit.limit}")
         for limit in result.limits
-        if limit.met is False and stem(limit.what) not in told
+        if limit.met is False and not any(is_of(limit, what) for what in behind)
     ]
     if not found and (met := sum(limit.met is True for limit in result.limits)):
         unmeasured = sum(limit.met is None for limit in result.limits)
@@ -87,18 +87,27 @@ def of_result(result: Result) -> list[Verdict]:
     return found
 
 
-def stem(what: str) -> str:
-    """A limit's `what` without the peer that it is set against: what a comparison calls the figure."""
-    match = _AGAINST.match(what)
-    return match["what"] if match else what
+def is_of(limit: Limit, what: str) -> bool:
+    """Whether a limit is set for the figure that a comparison calls `what`: the same words, or their end, as
+    "1 KiB, against nginx" for "hits of 1 KiB"."""
+    match = _AGAINST.match(limit.what)
+    named = match["what"] if match else limit.what
+    return what == named or what.endswith(f" {named}")
 
 
 def _noted(one: Verdict, limits: list[Limit]) -> str:
-    """Limits set for the same figure: those missed if there are any, else those met, and what was there."""
-    own = [limit for limit in limits if stem(limit.what) == one.what and limit.met is not None]
-    missed = [limit for limit in own if not limit.met]
-    told = [f"limit {limit.limit} {'met' if limit.met else 'missed'}" for limit in missed or own]
-    return "; ".join(dict.fromkeys([*([one.note] if one.note else []), *told]))
+    """The limits set for the same figure: those missed if there are any, else what was there and those met."""
+    own = [limit for limit in limits if limit.met is not None and is_of(limit, one.what)]
+    if missed := [_missed(limit) for limit in own if not limit.met]:
+        return "; ".join(missed)
+    met = [f"limit {limit.limit} met" for limit in own]
+    return "; ".join(dict.fromkeys([*([one.note] if one.note else []), *met]))
+
+
+def _missed(limit: Limit) -> str:
+    match = _AGAINST.match(limit.what)
+    beside = f" against {match['peer']}" if match else ""
+    return f"limit {limit.limit}{beside} missed: {limit.measured}"
 
 
 def _against_best(scenario: str, ones: list[Comparison]) -> Verdict:
@@ -149,7 +158,10 @@ def _of_limits(scenario: str, limits: list[Limit]) -> list[Verdict]:
 
 
 def times_shown(one: Verdict) -> str:
-    return "-" if one.times is None else f"{one.times:.2f}x"
+    """Two places, or two digits of what is less than a tenth."""
+    if one.times is None:
+        return "-"
+    return f"{one.times:.2f}x" if one.times >= 0.1 or one.times == 0 else f"{one.times:.2g}x"
 
 
 def counted(found: Iterable[Verdict]) -> str:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from edgeproxy.cli.bench_checkout import Checkout, Scenario, checkout, module
 from edgeproxy.cli.bench_process import ended_by_signals
-from edgeproxy.cli.bench_run import FAILED, RUN_FILE, Bench, Outcome, cleared
+from edgeproxy.cli.bench_run import FAILED, RUN_FILE, SKIPPED, Bench, Outcome, cleared
 from edgeproxy.cli.rendering import show
 from edgeproxy.errors import EdgeError
 
@@ -110,12 +111,20 @@ def _listed(scenarios: Sequence[Scenario]) -> Table:
     return table
 
 
-def _summary(outcomes: Sequence[Outcome]) -> Table:
+def _summary(outcomes: Sequence[Outcome]) -> RenderableType:
+    """What ran, line by line; what did not, by its reason."""
     table = Table(box=None, header_style="cyan", padding=(0, 2, 0, 0))
-    for column in ("scenario", "", "seconds", "why"):
-        table.add_column(column, overflow="fold")
+    for column in ("scenario", "", "seconds"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("why", overflow="fold")
+    skipped: dict[str, list[str]] = {}
     for one in outcomes:
+        if one.state == SKIPPED and not one.seconds:
+            skipped.setdefault(one.reason, []).append(one.name)
+            continue
         style = "bold red" if one.state == FAILED else ""
-        seconds = f"{one.seconds:.1f}" if one.seconds else "-"
-        table.add_row(Text(one.name), Text(one.state, style=style), seconds, Text(one.reason or "-"))
-    return table
+        table.add_row(
+            Text(one.name), Text(one.state, style=style), f"{one.seconds:.1f}", Text(one.reason or "-")
+        )
+    left_out = [Text(f"skipped, {reason}: {', '.join(names)}") for reason, names in skipped.items()]
+    return Group(*([table] if table.row_count else []), *left_out)

@@ -152,7 +152,10 @@ class Bench:
             watch=lambda passed: watch(f"{scenario.name} {passed:.0f} s", last_line(log)),
         )
         written = result.read_bytes() if result.exists() else None
-        return judged(scenario, ended, written, last_line(log))
+        outcome = judged(scenario, ended, written, last_line(log))
+        if ended.status is None and seconds_max < min(QUICK_SECONDS_MAX, scenario.minutes_max * 60):
+            return msgspec.structs.replace(outcome, reason=f"two minutes were over: {outcome.reason}")
+        return outcome
 
     def _write(self) -> None:
         """run.json, whole at any time."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.plots import COLOURS, LETTER, WIDTH, style, svg, wrapped
+from benchmarks.plots import COLOURS, LETTER, WIDTH, colours, style, svg, wrapped
 from benchmarks.report import Plot, Series
 
 NUMBER = st.one_of(st.floats(-1e9, 1e9), st.sampled_from([0.0, math.nan, math.inf]))
@@ -103,6 +103,19 @@ def test_lines_differ_by_dashes_and_marks_and_not_by_colour_alone() -> None:
     assert len({one for one in lines if one}) == 2
     assert len(tags(picture, "circle")) == 3  # two points and the legend
     assert "series 2" in texts(picture)
+
+
+def test_a_server_has_its_colour_whoever_else_takes_part() -> None:
+    assert colours(["direct", "edgeproxy", "nginx"]) == [7, 0, 1]
+    assert colours(["edgeproxy p50", "edgeproxy p99", "mean"]) == [0, 1, 2]
+    assert len(set(colours([f"series {n}" for n in range(8)]))) == 8
+    assert len(colours([f"series {n}" for n in range(20)])) == 20
+
+
+def test_bars_near_together_have_no_logarithmic_axis() -> None:
+    near, far = (drawn(Series("", [("a", 10.0), ("b", high)]), is_y_log=True) for high in (16.0, 900.0))
+    assert "requests/s" in texts(near)
+    assert "requests/s (logarithmic)" in texts(far)
 
 
 def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from benchmarks.report import Comparison, Limit, Result
-from benchmarks.verdict import Standing, counted, of_result, standing_of, times_shown, verdicts
+from benchmarks.verdict import Standing, counted, is_of, of_result, standing_of, times_shown, verdicts
 
 
 def result(name: str = "hits", **more: Any) -> Result:
@@ -85,13 +85,32 @@ def test_limits_set_against_peers_stand_in_for_comparisons() -> None:
     ]
     found = verdicts([result(limits=limits)])
     assert [(one.standing, one.what, one.peer, times_shown(one), one.note) for one in found] == [
-        ("behind", "1 GiB hit", "nginx", "0.85x", "by processor time; limit >= 1x missed"),
+        (
+            "behind",
+            "1 GiB hit",
+            "nginx",
+            "0.85x",
+            "limit >= 1x against nginx missed: 0.85x by processor time",
+        ),
         ("limit missed", "1 KiB hit against nginx", "", "-", "limit >= 2x"),
-        ("ahead", "1 KiB hit", "haproxy", "1.40x", "limit >= 2x missed"),
+        ("ahead", "1 KiB hit", "haproxy", "1.40x", "limit >= 2x against nginx missed: 1.69x"),
     ]
 
 
 def test_a_missed_limit_of_a_figure_that_is_behind_is_told_with_it() -> None:
     limits = [Limit("1 KiB hits against nginx", ">= 1x", "0.50x", False)]
     (found,) = of_result(result(comparisons=[compared(5, 10)], limits=limits))
-    assert (found.standing, found.note) == (Standing.BEHIND, "limit >= 1x missed")
+    assert (found.standing, found.note) == (Standing.BEHIND, "limit >= 1x against nginx missed: 0.50x")
+
+
+@pytest.mark.parametrize(
+    ("limit", "what", "is_set_for_it"),
+    [
+        ("1 KiB from RAM against the fastest of the others", "hits of 1 KiB from RAM", True),
+        ("a herd: all served, against the best", "a herd: all served", True),
+        ("1 KiB from RAM", "hits of 11 KiB from RAM", False),
+        ("memory", "memory when idle", False),
+    ],
+)
+def test_a_limit_is_of_a_figure_of_the_same_words(limit: str, what: str, is_set_for_it: bool) -> None:
+    assert is_of(Limit(limit, "", "", True), what) is is_set_for_it
