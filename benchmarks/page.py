@@ -199,14 +199,14 @@ def _limits(result: Result) -> str:
     met = {
         True: '<td class="yes">✓ met</td>',
         False: '<td class="no">✗ missed</td>',
-        None: "<td>not measured</td>",
+        None: "<td>not judged</td>",
     }
     rows = [
-        f'<tr class="{"bad" if one.met is False else ""}"><td class="wide">{escape(one.what)}</td>'
-        f"<td>{escape(one.limit)}</td><td>{escape(one.measured)}</td>{met[one.met]}</tr>"
+        f'<tr class="{"bad" if one.met is False else ""}">{met[one.met]}<td class="what">{escape(one.what)}</td>'
+        f'<td class="short">{escape(one.limit)}</td><td>{escape(one.measured)}</td></tr>'
         for one in result.limits
     ]
-    head = _head(["what", "limit", "measured", ""], set())
+    head = _head(["", "what", "limit", "measured"], set())
     return _scroll(f"<table>{head}<tbody>{''.join(rows)}</tbody></table>", f"limits of {result.name}")
 
 

@@ -29,7 +29,7 @@ overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:.6rem 0;border:1px solid var(--rule);border-radius:6px;
 -webkit-overflow-scrolling:touch}
 .scroll:focus-visible{outline:2px solid var(--link)}
-table{border-collapse:collapse;width:100%;font-size:.875rem;line-height:1.4;
+table{border-collapse:separate;border-spacing:0;width:100%;font-size:.875rem;line-height:1.4;
 font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .7rem;text-align:left;vertical-align:top;border-bottom:1px solid var(--rule)}
 tr:last-child>*{border-bottom:0}
@@ -37,6 +37,9 @@ thead th{background:var(--raised);font-weight:600;white-space:nowrap}
 td.n,th.n{text-align:right;white-space:nowrap}
 tbody th{font-weight:600;white-space:nowrap;position:sticky;left:0;background:var(--ground)}
 .wide{min-width:16rem}
+.what{min-width:9.5rem}
+.short{min-width:4rem}
+.yes,.no{white-space:nowrap}
 tr.ours>*{background:var(--ours)}
 tr.bad,tr.bad>*{background:var(--bad-ground)}
 .verdict .times{font-weight:700;white-space:nowrap}

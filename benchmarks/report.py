@@ -177,7 +177,7 @@ def render(result: dict[str, Any]) -> str:
     if result.get("bounded"):
         parts.append("Limited by the load generator: " + "; ".join(result["bounded"]) + ".")
     if result["limits"]:
-        met = {True: "yes", False: "**no**", None: "not measured"}
+        met = {True: "yes", False: "**no**", None: "not judged"}
         rows = [
             [item["what"], item["limit"], item["measured"], met[item["met"]]] for item in result["limits"]
         ]

@@ -96,7 +96,7 @@ def is_of(limit: Limit, what: str) -> bool:
 
 
 def _noted(one: Verdict, limits: list[Limit]) -> str:
-    """The limits set for the same figure: those missed if there are any, else what was there and those met."""
+    """Limits set for the same figure: those missed if there are any, else what was there and those met."""
     own = [limit for limit in limits if limit.met is not None and is_of(limit, one.what)]
     if missed := [_missed(limit) for limit in own if not limit.met]:
         return "; ".join(missed)

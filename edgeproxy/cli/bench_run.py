@@ -134,11 +134,11 @@ class Bench:
     def _run(
         self, scenario: Scenario, tell: Callable[[str], None], watch: Callable[[str, str], None]
     ) -> Outcome:
-        seconds_max = scenario.minutes_max * 60
+        seconds_max = own = scenario.minutes_max * 60
         if self._is_quick:
-            left = QUICK_SECONDS_ALL - (time.monotonic() - self._begun)
-            seconds_max = min(QUICK_SECONDS_MAX, left)
-            if left < 1:
+            own = min(own, QUICK_SECONDS_MAX)
+            seconds_max = min(own, QUICK_SECONDS_ALL - (time.monotonic() - self._begun))
+            if seconds_max <= 0:
                 return Outcome(scenario.name, scenario.question, FAILED, "not begun: two minutes were over")
         log, result = (self._report / f"{scenario.name}{suffix}" for suffix in (".log", ".json"))
         environment = {**os.environ, "EDGEPROXY_BENCH_OUT": str(self._report), "PYTHONUNBUFFERED": "1"}
@@ -153,7 +153,7 @@ class Bench:
         )
         written = result.read_bytes() if result.exists() else None
         outcome = judged(scenario, ended, written, last_line(log))
-        if ended.status is None and seconds_max < min(QUICK_SECONDS_MAX, scenario.minutes_max * 60):
+        if ended.status is None and seconds_max < own:
             return msgspec.structs.replace(outcome, reason=f"two minutes were over: {outcome.reason}")
         return outcome
 
