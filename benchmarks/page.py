@@ -202,8 +202,8 @@ def _limits(result: Result) -> str:
         None: "<td>not judged</td>",
     }
     rows = [
-        f'<tr class="{"bad" if one.met is False else ""}">{met[one.met]}<td class="what">{escape(one.what)}</td>'
-        f'<td class="short">{escape(one.limit)}</td><td>{escape(one.measured)}</td></tr>'
+        f'<tr class="{"bad" if one.met is False else ""}">{met[one.met]}'
+        f'<td class="what">{escape(one.what)}</td><td class="short">{escape(one.limit)}</td><td>{escape(one.measured)}</td></tr>'
         for one in result.limits
     ]
     head = _head(["", "what", "limit", "measured"], set())
