@@ -22,6 +22,8 @@ _ORDER = (
     "hits",
     "http2",
     "tls",
+    "protocols",
+    "concurrency",
     "cold",
     "herd",
     "ranges",
@@ -36,6 +38,7 @@ _ORDER = (
     "hit_ratio",
     "routing",
     "soak",
+    "ceiling",
 )
 
 
