@@ -279,7 +279,8 @@ def _method(options: argparse.Namespace) -> list[str]:
         "Node on one core; load generator and origin on another; loopback; no TLS.",
         f"API calls: answers that may not be stored, each through the node to the origin: one record of "
         f"{FILES} files ({sizes}). HTTP/1.1 and HTTP/2: GET, JSON; gRPC: a unary call, Protobuf. The node "
-        "asks the origin in the same protocol. Hits: 1 KiB from the node's RAM; gRPC has none, its calls are POST.",
+        "asks the origin in the same protocol. Hits: 1 KiB from the node's RAM; of gRPC there are none, its "
+        "calls are POST.",
         f"{options.rounds} interleaved rounds of {options.seconds:g} s after {options.warm:g} s of warming; "
         "medians (least-greatest), ratios the median of those of each round. Every byte of every answer is "
         "compared, of gRPC also the trailers.",
