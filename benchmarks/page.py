@@ -203,7 +203,8 @@ def _limits(result: Result) -> str:
     }
     rows = [
         f'<tr class="{"bad" if one.met is False else ""}">{met[one.met]}'
-        f'<td class="what">{escape(one.what)}</td><td class="short">{escape(one.limit)}</td><td>{escape(one.measured)}</td></tr>'
+        f'<td class="what">{escape(one.what)}</td><td class="short">{escape(one.limit)}</td>'
+        f"<td>{escape(one.measured)}</td></tr>"
         for one in result.limits
     ]
     head = _head(["", "what", "limit", "measured"], set())

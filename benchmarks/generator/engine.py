@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import random
 import ssl
 from collections import deque
@@ -47,6 +48,8 @@ class Engine:
         self._watched: deque[Exchange] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[Connection] = set()
+        self._rtts: dict[Connection, float] = {}
+        self._sources = itertools.cycle(range(1, plan.client_addresses + 1))
         self._spare = plan.connections  # how many connections more a plan with fresh ones may open
         self._pending = 0  # exchanges made and not over
         self._made = 0
@@ -78,7 +81,6 @@ class Engine:
             self._tally.begin(self.received)
             await self._pass(self._until)
             self._tally.end(self.received)
-            self._is_over = True
             while self._pending and monotonic() < self._until + plan.timeout_seconds + 2 * _SWEEP_SECONDS:
                 await asyncio.sleep(_SWEEP_SECONDS)
                 self._sweep()
@@ -133,7 +135,7 @@ class Engine:
 
     def _ask_again(self, due: float) -> None:
         """A user of a closed loop asks; it does so again when this is answered."""
-        if due < self._until and not self._is_over:
+        if due < self._until:
             self._offer(self._new(due, due >= self._from))
 
     def _new(self, due: float, is_measured: bool) -> Exchange:
@@ -151,12 +153,29 @@ class Engine:
         while self._free:
             connection = self._free.popleft()
             if connection.is_open:
-                connection.ask(exchange)
+                self._give(connection, exchange)
                 return
         if self._plan.rate is None or len(self._waiting) < self._plan.waiting_max:
             self._waiting.append(exchange)
         else:
             self.failed(exchange, "not sent")
+
+    def _give(self, connection: Connection, exchange: Exchange) -> None:
+        rtt = self._rtts.get(connection, 0.0)
+        if not rtt:
+            connection.ask(exchange)
+            return
+        exchange.rtt, exchange.connection = rtt, connection
+        self._loop.call_later(rtt / 2, self._reach, connection, exchange)
+
+    def _reach(self, connection: Connection, exchange: Exchange) -> None:
+        """A request has come over its distance."""
+        if exchange.is_over:
+            return
+        if connection.is_open:
+            connection.ask(exchange)
+        else:
+            self.failed(exchange, "closed before an answer")
 
     def _waited(self) -> Exchange | None:
         """The one that has waited longest and is not over."""
@@ -183,6 +202,8 @@ class Engine:
     def opened(self, connection: Connection, room: int) -> None:
         self._open.add(connection)
         self._tally.connections_opened += 1
+        if self._plan.rtt_seconds is not None:
+            self._rtts[connection] = self._dice.uniform(*self._plan.rtt_seconds)
         if not self._plan.is_fresh:
             for _ in range(room):
                 self.freed(connection)
@@ -191,13 +212,22 @@ class Engine:
         if self._plan.is_fresh:
             connection.close()
         elif (exchange := self._waited()) is not None:
-            connection.ask(exchange)
+            self._give(connection, exchange)
         else:
             self._free.append(connection)
 
     def answered(self, exchange: Exchange, now: float) -> None:
-        self._pending -= 1
         exchange.is_over = True
+        if exchange.rtt:
+            way = exchange.rtt / 2
+            exchange.first_byte += way
+            self._loop.call_later(way, self._arrived, exchange, now + way)
+        else:
+            self._arrived(exchange, now)
+
+    def _arrived(self, exchange: Exchange, now: float) -> None:
+        """An answer has come over its distance."""
+        self._pending -= 1
         self._tally.answered(exchange, now)
         self._over(now)
 
@@ -237,6 +267,7 @@ class Engine:
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
+        self._rtts.pop(connection, None)
         if self._is_over:
             return
         if self._plan.is_fresh:
@@ -259,6 +290,7 @@ class Engine:
         plan, address = self._plan, self._address
         secure = _tls(plan) if address.scheme == "https" else None
         port = address.port or (443 if secure else 80)
+        source = (f"127.0.9.{next(self._sources)}", 0) if plan.client_addresses > 1 else None
         try:
             async with asyncio.timeout(plan.timeout_seconds):
                 _, connection = await self._loop.create_connection(
@@ -266,6 +298,7 @@ class Engine:
                     address.hostname,
                     port,
                     ssl=secure,  # type: ignore[arg-type]
+                    local_addr=source,
                 )
         except (OSError, TimeoutError) as error:
             return f"no connection: {type(error).__name__}"
@@ -300,7 +333,7 @@ class Engine:
         elif exchange.is_over:
             connection.close()
         else:
-            connection.ask(exchange)
+            self._give(connection, exchange)
 
 
 def _tls(plan: Plan) -> ssl.SSLContext:

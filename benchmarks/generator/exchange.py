@@ -28,15 +28,15 @@ class Wanted:
 
 class Exchange:
     """One request. `due` is the moment its latency counts from, `first_byte` when its answer began (0.0
-    before that), both on the monotonic clock."""
+    before that), both on the monotonic clock; `rtt` is the emulated round trip, in seconds."""
 
-    __slots__ = ("connection", "due", "first_byte", "is_measured", "is_over", "wanted", "was_refused")
+    __slots__ = ("connection", "due", "first_byte", "is_measured", "is_over", "rtt", "wanted", "was_refused")
 
     def __init__(self, wanted: Wanted, due: float, is_measured: bool) -> None:
         self.wanted = wanted
         self.due = due
         self.is_measured = is_measured
-        self.first_byte = 0.0
+        self.first_byte = self.rtt = 0.0
         self.is_over = self.was_refused = False
         self.connection: Connection | None = None
 

@@ -21,8 +21,8 @@ class Outcome:
     not know, so that only their status and their end could be told.
 
     `latency` and `first_byte` are of right answers only, from when they were due; `lag` is how much later
-    than due the generator itself came to each request of an open loop. `busy` is the generator's share of
-    its core."""
+    than due the generator itself came to each request of an open loop; `beyond` is latency without the
+    emulated round trip, empty where none was. `busy` is the generator's share of its core."""
 
     seconds: float
     requests: int = 0
@@ -38,6 +38,7 @@ class Outcome:
     latency: Histogram = field(default_factory=Histogram)
     first_byte: Histogram = field(default_factory=Histogram)
     lag: Histogram = field(default_factory=Histogram)
+    beyond: Histogram = field(default_factory=Histogram)
 
     @property
     def requests_per_second(self) -> float:
@@ -72,7 +73,7 @@ class Outcome:
         """Raises ValueError for what is no outcome."""
         try:
             told = json.loads(text)
-            for name in ("latency", "first_byte", "lag"):
+            for name in ("latency", "first_byte", "lag", "beyond"):
                 told[name] = Histogram.from_json(told[name])
             return cls(**told)
         except (TypeError, KeyError, IndexError) as error:

@@ -20,6 +20,11 @@ class Plan:
     again as soon as it has its answer, or after `think_seconds` (each time between half and one and a half
     of it).
 
+    With `rtt_seconds` each connection has a distance of its own, drawn evenly between the two by `seed`: a
+    request leaves half of its round trip after it was due, and its answer is there half of it after it came.
+    Only the time is emulated, not the bandwidth; link.py does both. Connections come from
+    `client_addresses` addresses of the loopback network in turn, as limits for each client have to see it.
+
     Targets are asked for in turn, over and over; with `zipf` the one at rank r (from 1) is drawn with a
     weight of r**-zipf, by `seed`. `streams` is how many requests a connection of HTTP/2 carries at once.
     Up to `waiting_max` due requests wait for a connection; one more has failed as "not sent". A request
@@ -42,6 +47,8 @@ class Plan:
     fields: Sequence[tuple[str, str]] = ()
     """Further fields of each request; a "host" takes the place of the authority of `url`."""
     status: int = 200
+    rtt_seconds: tuple[float, float] | None = None
+    client_addresses: int = 1
 
     def __post_init__(self) -> None:
         """Raises ValueError for a plan that cannot be followed."""
@@ -55,6 +62,9 @@ class Plan:
             (self.rate is not None and self.rate <= 0, "rate is requests a second, above 0"),
             (self.rate is not None and self.think_seconds > 0, "think_seconds is for a closed loop"),
             (min(self.connections, self.streams) < 1, "at least one connection and stream are needed"),
+            (not 1 <= self.client_addresses <= 250, "client_addresses is from 1 to 250"),
+            (self.is_fresh and self.rtt_seconds is not None, "rtt_seconds is for connections that are kept"),
+            (not _is_span(self.rtt_seconds), "rtt_seconds is the least and the most, not below 0"),
             (self.streams > 1 and self.protocol == "http/1.1", "http/1.1 has one stream a connection"),
             (self.seconds <= 0 or self.timeout_seconds <= 0, "seconds and timeout_seconds are above 0"),
             (min(self.warm_seconds, self.think_seconds, self.waiting_max) < 0, "none of them is below 0"),
@@ -71,7 +81,13 @@ class Plan:
         try:
             told = json.loads(text)
             told["targets"] = tuple(told["targets"])
+            if (span := told.get("rtt_seconds")) is not None:
+                told["rtt_seconds"] = tuple(span)
             told["fields"] = tuple((name, value) for name, value in told.get("fields", ()))
             return cls(**told)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a plan: {error}") from error
+
+
+def _is_span(span: tuple[float, float] | None) -> bool:
+    return span is None or (len(span) == 2 and 0 <= span[0] <= span[1])

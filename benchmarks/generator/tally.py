@@ -21,6 +21,7 @@ class Tally:
         self._errors: Counter[str] = Counter()
         self._completed = self._requests = self._unchecked = self.connections_opened = 0
         self.latency, self.first_byte, self.lag = Histogram(), Histogram(), Histogram()
+        self.beyond = Histogram()
         self._seconds = self._busy = 0.0
         self._begun: tuple[float, float, int, int] | None = None
         self._completed_within = self._bytes_within = 0
@@ -41,6 +42,8 @@ class Tally:
             self._requests += 1
             self.latency.add(now - exchange.due)
             self.first_byte.add(exchange.first_byte - exchange.due)
+            if exchange.rtt:
+                self.beyond.add(now - exchange.due - exchange.rtt)
             if exchange.wanted.block is None:
                 self._unchecked += 1
 
@@ -65,4 +68,5 @@ class Tally:
             latency=self.latency,
             first_byte=self.first_byte,
             lag=self.lag,
+            beyond=self.beyond,
         )

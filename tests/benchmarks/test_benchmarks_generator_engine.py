@@ -105,6 +105,18 @@ async def test_a_fresh_plan_opens_a_connection_for_each_request() -> None:
     assert (outcome.requests, outcome.failed, outcome.connections_opened) == (40, 0, 40)
 
 
+async def test_what_still_waits_at_the_end_is_asked_and_counted() -> None:
+    async def slow(number: int) -> bytes:
+        await asyncio.sleep(0.1)
+        return WHOLE
+
+    plan = {"rate": 50, "connections": 1, "warm_seconds": 0, "seconds": 0.2}
+    for is_fresh in (False, True):
+        outcome = await run(slow, is_fresh=is_fresh, **plan)
+        assert (outcome.requests, outcome.failed) == (10, 0)
+        assert outcome.completed < 10
+
+
 async def test_every_kind_of_trouble_is_counted_by_its_name_and_the_run_goes_on() -> None:
     async def troubled(number: int) -> bytes:
         wrong = WHOLE[:-1] + bytes([WHOLE[-1] ^ 1])
@@ -148,3 +160,43 @@ async def test_targets_come_in_turn(count: int) -> None:
         names = [f"/{number}" for number in range(count)]
         await follow(Plan(url, names, rate=100, connections=1, warm_seconds=0, seconds=0.1))
     assert seen == [f"/{number % count}".encode() for number in range(10)]
+
+
+async def test_a_distance_is_added_to_each_answer_and_told_apart_from_it() -> None:
+    outcome = await run(right, connections=20, rtt_seconds=(0.1, 0.2), warm_seconds=0, seconds=0.5)
+    assert outcome.latency.min_ms >= 100
+    assert outcome.first_byte.min_ms >= 100
+    assert outcome.latency.count == outcome.beyond.count == outcome.requests >= 20
+    # What is left is what the server took: not its rate, but where it begins, is known on a busy machine.
+    assert outcome.beyond.min_ms < 100
+    assert outcome.beyond.mean_ms == pytest.approx(outcome.latency.mean_ms - 150, abs=50)
+
+
+async def test_who_gives_up_over_a_distance_is_counted_once() -> None:
+    async def never(number: int) -> bytes:
+        await asyncio.sleep(60)
+        return WHOLE
+
+    outcome = await run(
+        never, connections=3, rtt_seconds=(0.2, 0.2), timeout_seconds=0.1, warm_seconds=0, seconds=0.15
+    )
+    assert outcome.errors == {"timeout": outcome.failed}
+    assert outcome.failed in range(3, 7)
+
+
+async def test_connections_come_from_as_many_addresses_as_wanted() -> None:
+    seen: set[str] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.add(writer.get_extra_info("peername")[0])
+        while await reader.readline():
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(WHOLE)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        plan = Plan(url, (TARGET,), rate=50, connections=6, client_addresses=3, warm_seconds=0, seconds=0.2)
+        outcome = await follow(plan)
+    assert (len(seen), outcome.requests) == (3, 10)

@@ -6,7 +6,7 @@ from benchmarks.generator import Histogram, Outcome, Plan
 
 
 def test_a_plan_comes_out_of_json_as_it_went_in() -> None:
-    plan = Plan("http://127.0.0.1:80", ("/a", "/b"), rate=10, fields=(("accept", "x"),), zipf=1.0)
+    plan = Plan("http://127.0.0.1:80", ("/a", "/b"), rate=10, fields=(("accept", "x"),), rtt_seconds=(0, 1))
     assert Plan.from_json(plan.to_json()) == plan
 
 
@@ -24,6 +24,9 @@ def test_a_plan_comes_out_of_json_as_it_went_in() -> None:
         ({"streams": 2}, "one stream"),
         ({"seconds": 0}, "above 0"),
         ({"warm_seconds": -1}, "below 0"),
+        ({"rtt_seconds": (0.2, 0.1)}, "least and the most"),
+        ({"rtt_seconds": (0.1, 0.2), "is_fresh": True}, "kept"),
+        ({"client_addresses": 0}, "from 1"),
     ],
 )
 def test_what_cannot_be_followed_is_refused_with_the_reason(changed: dict[str, Any], why: str) -> None:
