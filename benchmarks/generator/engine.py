@@ -7,6 +7,7 @@ free for waits, and its clock runs: a server that stalls is charged for every re
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import ssl
 from collections import deque
@@ -15,7 +16,7 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from benchmarks.alarm import Alarm
-from benchmarks.generator import http1, targets
+from benchmarks.generator import grpc, http1, http2, targets
 from benchmarks.generator.exchange import Connection, Exchange, Wanted
 from benchmarks.generator.outcome import Outcome
 from benchmarks.generator.plan import Plan
@@ -49,6 +50,11 @@ class Engine:
         self._spare = plan.connections  # how many connections more a plan with fresh ones may open
         self._pending = 0  # exchanges made and not over
         self._made = 0
+        rate = plan.rate or 0.0
+        self._first_measured = round(
+            plan.warm_seconds * rate
+        )  # of an open loop, and how many it makes in all
+        self._last = round((plan.warm_seconds + plan.seconds) * rate)
         self._begun = self._from = self._until = float("inf")
         self._is_over = False
 
@@ -100,15 +106,15 @@ class Engine:
         rate = self._plan.rate
         assert rate is not None
         now = monotonic()
-        due = self._begun + self._made / rate
-        while due <= now and due < self._until:
-            exchange = self._new(due)
-            if exchange.is_measured:
-                self._tally.lag.add(now - due)
-            self._offer(exchange)
+        while self._made < self._last:
             due = self._begun + self._made / rate
-        if due < self._until:
-            alarm.set(max(due, monotonic() + _TICK_SECONDS))
+            if due > now:
+                alarm.set(max(due, monotonic() + _TICK_SECONDS))
+                return
+            is_measured = self._made >= self._first_measured
+            if is_measured:
+                self._tally.lag.add(now - due)
+            self._offer(self._new(due, is_measured))
 
     def _start_users(self) -> None:
         users = self._plan.connections * self._plan.streams
@@ -118,20 +124,22 @@ class Engine:
 
     def _later(self, seconds: float) -> None:
         if seconds > 0:
-            self._loop.call_later(seconds, self._ask_again)
+            self._loop.call_later(seconds, self._think)
         else:
-            self._ask_again()
+            self._think()
 
-    def _ask_again(self) -> None:
+    def _think(self) -> None:
+        self._ask_again(monotonic())
+
+    def _ask_again(self, due: float) -> None:
         """A user of a closed loop asks; it does so again when this is answered."""
-        now = monotonic()
-        if now < self._until and not self._is_over:
-            self._offer(self._new(now))
+        if due < self._until and not self._is_over:
+            self._offer(self._new(due, due >= self._from))
 
-    def _new(self, due: float) -> Exchange:
+    def _new(self, due: float, is_measured: bool) -> Exchange:
         self._made += 1
         self._pending += 1
-        return Exchange(next(self._next), due, due >= self._from)
+        return Exchange(next(self._next), due, is_measured)
 
     def _offer(self, exchange: Exchange) -> None:
         """Give it to a free connection, or let it wait."""
@@ -145,7 +153,7 @@ class Engine:
             if connection.is_open:
                 connection.ask(exchange)
                 return
-        if len(self._waiting) < self._plan.waiting_max:
+        if self._plan.rate is None or len(self._waiting) < self._plan.waiting_max:
             self._waiting.append(exchange)
         else:
             self.failed(exchange, "not sent")
@@ -191,7 +199,7 @@ class Engine:
         self._pending -= 1
         exchange.is_over = True
         self._tally.answered(exchange, now)
-        self._over()
+        self._over(now)
 
     def failed(self, exchange: Exchange, kind: str) -> None:
         if exchange.is_over:
@@ -199,15 +207,33 @@ class Engine:
         self._pending -= 1
         exchange.is_over = True
         self._tally.failed(exchange, kind)
-        self._over()
+        self._over(monotonic())
 
-    def _over(self) -> None:
+    def refused(self, exchange: Exchange) -> None:
+        """Asked again once, as clients do: the server has told that it has not begun."""
+        if exchange.is_over:
+            return
+        if exchange.was_refused:
+            self.failed(exchange, "refused")
+            return
+        exchange.was_refused, exchange.connection = True, None
+        self._waiting.appendleft(exchange)
+        while self._free:
+            connection = self._free.popleft()
+            if connection.is_open:
+                self.freed(connection)
+                return
+
+    def _over(self, now: float) -> None:
+        """The user of a closed loop goes on: without time to think its next request is due at the moment of
+        this answer, so that what the generator itself takes in between is no pause that nobody sees. It
+        waits until the connection that brought the answer is told free, right after this."""
         if self._plan.rate is None:
             think = self._plan.think_seconds
             if think:
                 self._later(self._dice.uniform(0.5 * think, 1.5 * think))
             else:
-                self._loop.call_soon(self._ask_again)
+                self._ask_again(now)
 
     def lost(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -268,6 +294,7 @@ class Engine:
     async def _ask_fresh(self, exchange: Exchange) -> None:
         connection = await self._connect()
         if isinstance(connection, str):
+            await asyncio.sleep(_RETRY_SECONDS)
             self._spare += 1
             self.failed(exchange, connection)
         elif exchange.is_over:
@@ -286,13 +313,17 @@ def _tls(plan: Plan) -> ssl.SSLContext:
 
 def _protocol(plan: Plan, engine: Engine) -> tuple[Callable[[], asyncio.BaseProtocol], list[Wanted]]:
     """How a connection is made, and each target as it is asked for over it."""
-    fields = tuple((name, value) for name, value in plan.fields)
-    buffer = bytearray(http1.BUFFER_BYTES)
-    known = {target: http1.wanted(plan.url, target, fields) for target in dict.fromkeys(plan.targets)}
-    return (
-        lambda: http1.Http1Connection(engine, buffer, plan.status),
-        [known[target] for target in plan.targets],
-    )
+    fields, buffer = tuple(plan.fields), bytearray(http1.BUFFER_BYTES)
+    make: Callable[[], asyncio.BaseProtocol]
+    if plan.protocol == "http/1.1":
+        make = functools.partial(http1.Http1Connection, engine, buffer, plan.status)
+        wanted = functools.partial(http1.wanted, plan.url, fields=fields)
+    else:
+        make = functools.partial(http2.Http2Connection, engine, buffer, plan)
+        is_grpc = plan.protocol == "grpc"
+        wanted = functools.partial(grpc.wanted if is_grpc else http2.wanted, plan.url, fields=fields)
+    known = {target: wanted(target) for target in dict.fromkeys(plan.targets)}
+    return make, [known[target] for target in plan.targets]
 
 
 async def follow(plan: Plan) -> Outcome:

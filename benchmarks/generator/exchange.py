@@ -30,19 +30,19 @@ class Exchange:
     """One request. `due` is the moment its latency counts from, `first_byte` when its answer began (0.0
     before that), both on the monotonic clock."""
 
-    __slots__ = ("connection", "due", "first_byte", "is_measured", "is_over", "wanted")
+    __slots__ = ("connection", "due", "first_byte", "is_measured", "is_over", "wanted", "was_refused")
 
     def __init__(self, wanted: Wanted, due: float, is_measured: bool) -> None:
         self.wanted = wanted
         self.due = due
         self.is_measured = is_measured
         self.first_byte = 0.0
-        self.is_over = False
+        self.is_over = self.was_refused = False
         self.connection: Connection | None = None
 
 
 class Connection(Protocol):
-    """`room` is how many requests more it takes now. `give_up` forgets an exchange that took too long."""
+    """What the owner of connections asks of one. `give_up` forgets an exchange that took too long."""
 
     is_open: bool
 
@@ -54,8 +54,9 @@ class Connection(Protocol):
 
 
 class Owner(Protocol):
-    """Whoever holds the connections. Each exchange handed to one comes back by `answered` or `failed`,
-    once; `freed` tells that a connection takes one request more, `lost` that it takes none any more."""
+    """Whoever holds the connections. Each exchange handed to one comes back by `answered`, `failed` or
+    `refused` (the server has told that it did not begin), once; `freed` tells that a connection takes one
+    request more, `lost` that it takes none any more."""
 
     received: int
     """Bytes of bodies so far; connections count them up."""
@@ -65,6 +66,8 @@ class Owner(Protocol):
     def answered(self, exchange: Exchange, now: float) -> None: ...
 
     def failed(self, exchange: Exchange, kind: str) -> None: ...
+
+    def refused(self, exchange: Exchange) -> None: ...
 
     def freed(self, connection: Any) -> None: ...
 

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-from benchmarks import bodies
+from benchmarks import bodies, records
 from benchmarks.generator.exchange import Exchange, Owner, Wanted
 from edgeproxy.chunks import BadChunks, ChunkDecoder
 
@@ -67,12 +67,15 @@ def wanted(url: str, target: str, fields: tuple[tuple[str, str], ...]) -> Wanted
 
 
 def expecting(target: str, head: bytes, content: bytes = b"") -> Wanted:
-    """`head` asks for `target`; what bodies.py knows of its answer."""
+    """`head` asks for `target`; what bodies.py or records.py knows of its answer."""
     path = bodies.within(target)
     size = bodies.size_of(path)
-    if size is None:
-        return Wanted(target, head, content)
-    return Wanted(target, head, content, bodies.TWICE, bodies.place(path), bodies.PERIOD, size)
+    if size is not None:
+        return Wanted(target, head, content, bodies.TWICE, bodies.place(path), bodies.PERIOD, size)
+    if (record := records.within(target)) is not None:
+        block = records.as_json(record)
+        return Wanted(target, head, content, block, 0, len(block) + 1, len(block))
+    return Wanted(target, head, content)
 
 
 class Http1Connection(asyncio.BufferedProtocol):
