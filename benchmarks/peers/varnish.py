@@ -47,8 +47,8 @@ class Varnish:
         )
         return (
             f"{self.name}: {where} (gone with the process), streaming, built-in "
-            "rules (a miss fetches the whole body, a range is cut out of it), one pool of threads, requests are "
-            "not logged"
+            "rules (a miss fetches the whole body, a range is cut out of it), one pool of threads, requests "
+            "are not logged"
         )
 
     def refuses(self, size: int) -> str:
