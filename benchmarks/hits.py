@@ -176,8 +176,8 @@ def _method(options: argparse.Namespace, peers: list[Peer]) -> list[str]:
         f"Busy is processor time by wall time. {CEILING}: the same load on the least a server can do, a "
         "program that only sends known bytes. Where a server comes within "
         f"{1 - BOUND_SHARE:.0%} of that (and the load was busy there), or where the load was busy from "
-        f"{LOAD_BOUND:.0%} and the server below {FULLY_BUSY:.0%}, the load was the limit, which is told below "
-        "the tables; where neither was busy, something else had the core or both waited.",
+        f"{LOAD_BOUND:.0%} and the server below {FULLY_BUSY:.0%}, the load was the limit, which is told "
+        "below the tables; where neither was busy, something else had the core or both waited.",
         "Per busy core is the rate divided by the share of the core the server had. Limits are judged by it "
         f"where a server had less than {FULLY_BUSY:.0%} of its core, because then something other than the "
         "server was the limit.",

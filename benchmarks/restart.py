@@ -15,7 +15,7 @@ from benchmarks.client import Client, WrongBytes
 from benchmarks.origin import Origin
 from benchmarks.peers import Absent, Peer, Server, adjusted
 from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table, median, spread
-from benchmarks.running import chosen, scratch
+from benchmarks.running import chosen, rounds, scratch
 
 QUESTION = "How soon after kill -9 does a cache answer from its store, and are the bytes right?"
 PEERS = "edgeproxy,nginx,haproxy,varnish,squid,trafficserver"
@@ -142,7 +142,7 @@ def _run(peers: list[Peer], scale: Scale, result: Result) -> dict[str, list[Rest
     """Interleaved rounds, one server after the other. A peer that fails to come back is told."""
     found: dict[str, list[Restarted]] = {}
     with scratch() as directory, Origin() as origin:
-        for turn in range(scale.rounds):
+        for turn in rounds(scale.rounds, result.skipped):
             for peer in peers:
                 try:
                     restarted = _round(peer, directory / peer.name, origin, scale, turn)
