@@ -16,7 +16,7 @@ from benchmarks.origin import Origin
 from benchmarks.peers import Peer, Server
 from benchmarks.ranged import Fetching, Part
 from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table, median, spread
-from benchmarks.running import chosen, roomy, scratch, started
+from benchmarks.running import chosen, roomy, rounds, scratch, started
 
 QUESTION = "What does the origin see when many clients want one cold object?"
 PEERS = "edgeproxy,nginx,nginx-slice,haproxy,varnish,squid,trafficserver,trafficserver-slice,direct"
@@ -291,7 +291,7 @@ def main() -> None:
         Origin() as origin,
         started(roomy(peers, size * options.rounds), directory, origin, result.skipped) as servers,
     ):
-        for turn in range(options.rounds):
+        for turn in rounds(options.rounds, result.skipped):
             for name, server in servers.items():
                 target = f"{bodies.path(size, f'herd-{turn}')}?rate={rate}"
                 herd = _run(server, origin, target, options.clients, join_after)

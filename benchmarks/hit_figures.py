@@ -7,11 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks import bodies
+from benchmarks.ceiling import is_bounded
 from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table, median, ratio, spread
 
 FULLY_BUSY = 0.9
 LOAD_BOUND = 0.97
 STREAMED = 256 << 20
+CEILING = "load alone"
 _COLUMNS = [
     "MB/s",
     "p50 ms",
@@ -63,18 +65,31 @@ _REQUIRED = {
 def conclude(result: Result, found: dict[Case, Figures]) -> None:
     """Fill the result in."""
     samples = result.data["samples"] = {}
-    for case, figures in found.items():
-        result.tables.append(_table(case, figures))
+    for case, measured in found.items():
+        result.tables.append(_table(case, measured))
+        figures = {name: runs for name, runs in measured.items() if name != CEILING}
+        ceiling = measured.get(CEILING, [])
         result.limits += _limits(case, figures)
         result.comparisons += _comparisons(case, figures)
         for name, runs in figures.items():
             samples[f"{name} {case.label} {case.unit}"] = case.rates(runs)
             if case.size < STREAMED:
                 samples[f"{name} {case.label} p99 ms"] = [run["p99_us"] / 1000 for run in runs]
-            busy, loaded = (median([run[key] for run in runs]) for key in ("busy", "load_busy"))
-            if loaded >= LOAD_BOUND and busy < FULLY_BUSY:
+            if _is_bounded(case, runs, ceiling):
                 result.bounded.append(f"{name}, {case.label}")
     result.plots += _plots(found)
+
+
+def _is_bounded(case: Case, runs: list[dict[str, float]], ceiling: list[dict[str, float]]) -> bool:
+    """Whether the load, not the server, was the limit: by the load's own rate, where it was the load that
+    could not do more, or by who was busy."""
+    busy, loaded, alone = (
+        median([run[key] for run in of]) if of else 0.0
+        for of, key in ((runs, "busy"), (runs, "load_busy"), (ceiling, "load_busy"))
+    )
+    if alone >= FULLY_BUSY and is_bounded(median(case.rates(runs)), median(case.rates(ceiling))):
+        return True
+    return loaded >= LOAD_BOUND and busy < FULLY_BUSY
 
 
 def _table(case: Case, figures: Figures) -> Table:
@@ -82,6 +97,7 @@ def _table(case: Case, figures: Figures) -> Table:
     is_timed = case.size < STREAMED
     rows = []
     for name, runs in figures.items():
+        is_server = name != CEILING
         compared = f"{ratio(case.rates(ours), case.rates(runs)):.2f}" if ours else "-"
         rows.append(
             [
@@ -90,8 +106,8 @@ def _table(case: Case, figures: Figures) -> Table:
                 f"{median([run['bytes_per_second'] for run in runs]) / 1e6:.0f}",
                 spread([run["p50_us"] / 1000 for run in runs], ".2f") if is_timed else "-",
                 spread([run["p99_us"] / 1000 for run in runs], ".2f") if is_timed else "-",
-                spread(case.rates_per_core(runs)),
-                spread([100 * run["busy"] for run in runs]),
+                spread(case.rates_per_core(runs)) if is_server else "-",
+                spread([100 * run["busy"] for run in runs]) if is_server else "-",
                 spread([100 * run["load_busy"] for run in runs]),
                 f"{sum(run['failures'] for run in runs):.0f}",
                 compared,
@@ -151,7 +167,7 @@ def _plots(found: dict[Case, Figures]) -> list[Plot]:
     plots = []
     for is_on_disk, where in ((False, "RAM"), (True, "disk")):
         cases = {case: figures for case, figures in found.items() if case.is_on_disk == is_on_disk}
-        names = list(dict.fromkeys(name for figures in cases.values() for name in figures))
+        names = list(dict.fromkeys(name for figures in cases.values() for name in figures if name != CEILING))
         series = [
             Series(
                 name,

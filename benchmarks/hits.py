@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from benchmarks import bodies, load, machine
+from benchmarks.ceiling import BOUND_SHARE
 from benchmarks.client import Client, WrongBytes
-from benchmarks.hit_figures import FULLY_BUSY, LOAD_BOUND, Case, Figures, conclude
+from benchmarks.hit_figures import CEILING, FULLY_BUSY, LOAD_BOUND, Case, Figures, conclude
 from benchmarks.origin import Origin
 from benchmarks.peers import Haproxy, Peer, Server, adjusted
+from benchmarks.plain_server import PlainServer
 from benchmarks.report import Result
 from benchmarks.running import chosen, prove_hit, roomy, scratch, started
 
@@ -62,7 +64,9 @@ def _equipped(peers: Sequence[Peer], cases: Sequence[Case], result: Result) -> l
     largest = max(case.size for case in cases)
     found: list[Peer] = []
     for peer in roomy(peers, sum(case.size for case in cases)):
-        if not isinstance(peer, Haproxy):
+        if peer.name == "nginx-plain":
+            result.skipped.append(f"{peer.name} from disk: it is here for the smallest hits")
+        elif not isinstance(peer, Haproxy):
             found.append(adjusted(peer, ram_bytes=0, memory="0"))
         elif largest >= LARGE:
             found.append(replace(peer, megabytes=4095))
@@ -90,7 +94,7 @@ def _run_case(
     target = bodies.path(case.size, "hit")
     figures: Figures = {}
     for name, server in servers.items():
-        if why := prove_hit(server, origin, target):
+        if name != CEILING and (why := prove_hit(server, origin, target)):
             _note(result, name, f"{name}, {case.label}: {why}")
         else:
             figures[name] = []
@@ -137,11 +141,14 @@ def _run_tier(
     with (
         scratch() as directory,
         Origin() as origin,
+        PlainServer(machine.server_core()) as plain,
         started(equipped, directory, origin, result.skipped) as servers,
     ):
         for case in cases:
             able = _able(case, equipped, result.skipped)
             taking = {name: server for name, server in servers.items() if name in able}
+            if case.size < LARGE and not options.quick:
+                taking[CEILING] = Server(CEILING, plain.url, None)
             found[case] = _run_case(case, taking, origin, options, result)
             result.data[case.label] = found[case]
     return found
@@ -166,9 +173,11 @@ def _method(options: argparse.Namespace, peers: list[Peer]) -> list[str]:
         "kept alive, and all ask for one object.",
         "Before measuring, every server gave every byte right and was asked twice without the origin being "
         "asked; afterwards every byte is checked again, and the origin is asked how many requests it saw.",
-        f"Busy is processor time by wall time: with the load from {LOAD_BOUND:.0%} and the server below "
-        f"{FULLY_BUSY:.0%}, the load was the limit, which is told below the tables; where neither is, "
-        "something else had the core or both waited.",
+        f"Busy is processor time by wall time. {CEILING}: the same load on the least a server can do, a "
+        "program that only sends known bytes. Where a server comes within "
+        f"{1 - BOUND_SHARE:.0%} of that (and the load was busy there), or where the load was busy from "
+        f"{LOAD_BOUND:.0%} and the server below {FULLY_BUSY:.0%}, the load was the limit, which is told "
+        "below the tables; where neither was busy, something else had the core or both waited.",
         "Per busy core is the rate divided by the share of the core the server had. Limits are judged by it "
         f"where a server had less than {FULLY_BUSY:.0%} of its core, because then something other than the "
         "server was the limit.",

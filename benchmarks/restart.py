@@ -15,7 +15,7 @@ from benchmarks.client import Client, WrongBytes
 from benchmarks.origin import Origin
 from benchmarks.peers import Absent, Peer, Server, adjusted
 from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table, median, spread
-from benchmarks.running import chosen, scratch
+from benchmarks.running import chosen, rounds, scratch
 
 QUESTION = "How soon after kill -9 does a cache answer from its store, and are the bytes right?"
 PEERS = "edgeproxy,nginx,haproxy,varnish,squid,trafficserver"
@@ -142,7 +142,7 @@ def _run(peers: list[Peer], scale: Scale, result: Result) -> dict[str, list[Rest
     """Interleaved rounds, one server after the other. A peer that fails to come back is told."""
     found: dict[str, list[Restarted]] = {}
     with scratch() as directory, Origin() as origin:
-        for turn in range(scale.rounds):
+        for turn in rounds(scale.rounds, result.skipped):
             for peer in peers:
                 try:
                     restarted = _round(peer, directory / peer.name, origin, scale, turn)
@@ -157,18 +157,18 @@ def _run(peers: list[Peer], scale: Scale, result: Result) -> dict[str, list[Rest
     return found
 
 
-def _row(name: str, rounds: list[Restarted]) -> list[str]:
-    hits = [it.first_hit_seconds for it in rounds if it.first_hit_seconds is not None]
-    never = len(rounds) - len(hits)
+def _row(name: str, runs: list[Restarted]) -> list[str]:
+    hits = [it.first_hit_seconds for it in runs if it.first_hit_seconds is not None]
+    never = len(runs) - len(hits)
     return [
         name,
-        spread([it.open_seconds for it in rounds], ".3f"),
-        spread([it.first_answer_seconds for it in rounds], ".3f"),
+        spread([it.open_seconds for it in runs], ".3f"),
+        spread([it.first_answer_seconds for it in runs], ".3f"),
         (spread(hits, ".3f") if hits else "")
-        + (f"{'; ' if hits else ''}none in {never} of {len(rounds)}" if never else ""),
-        spread([it.asked_before for it in rounds]),
-        f"{sum(it.missed for it in rounds)} of {sum(it.sample for it in rounds)}",
-        str(sum(len(it.wrong) for it in rounds)),
+        + (f"{'; ' if hits else ''}none in {never} of {len(runs)}" if never else ""),
+        spread([it.asked_before for it in runs]),
+        f"{sum(it.missed for it in runs)} of {sum(it.sample for it in runs)}",
+        str(sum(len(it.wrong) for it in runs)),
     ]
 
 
@@ -183,24 +183,24 @@ _COLUMNS = [
 ]
 
 
-def _first_hits(rounds: list[Restarted]) -> list[float]:
+def _first_hits(runs: list[Restarted]) -> list[float]:
     """None at all unless there was one in every round."""
-    hits = [it.first_hit_seconds for it in rounds if it.first_hit_seconds is not None]
-    return hits if len(hits) == len(rounds) else []
+    hits = [it.first_hit_seconds for it in runs if it.first_hit_seconds is not None]
+    return hits if len(hits) == len(runs) else []
 
 
 def report(found: dict[str, list[Restarted]], scale: Scale, result: Result) -> None:
     """Fill the result in."""
     samples: dict[str, list[float]] = {}
-    for name, rounds in found.items():
-        result.data[name] = [asdict(it) for it in rounds]
-        samples[f"{name} first answer after kill -9 s"] = [it.first_answer_seconds for it in rounds]
-        if hits := _first_hits(rounds):
+    for name, runs in found.items():
+        result.data[name] = [asdict(it) for it in runs]
+        samples[f"{name} first answer after kill -9 s"] = [it.first_answer_seconds for it in runs]
+        if hits := _first_hits(runs):
             samples[f"{name} first hit after kill -9 s"] = hits
-        samples[f"{name} objects lost by kill -9 failed"] = [it.missed for it in rounds]
+        samples[f"{name} objects lost by kill -9 failed"] = [it.missed for it in runs]
     result.data["samples"] = samples
     title = f"{scale.objects} objects of {bodies.show_size(scale.object_size)} stored"
-    result.tables.append(Table(_COLUMNS, [_row(name, rounds) for name, rounds in found.items()], title))
+    result.tables.append(Table(_COLUMNS, [_row(name, runs) for name, runs in found.items()], title))
     if ours := found.get("edgeproxy"):
         result.limits += _limits(ours, found)
         result.failures += [f"edgeproxy: {said}" for it in ours for said in it.wrong]
@@ -237,8 +237,8 @@ def _limits(ours: list[Restarted], found: dict[str, list[Restarted]]) -> list[Li
     ]
     theirs = {
         name: median(values)
-        for name, rounds in found.items()
-        if name != "edgeproxy" and (values := _first_hits(rounds))
+        for name, runs in found.items()
+        if name != "edgeproxy" and (values := _first_hits(runs))
     }
     if hits and theirs:
         best = min(theirs, key=lambda name: theirs[name])
@@ -249,23 +249,23 @@ def _limits(ours: list[Restarted], found: dict[str, list[Restarted]]) -> list[Li
 
 
 def _comparisons(ours: list[Restarted], found: dict[str, list[Restarted]]) -> list[Comparison]:
-    others = {name: rounds for name, rounds in found.items() if name != "edgeproxy"}
+    others = {name: runs for name, runs in found.items() if name != "edgeproxy"}
     comparisons = [
         Comparison(
             "objects lost by kill -9, of a sample",
             median([it.missed for it in ours]),
-            median([it.missed for it in rounds]),
+            median([it.missed for it in runs]),
             name,
             f"of {ours[0].sample}",
             less_is_better=True,
         )
-        for name, rounds in others.items()
+        for name, runs in others.items()
     ]
     if mine := _first_hits(ours):
         comparisons += [
             Comparison("kill -9 to first hit", median(mine), median(hits), name, "s", less_is_better=True)
-            for name, rounds in others.items()
-            if (hits := _first_hits(rounds))
+            for name, runs in others.items()
+            if (hits := _first_hits(runs))
         ]
     return comparisons
 

@@ -16,6 +16,8 @@ from benchmarks.client import Client, WrongBytes
 from benchmarks.origin import Origin
 from benchmarks.peers import PEERS, Absent, Peer, Server, adjusted
 
+ROUNDS_SECONDS_MAX = 215.0
+
 
 def chosen(names: str) -> list[Peer]:
     """The peers of a comma separated list, in its order. Raises SystemExit for an unknown one."""
@@ -63,6 +65,18 @@ def each(peers: Sequence[Peer], directory: Path, origin: Origin, skipped: list[s
         with started([peer], directory, origin, skipped) as servers:
             yield from servers.values()
         shutil.rmtree(place, ignore_errors=True)
+
+
+def rounds(count: int, skipped: list[str], seconds_max: float = ROUNDS_SECONDS_MAX) -> Iterator[int]:
+    """Numbers of rounds from 0, as many as there is time for by the longest so far; at least one."""
+    begun, longest = time.monotonic(), 0.0
+    for turn in range(count):
+        now = time.monotonic()
+        if turn and now - begun + longest > seconds_max:
+            skipped.append(f"{count - turn} of {count} rounds: there was no time for them")
+            return
+        yield turn
+        longest = max(longest, time.monotonic() - now)
 
 
 def roomy(peers: Sequence[Peer], stored_bytes: int) -> list[Peer]:

@@ -47,7 +47,7 @@ class Haproxy:
     def method(self) -> str:
         return (
             f"{self.name}: cache in RAM ({self.megabytes} MB, all taken at the start), one thread; it "
-            "has no store on disk and does not collapse requests"
+            "is meant for small objects, has no store on disk and does not collapse requests"
         )
 
     def refuses(self, size: int) -> str:

@@ -102,13 +102,24 @@ class Server:
 
     def kill(self) -> None:
         """End all of its processes at once and by force, as a machine that runs out of memory might; those
-        of a master do not outlive it."""
+        of a master do not outlive it. They are gone when this returns, or ten seconds have passed."""
         if self.process is None:
             return
-        for pid in self._pids():
+        pids = self._pids()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.stop(signal.SIGKILL)
+        end = time.monotonic() + 10
+        while any(map(_is_running, pids)) and time.monotonic() < end:
+            time.sleep(0.005)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def program(name: str) -> str:

@@ -39,6 +39,8 @@ cache_log {directory}/cache.log
 pid_filename {directory}/squid.pid
 coredump_dir {directory}
 netdb_filename none
+digest_generation off
+client_db off
 pinger_enable off
 icp_port 0
 snmp_port 0

@@ -71,7 +71,8 @@ class TrafficServer:
         )
         return (
             f"{self.name}: disk cache of {self.storage_bytes >> 20} MiB, {self.ram_bytes >> 20} MiB RAM "
-            f"cache, one event thread, read while writer, {plugins}"
+            f"cache, one event thread, read while writer, "
+            f"256 MB may wait to be written (by default 5, beyond which nothing is stored), {plugins}"
         )
 
     def refuses(self, size: int) -> str:

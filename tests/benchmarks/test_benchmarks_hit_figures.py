@@ -1,4 +1,4 @@
-from benchmarks.hit_figures import Case, conclude
+from benchmarks.hit_figures import CEILING, Case, conclude
 from benchmarks.report import Result
 
 RAM, DISK = Case(1 << 10, False), Case(1 << 30, True)
@@ -16,9 +16,11 @@ def _run(rate: float, busy: float = 1.0, load_busy: float = 0.5) -> dict[str, fl
     }
 
 
-def _concluded(case: Case, **runs: list[dict[str, float]]) -> Result:
+def _concluded(
+    case: Case, ceiling: float = 0.0, load_busy: float = 0.95, **runs: list[dict[str, float]]
+) -> Result:
     result = Result("hits", "How?", [], machine={})
-    conclude(result, {case: dict(runs)})
+    conclude(result, {case: runs | ({CEILING: [_run(ceiling, 1.0, load_busy)] * 3} if ceiling else {})})
     return result
 
 
@@ -55,3 +57,15 @@ def test_samples_are_named_with_server_case_and_unit() -> None:
         "squid 1 KiB from RAM p99 ms",
     ]
     assert [plot.title for plot in result.plots] == ["Hits from disk"]
+
+
+def test_a_rate_near_that_of_the_load_alone_is_the_limit_of_the_load() -> None:
+    result = _concluded(RAM, ceiling=110, edgeproxy=[_run(100)] * 3, squid=[_run(50)] * 3)
+    assert result.bounded == ["edgeproxy, 1 KiB from RAM"]
+    assert [it.peer for it in result.comparisons] == ["squid"]
+    assert [row[0] for row in result.tables[0].rows] == ["edgeproxy", "squid", CEILING]
+
+
+def test_a_rate_of_a_load_that_was_not_busy_bounds_nothing() -> None:
+    result = _concluded(RAM, ceiling=90, load_busy=0.6, edgeproxy=[_run(100)] * 3)
+    assert result.bounded == []
