@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import itertools
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,15 +15,16 @@ from benchmarks import bodies, loading, machine, ranged
 from benchmarks.link import Distance, LinkProcess
 from benchmarks.loading import Load
 from benchmarks.origin import Origin
-from benchmarks.peers import Absent, Edgeproxy
+from benchmarks.peers import Absent, Edgeproxy, Nginx, Peer
 from benchmarks.report import Limit, Plot, Result, Series, Table, median, spread
 from benchmarks.running import scratch
 
 EXPONENT = 1.0
-MODES = ("no cache", "memory", "memory + disk")
+MODES = ("no cache", "memory", "memory + disk", "nginx")
+SMALL = (1 << 10, 20 << 10, 200 << 10)  # bytes of the small files of every model
 LEAST_RATIO = 0.92
 LONGEST_MS = 95.0
-REFERENCE = {"no cache": "1250 ms", "memory": "180 ms, 67 %", "memory + disk": "95 ms, 92 %"}
+REFERENCE = {"no cache": "1250 ms", "memory": "180 ms, 67 %", "memory + disk": "95 ms, 92 %", "nginx": "-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ QUICK = Scale(
     shards=4,
     shard_bytes=1 << 20,
     fitting=2.2,
-    loads=40,
+    loads=30,
     sampled=4,
     rounds=1,
     distance=Distance(rtt=0.02, rate_down=_RATE, rate_up=_RATE, window=4 << 20),
@@ -73,9 +75,16 @@ def trace(models: int, loads: int, seed: int) -> list[int]:
     return random.Random(f"tiers/{seed}").choices(range(models), cum_weights=weights, k=loads)
 
 
-def shards_of(scale: Scale, model: int) -> list[str]:
-    """The paths of a model's files."""
-    return [bodies.path(scale.shard_bytes, f"model-{model}/shard-{number}") for number in range(scale.shards)]
+def files_of(scale: Scale, model: int) -> list[str]:
+    """The paths of a model's files: small ones, then shards."""
+    sizes = [*SMALL, *[scale.shard_bytes] * scale.shards]
+    return [bodies.path(size, f"model-{model}/file-{number}") for number, size in enumerate(sizes)]
+
+
+def order(number: int) -> list[str]:
+    """In which the modes take part in a round."""
+    first = number % len(MODES)
+    return [*MODES[first:], *MODES[:first]]
 
 
 def best_ratio(wanted: Sequence[int]) -> float:
@@ -84,9 +93,9 @@ def best_ratio(wanted: Sequence[int]) -> float:
 
 
 def hit_ratio(loads: Sequence[Load]) -> float:
-    """By shards, of all loads."""
-    shards = sum(load.shards for load in loads)
-    return sum(load.hits for load in loads) / shards if shards else 0.0
+    """By files, of all loads."""
+    files = sum(load.files for load in loads)
+    return sum(load.hits for load in loads) / files if files else 0.0
 
 
 def mean_ms(loads: Sequence[Load]) -> float:
@@ -100,28 +109,38 @@ def mean_ms(loads: Sequence[Load]) -> float:
 Round = dict[str, list[Load]]
 
 
-def measure_round(directory: Path, scale: Scale, number: int) -> Round:
+def measure_round(directory: Path, scale: Scale, number: int, skipped: list[str]) -> Round:
     """The same trace by each mode, one after the other, each from an empty store."""
     wanted = trace(scale.models, scale.loads, number)
     found: Round = {}
-    order = MODES[number % len(MODES) :] + MODES[: number % len(MODES)]
     with Origin() as origin, LinkProcess(origin.address, scale.distance) as link:
-        for mode in order:
+        for mode in order(number):
+            place = directory / f"{number}-{MODES.index(mode)}"
             count = scale.sampled if mode == "no cache" else scale.loads
-            with _way(mode, directory / f"{number}-{MODES.index(mode)}", link.url, scale) as url:
-                targets = [shards_of(scale, model) for model in wanted[:count]]
-                found[mode] = ranged.run(loading.load_all(url, targets))
+            targets = [files_of(scale, model) for model in wanted[:count]]
+            try:
+                with way(mode, place, link.url, scale) as url:
+                    asked = (lambda: origin.counts().requests) if mode == "nginx" else None
+                    found[mode] = ranged.run(loading.load_all(url, targets, asked))
+            except Absent as reason:
+                skipped.append(f"{mode}: {reason}")
+            shutil.rmtree(place, ignore_errors=True)
     return found
 
 
 @contextlib.contextmanager
-def _way(mode: str, directory: Path, url: str, scale: Scale) -> Iterator[str]:
+def way(mode: str, directory: Path, url: str, scale: Scale) -> Iterator[str]:
     """Where clients ask. Raises Absent."""
     if mode == "no cache":
         yield url
         return
-    cache = f'memory_body = "16MiB"\non_disk = {str(mode != "memory").lower()}'
-    server = Edgeproxy(memory=str(scale.memory_bytes), cache=cache).start(directory, url)
+    memory = str(scale.memory_bytes)
+    peers: dict[str, Peer] = {
+        "memory": Edgeproxy(memory=memory, cache='memory_body = "16MiB"\non_disk = false'),
+        "memory + disk": Edgeproxy(memory=memory),
+        "nginx": Nginx(),
+    }
+    server = peers[mode].start(directory, url)
     try:
         yield server.url
     finally:
@@ -133,15 +152,21 @@ def _way(mode: str, directory: Path, url: str, scale: Scale) -> Iterator[str]:
 
 def _each(rounds: Sequence[Round], mode: str) -> tuple[list[float], list[float]]:
     """Mean load time in milliseconds and hit ratio of each round."""
-    return [mean_ms(found[mode]) for found in rounds], [hit_ratio(found[mode]) for found in rounds]
+    there = [found[mode] for found in rounds if mode in found]
+    return [mean_ms(loads) for loads in there], [hit_ratio(loads) for loads in there]
+
+
+def measured(rounds: Sequence[Round]) -> list[str]:
+    """Modes that took part in every round."""
+    return [mode for mode in MODES if rounds and all(mode in found for found in rounds)]
 
 
 def _table(rounds: Sequence[Round]) -> Table:
     rows = []
-    for mode in MODES:
+    for mode in measured(rounds):
         means, ratios = _each(rounds, mode)
-        loads = [load for found in rounds for load in found[mode]]
-        whole = [load for load in loads if load.hits == load.shards]
+        loads = [load for found in rounds for load in found.get(mode, [])]
+        whole = [load for load in loads if load.hits == load.files]
         cold = [load for load in loads if not load.hits]
         rows.append(
             [
@@ -177,13 +202,13 @@ def running_mean(loads: Sequence[Load]) -> list[tuple[float | str, float]]:
 
 
 def _plots(rounds: Sequence[Round]) -> list[Plot]:
-    bars = [(mode, median(_each(rounds, mode)[0])) for mode in MODES]
-    ratios = [(mode, 100 * median(_each(rounds, mode)[1])) for mode in MODES]
-    lines = [Series(mode, running_mean(rounds[0][mode])) for mode in MODES]
+    bars = [(mode, median(_each(rounds, mode)[0])) for mode in measured(rounds)]
+    ratios = [(mode, 100 * median(_each(rounds, mode)[1])) for mode in measured(rounds)]
+    lines = [Series(mode, running_mean(rounds[0][mode])) for mode in measured(rounds)]
     title = "Mean of all loads so far, in the first round"
     return [
         Plot("Mean time to load a model", "bars", "", "ms", [Series("mean load", list(bars))]),
-        Plot("Share of shards found in the store", "bars", "", "%", [Series("hits", list(ratios))]),
+        Plot("Share of files found in the store", "bars", "", "%", [Series("hits", list(ratios))]),
         Plot(title, "lines", "loads", "ms", lines, is_y_log=True),
     ]
 
@@ -218,22 +243,24 @@ def _limits(rounds: Sequence[Round], scale: Scale, *, judged: bool) -> list[Limi
 def _method(scale: Scale) -> list[str]:
     far, shard = scale.distance, bodies.show_size(scale.shard_bytes)
     all_mib, memory_mib = scale.models * scale.shards * scale.shard_bytes >> 20, scale.memory_bytes >> 20
+    small = ", ".join(bodies.show_size(size) for size in SMALL)
     return [
-        f"{scale.models} models of {scale.shards} shards of {shard} each lie at an origin "
-        f"{far.rtt * 1000:.0f} ms of round trip away at {far.rate_down * 8 / 1e6:.0f} Mbit/s "
+        f"{scale.models} models of {scale.shards} shards of {shard} and small files ({small}) lie at an "
+        f"origin {far.rtt * 1000:.0f} ms of round trip away at {far.rate_down * 8 / 1e6:.0f} Mbit/s "
         "(benchmarks/wire.py: slow start, 4 MiB a connection). Clients are beside the node.",
-        "A load takes all shards of one model side by side, over fresh connections, into memory; every byte "
+        "A load takes all files of one model side by side, over fresh connections, into memory; every byte "
         f"is checked when the clock has stopped. One load after the other, {scale.loads} in a round, models "
         f"drawn by Zipf({EXPONENT:g}).",
-        f"The RAM tier has {memory_mib} MiB, room for {scale.fitting:g} of {scale.models} models "
-        f"({all_mib} MiB); memory_body is 16MiB, so that whole shards may lie in it. "
-        "Everything else is the default, one worker.",
         "no cache: the clients ask the origin over the same link, past the node; only the first "
-        f"{scale.sampled} loads of each round, since each costs the same. memory: cache.on_disk = false. "
-        "memory + disk: the same RAM tier over a disk with room for all, in the page cache.",
+        f"{scale.sampled} loads of each round, since each costs the same.",
+        f"memory: a node with cache.on_disk = false and a RAM tier of {memory_mib} MiB, room for "
+        f"{scale.fitting:g} of {scale.models} models ({all_mib} MiB); memory_body is 16MiB, so that shards "
+        "may lie in it. memory + disk: the same RAM tier over a disk with room for all, memory_body at its "
+        "default of 1MiB: small files lie in RAM, shards are sent from the page cache.",
+        Nginx().method,
         f"{scale.rounds} round(s), each with another trace, an empty store, and the modes in another order. "
-        "Hits are by shards, as Cache-Status tells them; first loads are in all figures. Medians of rounds "
-        "(least-greatest).",
+        "Hits are by files, as Cache-Status tells them (nginx: files that the origin was not asked for); "
+        "first loads are in all figures. Medians of rounds (least-greatest).",
         "The reference is what is reported of such tiers elsewhere, on other machines and links.",
     ]
 
@@ -243,16 +270,17 @@ def _tell(result: Result, rounds: Sequence[Round], scale: Scale, *, judged: bool
     result.plots += _plots(rounds)
     result.limits += _limits(rounds, scale, judged=judged)
     samples: dict[str, list[float]] = {}
-    for mode in MODES:
+    for mode in measured(rounds):
         means, ratios = _each(rounds, mode)
         samples[f"{mode} mean load ms"] = means
         if mode != "no cache":
             samples[f"{mode} hit ratio"] = ratios
         result.data[mode] = [[asdict(load) for load in found[mode]] for found in rounds]
         result.failures += sorted(
-            {f"{mode}: {load.problem}" for found in rounds for load in found[mode] if load.problem}
+            {f"{mode}: {load.problem}" for found in rounds for load in found.get(mode, []) if load.problem}
         )
     result.data["samples"] = samples
+    result.skipped = list(dict.fromkeys(result.skipped))
 
 
 def main() -> None:
@@ -265,13 +293,11 @@ def main() -> None:
     result = Result("cache_tiers", __doc__ or "", _method(scale))
     if options.quick:
         result.method.append("Quick: one short round of small models near by; limits are not judged.")
-    rounds: list[Round] = []
     with scratch() as directory:
-        try:
-            rounds.extend(measure_round(directory, scale, number) for number in range(scale.rounds))
-        except Absent as reason:
-            result.failures.append(str(reason))
-    if rounds:
+        rounds = [measure_round(directory, scale, number, result.skipped) for number in range(scale.rounds)]
+    if missing := [mode for mode in MODES[:3] if mode not in measured(rounds)]:
+        result.failures.append(f"not measured: {', '.join(missing)}")
+    else:
         _tell(result, rounds, scale, judged=not options.quick)
     result.finish(options.dry or options.quick)
 

@@ -10,11 +10,13 @@ from benchmarks.cache_tiers import (
     FULL,
     MODES,
     QUICK,
+    SMALL,
     best_ratio,
+    files_of,
     hit_ratio,
     mean_ms,
+    order,
     running_mean,
-    shards_of,
     trace,
 )
 from benchmarks.loading import Load, is_right, load_all
@@ -34,16 +36,17 @@ def test_the_memory_tier_is_too_small_for_all_models_and_large_enough_for_some(s
     assert scale.shards * scale.shard_bytes < scale.memory_bytes < whole
 
 
-def test_shards_of_two_models_are_other_bodies() -> None:
-    assert not set(shards_of(FULL, 0)) & set(shards_of(FULL, 1))
-    assert {bodies.size_of(target) for target in shards_of(FULL, 0)} == {FULL.shard_bytes}
+def test_files_of_two_models_are_other_bodies() -> None:
+    assert not set(files_of(FULL, 0)) & set(files_of(FULL, 1))
+    sizes = [bodies.size_of(target) for target in files_of(FULL, 0)]
+    assert sizes == [*SMALL, *[FULL.shard_bytes] * FULL.shards]
 
 
 def test_no_store_finds_more_than_all_but_first_loads() -> None:
     assert best_ratio([1, 1, 1, 2]) == 0.5
 
 
-def test_hits_are_counted_by_shards_and_means_are_of_what_came_right() -> None:
+def test_hits_are_counted_by_files_and_means_are_of_what_came_right() -> None:
     loads = [Load(1.0, 4, 0), Load(0.5, 4, 4), Load(60.0, 4, 0, "cut")]
     assert hit_ratio(loads) == pytest.approx(1 / 3)
     assert mean_ms(loads) == 750
@@ -54,8 +57,20 @@ def test_the_running_mean_has_a_point_for_each_load() -> None:
     assert running_mean([Load(1.0, 1, 0), Load(0.0, 1, 1)]) == [(1.0, 1000.0), (2.0, 500.0)]
 
 
-def test_there_is_a_mode_for_each_tier() -> None:
-    assert MODES == ("no cache", "memory", "memory + disk")
+def test_every_round_has_every_mode_and_begins_with_another() -> None:
+    orders = [order(number) for number in range(len(MODES))]
+    assert all(sorted(found) == sorted(MODES) for found in orders)
+    assert len({found[0] for found in orders}) == len(MODES)
+
+
+async def test_misses_are_what_the_origin_was_asked_for_where_a_server_does_not_tell() -> None:
+    origin = Answering()
+    server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    told = iter([0, 1, 1, 1])
+    async with server:
+        loads = await load_all(url, [[bodies.path(10, "a"), bodies.path(10, "b")]] * 2, lambda: next(told))
+    assert [load.hits for load in loads] == [1, 2]
 
 
 async def test_a_load_takes_all_its_shards_and_tells_what_is_wrong() -> None:
@@ -65,7 +80,7 @@ async def test_a_load_takes_all_its_shards_and_tells_what_is_wrong() -> None:
     targets = [bodies.path(1_500_000, f"m/{number}") for number in range(3)]
     async with server:
         right, wrong, cut = await load_all(url, [targets, ["/absent"], [f"{targets[0]}?x"]])
-    assert (right.problem, right.shards, right.hits) == ("", 3, 0)
+    assert (right.problem, right.files, right.hits) == ("", 3, 0)
     assert wrong.problem.startswith("ValueError: status 404")
     assert not cut.problem, "a query does not change the bytes"
     assert (await load_all(url, [targets]))[0].problem.startswith("ConnectionRefused")
