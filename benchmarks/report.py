@@ -33,6 +33,7 @@ _ORDER = (
     "workers",
     "dns",
     "footprint",
+    "growth",
     "hit_ratio",
     "routing",
     "soak",
