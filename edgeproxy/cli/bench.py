@@ -74,8 +74,8 @@ def bench(names: tuple[str, ...], quick: bool, report: Path, only_list: bool) ->
             run.measure()
     finally:  # what has been measured until Ctrl-C is a report too
         _write_page(place, directory)
+        click.echo(f"report: {directory / 'index.html'} (the run: {RUN_FILE}, what was said: *.log)")
     show(_summary(run.outcomes))
-    click.echo(f"report: {directory / 'index.html'} (the run: {RUN_FILE}, what each scenario said: *.log)")
     return 1 if any(outcome.state == FAILED for outcome in run.outcomes) else 0
 
 
@@ -91,7 +91,7 @@ def _tell_lacking(place: Checkout, scenarios: Sequence[Scenario]) -> None:
 
 
 def _write_page(place: Checkout, directory: Path) -> None:
-    """index.html; what it says of the verdict is ours to say too."""
+    """index.html; the checkout prints the verdict with it. Raises EdgeError."""
     try:
         subprocess.run(
             module("page", str(directory)), cwd=place.directory, check=True, timeout=PAGE_SECONDS_MAX
