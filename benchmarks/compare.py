@@ -167,7 +167,8 @@ def samples(result: Result) -> dict[str, list[float]]:
 
 
 def warnings(before: Mapping[str, Result], after: Mapping[str, Result]) -> list[str]:
-    """What makes the two runs hard to compare: other machines, other versions, another method."""
+    """What makes the two runs hard to compare: other machines, other versions of all but edgeproxy, another
+    method, few rounds."""
     said: dict[str, None] = {}
     for name in (name for name in before if name in after):
         one, other = before[name], after[name]
@@ -180,14 +181,22 @@ def warnings(before: Mapping[str, Result], after: Mapping[str, Result]) -> list[
             said[f"{name} was measured in another way (its method differs), or one of the runs was quick"] = (
                 None
             )
+    if few := sum(_too_few(before[name], after[name]) for name in before if name in after):
+        said[f"figures of fewer than {ROUNDS_MIN} rounds, of which no difference is told: {few}"] = None
     return list(said)
+
+
+def _too_few(before: Result, after: Result) -> int:
+    """How many figures of both have too few rounds."""
+    one, other = samples(before), samples(after)
+    return sum(min(len(one[figure]), len(other[figure])) < ROUNDS_MIN for figure in one if figure in other)
 
 
 def _versions(one: Result, other: Result) -> list[tuple[str, str, str]]:
     a, b = one.machine.get("versions"), other.machine.get("versions")
     if not isinstance(a, dict) or not isinstance(b, dict):
         return []
-    names = dict.fromkeys((*a, *b))
+    names = [name for name in dict.fromkeys((*a, *b)) if name != "edgeproxy"]
     return [(n, a.get(n, "none"), b.get(n, "none")) for n in names if a.get(n) != b.get(n)]
 
 
@@ -218,6 +227,14 @@ def _line(one: Finding) -> str:
     return line
 
 
+def _origin(results: Mapping[str, Result]) -> str:
+    """Of which edgeproxy, and when."""
+    versions = [one.machine.get("versions") for one in results.values()]
+    ours = dict.fromkeys(str(one.get("edgeproxy")) for one in versions if isinstance(one, dict))
+    date = min(one.date for one in results.values())
+    return f"edgeproxy {' and '.join(ours) or 'of an unknown version'}, {date}"
+
+
 def read(path: Path) -> dict[str, Result]:
     """Results by name, of a file or of all in a directory. Raises OSError and ValueError."""
     files = [path] if path.is_file() else sorted(path.glob("*.json"))
@@ -236,6 +253,8 @@ def main() -> None:
         before, after = read(options.a), read(options.b)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    for run, results in (("A", before), ("B", after)):
+        print(f"{run}: {_origin(results)}")
     for warning in warnings(before, after):
         print(f"careful: {warning}")
     found = compared(before, after)

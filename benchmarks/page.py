@@ -220,7 +220,7 @@ def _table(table: Table, bounded: Sequence[str]) -> str:
     }
     rows = []
     for row in table.rows:
-        marked = _marked(table, row[0], bounded)
+        marked = _marked(table, row, bounded)
         cells = [_inline(cell) + (f" {BOUNDED}" if at in marked else "") for at, cell in enumerate(row)]
         others = (f"<td{_aligned(at, numbers)}>{cell}</td>" for at, cell in enumerate(cells[1:], 1))
         ours = ' class="ours"' if row[0] == "edgeproxy" else ""
@@ -230,30 +230,33 @@ def _table(table: Table, bounded: Sequence[str]) -> str:
     return title + _scroll(whole, table.title or table.columns[0])
 
 
-def _marked(table: Table, server: str, bounded: Sequence[str]) -> set[int]:
-    """The columns of a server's row that "server, figure" names: that of the figure, or the first where the
-    figure is what the table is of."""
-    found = set()
-    for who, figure in map(_split, bounded):
-        if who == server and figure:
-            named = {at for at, column in enumerate(table.columns) if figure in column}
-            is_whole = figure in table.title or (table.title != "" and table.title in figure)
-            found |= named or ({0} if is_whole else set())
+def _marked(table: Table, row: Sequence[str], bounded: Sequence[str]) -> set[int]:
+    """The columns of a row that a bounded figure names, in parts such as "server, what": one part is a word
+    of the row, the others are words of the row too, or in the table's title, or in the name of the column
+    that is marked. The first column is, where no other is named."""
+    found: set[int] = set()
+    for parts in map(_parts, bounded):
+        elsewhere = [part for part in parts if part not in row]
+        columns = {at for at, column in enumerate(table.columns) if any(part in column for part in elsewhere)}
+        titled = [part for part in elsewhere if part in table.title or (table.title and table.title in part)]
+        named = [part for part in elsewhere if any(part in column for column in table.columns)]
+        if len(elsewhere) < len(parts) and set(elsewhere) == {*titled, *named}:
+            found |= columns - {0} or {0}
     return found
 
 
 def _is_bounded(one: Verdict, bounded: Sequence[str]) -> bool:
     """Whether the load bounded one of the two sides that are compared."""
     return any(
-        who in ("edgeproxy", one.peer) and figure and figure in one.what
-        for who, figure in map(_split, bounded)
+        parts[0] in ("edgeproxy", one.peer) and all(part in one.what for part in parts[1:])
+        for parts in map(_parts, bounded)
+        if len(parts) > 1
     )
 
 
-def _split(entry: str) -> tuple[str, str]:
-    """A figure that the load bounded is named as "server, figure", with more to say after a colon."""
-    who, _, figure = entry.partition(": ")[0].partition(", ")
-    return who, figure
+def _parts(entry: str) -> list[str]:
+    """What stands before a colon, at its commas: "nginx, 1 KiB from RAM: load busy 99 %"."""
+    return [part for part in entry.partition(": ")[0].split(", ") if part]
 
 
 def _head(columns: Sequence[str], numbers: set[int]) -> str:

@@ -14,7 +14,7 @@ from benchmarks.compare import Change
 from benchmarks.report import Result
 
 ROUNDS = st.lists(st.floats(0.01, 1e6), min_size=3, max_size=7)
-MACHINE: dict[str, object] = {"cpu": "C", "cores": 2, "versions": {"nginx": "1.22"}}
+MACHINE: dict[str, object] = {"cpu": "C", "cores": 2, "versions": {"nginx": "1.22", "edgeproxy": "0.1"}}
 
 
 def result(samples: dict[str, list[float]], name: str = "hits", **more: Any) -> Result:
@@ -138,15 +138,17 @@ def test_figures_of_peers_tell_of_the_machine_and_not_of_us() -> None:
 
 
 def test_other_machines_versions_and_methods_are_warned_of() -> None:
-    other = MACHINE | {"cpu": "D", "versions": {"nginx": "1.26", "haproxy": "2.6"}}
-    after = {"hits": result({}, machine=other)}
+    other = MACHINE | {"cpu": "D", "versions": {"nginx": "1.26", "haproxy": "2.6", "edgeproxy": "0.2"}}
+    before = {"hits": result({"a ms": [1, 2, 3], "b ms": [1, 2, 3]})}
+    after = {"hits": result({"a ms": [1, 2], "b ms": [1, 2, 3], "c ms": [1]}, machine=other)}
     after["hits"].method = ["quickly"]
-    assert compare.warnings({"hits": result({})}, {"hits": result({})}) == []
-    assert compare.warnings({"hits": result({})}, after) == [
+    assert compare.warnings(before, before) == []
+    assert compare.warnings(before, after) == [
         "another machine: cpu C and D",
         "another version of nginx: 1.22 and 1.26",
         "another version of haproxy: none and 2.6",
         "hits was measured in another way (its method differs), or one of the runs was quick",
+        "figures of fewer than 3 rounds, of which no difference is told: 1",
     ]
 
 
@@ -174,7 +176,7 @@ def test_the_command_ends_with_1_only_if_something_of_ours_is_worse(
 
     a, b = tmp_path / "a", tmp_path / "b"
     assert ended(a, b) == 1
-    assert capsys.readouterr().out.startswith("worse: hits: edgeproxy/s: 101 -> 51 (x0.50")
+    assert capsys.readouterr().out.splitlines()[2].startswith("worse: hits: edgeproxy/s: 101 -> 51 (x0.50")
     assert ended(b, a) == 0
     assert ended(a / "hits.json", a) == 0
     assert ended(a, tmp_path) == 2

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.page import main, page, spoken
+from benchmarks.page import _marked, main, page, spoken
 from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table
 from benchmarks.run import Lacking, Outcome, Run
 from benchmarks.verdict import verdicts
@@ -126,6 +126,26 @@ def test_a_figure_that_the_load_bounded_has_a_sign_and_a_footnote() -> None:
     assert rows(text, "verdict")[0].startswith("▲ ahead 2.00x 1 KiB hits †")
     assert "† The load generator was the limit" in text
     assert "†" not in "".join(rows(page(run(SLOW)), "verdict"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "marked"),
+    [
+        ("nginx, 1 KiB from RAM", {0}),
+        ("nginx, 1 KiB from RAM: load busy 99 %", {0}),
+        ("HTTP/2, 1 KiB", {0}),  # another cell of the row
+        ("nginx, p50", {2}),
+        ("nginx, HTTP/2, p50", {2}),
+        ("nginx", {0}),
+        ("nginx, 64 KiB", set()),
+        ("haproxy, 1 KiB from RAM", set()),
+        ("", set()),
+    ],
+)
+def test_a_bounded_figure_is_found_by_its_parts(entry: str, marked: set[int]) -> None:
+    row = ["nginx", "HTTP/2", "5"]
+    table = Table(["server", "protocol", "p50 ms"], [row], "hits of 1 KiB from RAM")
+    assert _marked(table, row, [entry]) == marked
 
 
 def test_what_was_skipped_and_what_is_not_installed_is_named() -> None:
