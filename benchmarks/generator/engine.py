@@ -42,7 +42,7 @@ class Engine:
         self._make, wanted = _protocol(plan, self)
         self._next: Iterator[Wanted] = targets.order(wanted, plan.zipf, plan.seed)
         self._dice = random.Random(plan.seed)
-        self._tally = Tally(plan.rate is not None)
+        self._tally = Tally(plan.rate is not None, plan.watched)
         self._free: deque[Connection] = deque()
         self._waiting: deque[Exchange] = deque()
         self._watched: deque[Exchange] = deque()
@@ -120,9 +120,10 @@ class Engine:
 
     def _start_users(self) -> None:
         users = self._plan.connections * self._plan.streams
+        span = max(self._plan.think_seconds, (self._plan.rtt_seconds or (0.0, 0.0))[1])
         for _ in range(users):
-            # With time to think they do not all come in the same moment.
-            self._later(self._dice.uniform(0.0, self._plan.think_seconds))
+            # Where there is time between two requests of one, they do not all come in the same moment.
+            self._later(self._dice.uniform(0.0, span))
 
     def _later(self, seconds: float) -> None:
         if seconds > 0:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Self
 
 from benchmarks.generator.histogram import Histogram
+from benchmarks.generator.watch import Used
 
 LATE_MS = 5.0
 FULLY_BUSY = 0.95
@@ -22,7 +23,8 @@ class Outcome:
 
     `latency` and `first_byte` are of right answers only, from when they were due; `lag` is how much later
     than due the generator itself came to each request of an open loop; `beyond` is latency without the
-    emulated round trip, empty where none was. `busy` is the generator's share of its core."""
+    emulated round trip, empty where none was. `busy` is the generator's share of its core, `used` what the
+    processes watched have used in the span."""
 
     seconds: float
     requests: int = 0
@@ -39,6 +41,7 @@ class Outcome:
     first_byte: Histogram = field(default_factory=Histogram)
     lag: Histogram = field(default_factory=Histogram)
     beyond: Histogram = field(default_factory=Histogram)
+    used: dict[str, Used] = field(default_factory=dict)
 
     @property
     def requests_per_second(self) -> float:
@@ -64,6 +67,7 @@ class Outcome:
 
     def to_json(self) -> str:
         told = {one.name: getattr(self, one.name) for one in fields(self)}
+        told["used"] = {name: asdict(used) for name, used in self.used.items()}
         return json.dumps(
             {name: value.to_json() if isinstance(value, Histogram) else value for name, value in told.items()}
         )
@@ -75,6 +79,7 @@ class Outcome:
             told = json.loads(text)
             for name in ("latency", "first_byte", "lag", "beyond"):
                 told[name] = Histogram.from_json(told[name])
+            told["used"] = {name: Used(**used) for name, used in told["used"].items()}
             return cls(**told)
         except (TypeError, KeyError, IndexError) as error:
             raise ValueError(f"not an outcome: {error!r}") from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
@@ -49,6 +49,8 @@ class Plan:
     status: int = 200
     rtt_seconds: tuple[float, float] | None = None
     client_addresses: int = 1
+    watched: Mapping[str, int] = field(default_factory=dict)
+    """Processes under test, by name: what each and its children use in the span measured."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a plan that cannot be followed."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from time import monotonic
 
 from benchmarks.generator.exchange import Exchange
 from benchmarks.generator.histogram import Histogram
 from benchmarks.generator.outcome import Outcome
+from benchmarks.generator.watch import Sample, Used, Watch
 
 _KINDS_MAX = 50
 
@@ -16,8 +18,11 @@ _KINDS_MAX = 50
 class Tally:
     """`begin` and `end` bound the span measured."""
 
-    def __init__(self, is_open_loop: bool) -> None:
+    def __init__(self, is_open_loop: bool, watched: Mapping[str, int]) -> None:
         self._is_open_loop = is_open_loop
+        self._watch = Watch(watched)
+        self._before: dict[str, Sample] = {}
+        self._used: dict[str, Used] = {}
         self._errors: Counter[str] = Counter()
         self._completed = self._requests = self._unchecked = self.connections_opened = 0
         self.latency, self.first_byte, self.lag = Histogram(), Histogram(), Histogram()
@@ -27,6 +32,7 @@ class Tally:
         self._completed_within = self._bytes_within = 0
 
     def begin(self, received: int) -> None:
+        self._before = self._watch.sample()
         self._begun = (monotonic(), time.process_time(), self._completed, received)
 
     def end(self, received: int) -> None:
@@ -34,6 +40,7 @@ class Tally:
         begun, used, completed, before = self._begun
         self._seconds = monotonic() - begun
         self._busy = (time.process_time() - used) / self._seconds
+        self._used = self._watch.used(self._before)
         self._completed_within, self._bytes_within = self._completed - completed, received - before
 
     def answered(self, exchange: Exchange, now: float) -> None:
@@ -69,4 +76,5 @@ class Tally:
             first_byte=self.first_byte,
             lag=self.lag,
             beyond=self.beyond,
+            used=self._used,
         )

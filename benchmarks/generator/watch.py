@@ -1,8 +1,12 @@
 """What processes under test use: processor time, memory, bytes read and written, their children included.
 
+    outcome = run(Plan(..., watched={"edgeproxy": server.process.pid}))
+    outcome.used["edgeproxy"].cpu, outcome.used["edgeproxy"].peak_bytes
+
+in the span that is measured, or at any other time
+
     watch = Watch({"edgeproxy": server.process.pid})
     before = watch.sample(); ...; used = watch.used(before)
-    used["edgeproxy"].cpu, used["edgeproxy"].peak_bytes
 
 From /proc, so of Linux; elsewhere everything is told as 0. What a child did that has ended and been waited
 for is counted with its parent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -55,6 +56,14 @@ async def test_an_open_loop_asks_at_its_rate() -> None:
     outcome = await run(right, rate=500, connections=4)
     assert (outcome.requests, outcome.failed, outcome.is_open_loop) == (200, 0, True)
     assert outcome.latency.count == outcome.first_byte.count == outcome.lag.count == 200
+
+
+async def test_what_a_process_uses_is_told_for_the_span_that_is_measured() -> None:
+    outcome = await run(right, rate=200, connections=4, watched={"us": os.getpid(), "nobody": 1 << 30})
+    assert 0.39 <= outcome.used["us"].seconds < outcome.seconds + 1
+    assert outcome.used["us"].cpu_seconds >= 0
+    assert outcome.used["us"].resident_bytes > 1 << 20
+    assert outcome.used["nobody"].resident_bytes == 0
 
 
 async def test_a_stall_is_charged_to_every_request_that_was_due_in_it() -> None:
