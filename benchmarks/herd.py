@@ -25,6 +25,7 @@ SECONDS_MAX = 25.0
 RATIO_MAX = 1.001
 LATE_MAX_MS = 20.0
 BUSY, LOAD_BOUND = 0.9, 0.97
+SPARED_MAX = 1.1
 SAME = 1.05  # the origin's pace is the least that any of them takes
 
 
@@ -177,7 +178,7 @@ def _limits(herds: list[Herd], clients: int) -> list[Limit]:
 
 
 def _against(found: dict[str, list[Herd]], result: Result) -> None:
-    """Limits that no other server is faster, and comparisons, with those that asked the origin once."""
+    """Limits that no other server that spares the origin is sooner, and comparisons with those."""
     ours = found.get("edgeproxy")
     others = {name: herds for name, herds in found.items() if name not in ("edgeproxy", "direct")}
     if not ours:
@@ -188,7 +189,12 @@ def _against(found: dict[str, list[Herd]], result: Result) -> None:
         ("a herd on one cold object: origin bytes / body", "times", "origin_ratio"),
     ):
         mine = _values(ours, key)
-        theirs = {name: values for name, herds in others.items() if (values := _values(herds, key))}
+        # Sooner at the price of the origin's bytes is no comparison.
+        theirs = {
+            name: values
+            for name, herds in others.items()
+            if (values := _values(herds, key)) and (key == "origin_ratio" or _spares(herds))
+        }
         if not mine or not theirs:
             continue
         result.comparisons += [
@@ -202,6 +208,10 @@ def _against(found: dict[str, list[Herd]], result: Result) -> None:
         measured = f"{median(mine):.1f} {unit}, {best} {least:.1f} {unit}"
         is_met = median(mine) <= SAME * least
         result.limits.append(Limit(f"{what}, against the best", f"<= {SAME}x", measured, is_met))
+
+
+def _spares(herds: list[Herd]) -> bool:
+    return median([herd.origin_ratio for herd in herds]) <= SPARED_MAX
 
 
 def _values(herds: list[Herd], key: str) -> list[float]:
@@ -271,8 +281,8 @@ def _method(options: argparse.Namespace, join_after: float, peers: list[Peer]) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=200)
-    parser.add_argument("--size", default="64MiB")
-    parser.add_argument("--rate", default="32MiB", help="bytes a second the origin gives to one request")
+    parser.add_argument("--size", default="32MiB")
+    parser.add_argument("--rate", default="16MiB", help="bytes a second the origin gives to one request")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", help=f"default {PEERS}")
     parser.add_argument("--quick", action="store_true", help="small and short; results are not written")
