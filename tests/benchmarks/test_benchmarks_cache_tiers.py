@@ -11,10 +11,12 @@ from benchmarks.cache_tiers import (
     MODES,
     QUICK,
     SMALL,
+    _limits,
     best_ratio,
     files_of,
     hit_ratio,
     mean_ms,
+    measured,
     order,
     running_mean,
     trace,
@@ -94,3 +96,17 @@ def test_one_wrong_byte_anywhere_is_seen() -> None:
     assert is_right(target, data)
     data[-1] ^= 1
     assert not is_right(target, data)
+
+
+def test_a_mode_counts_as_measured_when_every_round_has_it() -> None:
+    load = [Load(1.0, 1, 0)]
+    assert measured([{"memory": load, "nginx": load}, {"memory": load}]) == ["memory"]
+    assert measured([]) == []
+
+
+@pytest.mark.parametrize(("seconds", "hits", "met"), [(0.08, 93, True), (0.08, 90, False), (0.1, 93, False)])
+def test_limits_are_those_of_the_reference(seconds: float, hits: int, met: bool) -> None:
+    found = {"memory": [Load(0.2, 100, 70)], "memory + disk": [Load(seconds, 100, hits)]}
+    limits = _limits([found], FULL, judged=True)
+    assert all(limit.met for limit in limits) is met
+    assert [limit.met for limit in _limits([found], FULL, judged=False)] == [None, None, None]
