@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ import pytest
 
 SCENARIOS = """
 import json
-names = {"good": True, "broken": True, "lying": True, "absent": True, "slow": True, "full": False}
+names = {"good": True, "broken": True, "lying": True, "absent": True, "slow": True, "full": False, "endless": False}
 print(json.dumps({
     "scenarios": [
         {"name": name, "question": f"What of {name}?", "uses": ["wrk"], "is_quick": quick, "minutes_max": 0.01
@@ -36,6 +41,7 @@ MODULES = {
     "absent": "NAME, MORE = 'absent', {'tables': [], 'skipped': ['gdnsd: is not installed']}" + RESULT,
     "broken": "raise OSError('no space left')",
     "slow": "import time; time.sleep(60)",
+    "endless": "import os, time; print(os.getpid()); time.sleep(60)",
 }
 
 
@@ -66,11 +72,12 @@ def test_each_scenario_is_measured_failed_or_skipped_whatever_became_of_the_othe
         "absent": ("skipped", "gdnsd: is not installed"),
         "slow": ("failed", "not done within 1 s"),
         "full": ("skipped", "has no quick run"),
+        "endless": ("skipped", "has no quick run"),
     }
     assert (made / "out" / "good.log").read_text() == "measuring --quick\n"
     assert (made / "out" / "index.html").exists()
     assert "good: measured in" in ended.err
-    assert "skipped, has no quick run: full" in ended.out
+    assert "skipped, has no quick run: full, endless" in ended.out
     assert f"report: {made}/out/index.html" in ended.out
 
 
@@ -110,6 +117,33 @@ def test_two_reports_are_compared_by_the_checkout_and_its_status_is_ours(run: An
         (made / name).mkdir()
     assert run("bench", "compare", "a", "b").code == 1
     assert (made / "compared").read_text() == f"{made}/a {made}/b"
+
+
+def test_sigterm_ends_what_runs_and_leaves_a_report_of_what_was_measured(made: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeproxy", "bench", "good", "endless"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = iter(process.stderr.readline, "")
+    assert any(line.startswith("endless: ") for line in said)
+    log = made / "bench-report" / "endless.log"
+    until(lambda: log.exists() and log.read_text().endswith("\n"))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 128 + signal.SIGTERM
+    process.stderr.close()
+    until(lambda: not Path(f"/proc/{int(log.read_text())}").exists())
+    assert states(made / "bench-report") == {
+        "good": ("measured", ""),
+        "endless": ("skipped", "the run was ended before it"),
+    }
+    assert (made / "bench-report" / "index.html").exists()
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_a_page_that_cannot_be_made_is_a_line(run: Any, made: Path) -> None:
