@@ -24,8 +24,10 @@ SIGNS = {
     Standing.EQUAL: "=",
     Standing.AHEAD: "▲",
     Standing.MET: "✓",
+    Standing.NONE: "·",
 }
 BAD = (Standing.FAILED, Standing.BEHIND, Standing.MISSED)
+GOOD = (Standing.AHEAD, Standing.MET)
 BOUNDED = "†"
 _FIGURE = re.compile(r"^[<>=+~-]{0,2} ?[\d.]|^-?$")
 
@@ -79,7 +81,7 @@ def _verdict(found: Sequence[Verdict], run: Run) -> str:
 
 
 def _verdict_row(one: Verdict, questions: Mapping[str, str], bounded: Sequence[str]) -> str:
-    kind = "bad" if one.standing in BAD else "good" if one.standing is not Standing.EQUAL else ""
+    kind = "bad" if one.standing in BAD else "good" if one.standing in GOOD else ""
     what = questions.get(one.scenario, one.what) if one.standing is Standing.FAILED else one.what
     mark = f" {BOUNDED}" if _is_bounded(one, bounded) else ""
     cells = (

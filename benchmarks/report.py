@@ -148,6 +148,12 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return median([mine / other for mine, other in zip(ours, theirs, strict=True) if other])
 
 
+def asked(question: str) -> str:
+    """A question in one line, of what may be the docstring of a module."""
+    words, mark, _ = " ".join(question.split()).partition("?")
+    return words + mark
+
+
 def _table(table: dict[str, Any]) -> str:
     lines = [f"**{table['title']}**", ""] if table["title"] else []
     lines.append("| " + " | ".join(table["columns"]) + " |")
@@ -161,7 +167,7 @@ def render(result: dict[str, Any]) -> str:
     on = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
     parts = [
-        f"## {result['question']}",
+        f"## {asked(result['question'])}",
         f"{result['date']}; {on['cpu']}, {on['cores']} cores, {on['memory_gib']} GiB, {on['system']}; "
         f"load average at the end {on['load_average'][0]}. {versions}.",
         "Method (`python -m benchmarks."

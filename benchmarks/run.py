@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Result, load
+from benchmarks.report import Result, asked, load
 from benchmarks.scenarios import SCENARIOS
 
 RUN_FILE = "run.json"
@@ -85,7 +85,7 @@ def _gathered(directory: Path) -> dict[str, Any]:
     outcomes = [
         {
             "name": one.name,
-            "question": " ".join(one.question.split()),
+            "question": asked(one.question),
             "state": "failed" if one.failures else "measured",
             "reason": one.failures[0] if one.failures else "",
         }

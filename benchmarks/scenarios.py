@@ -9,6 +9,8 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.report import asked
+
 FOLDER = Path(__file__).parent
 SYSTEM_PATH = "/usr/sbin:/usr/local/sbin"
 
@@ -44,9 +46,7 @@ class Scenario:
 
     def question(self) -> str:
         """What the scenario's docstring begins with. It is not imported: it may need what is not there."""
-        said = ast.get_docstring(ast.parse(self.file.read_text(encoding="utf-8"))) or ""
-        asked, mark, _ = " ".join(said.split()).partition("?")
-        return asked + mark
+        return asked(ast.get_docstring(ast.parse(self.file.read_text(encoding="utf-8"))) or "")
 
 
 _CACHES = ("nginx", "haproxy", "varnishd", "squid", "traffic_server")

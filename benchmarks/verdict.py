@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from benchmarks.report import Comparison, Limit, Result, shown
+from benchmarks.report import Comparison, Limit, Result, asked, shown
 
 EQUAL_WITHIN = 0.05  # of the better one: less is of the minute, not of the server
 NO_PEERS = frozenset(
@@ -27,6 +27,7 @@ class Standing(StrEnum):
     EQUAL = "equal"
     AHEAD = "ahead"
     MET = "limits met"
+    NONE = "not judged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def _badness(one: Verdict) -> float:
 
 def of_result(result: Result) -> list[Verdict]:
     """Comparisons, or the limits that are set against peers where there are none; every missed limit that no
-    line "behind" tells; and one line for a result that has none of these."""
+    line "behind" tells; or one line for a result that has none of these."""
     compared: dict[str, list[Comparison]] = {}
     for comparison in result.comparisons:
         compared.setdefault(comparison.what, []).append(comparison)
@@ -80,11 +81,18 @@ def of_result(result: Result) -> list[Verdict]:
         for limit in result.limits
         if limit.met is False and not any(is_of(limit, what) for what in behind)
     ]
-    if not found and (met := sum(limit.met is True for limit in result.limits)):
-        unmeasured = sum(limit.met is None for limit in result.limits)
-        note = f"{met} of {len(result.limits)}" + (f", {unmeasured} not measured" if unmeasured else "")
-        found.append(Verdict(Standing.MET, result.name, result.question, note=note))
-    return found
+    return found or [_alone(result)]
+
+
+def _alone(result: Result) -> Verdict:
+    """The line of a result that no peer takes part in and that misses no limit."""
+    count, met = len(result.limits), sum(limit.met is True for limit in result.limits)
+    if not met:
+        note = "limits not judged" if count else "no limit and no peer"
+        return Verdict(Standing.NONE, result.name, asked(result.question), note=note)
+    unjudged = sum(limit.met is None for limit in result.limits)
+    note = f"{met} of {count}" + (f", {unjudged} not judged" if unjudged else "")
+    return Verdict(Standing.MET, result.name, asked(result.question), note=note)
 
 
 def is_of(limit: Limit, what: str) -> bool:

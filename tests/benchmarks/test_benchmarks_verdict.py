@@ -69,10 +69,18 @@ def test_what_is_bad_comes_first_and_a_failed_run_tells_no_figure() -> None:
         (Standing.BEHIND, "slow", ""),
         (Standing.MISSED, "missed", "limit < 5 MB"),
         (Standing.AHEAD, "fast", ""),
-        (Standing.MET, "fine", "1 of 2, 1 not measured"),
+        (Standing.MET, "fine", "1 of 2, 1 not judged"),
     ]
     assert counted(found) == "failed 2, behind 1, limit missed 1, ahead 1, limits met 1"
     assert counted([]) == "nothing was compared"
+
+
+@pytest.mark.parametrize(
+    ("limits", "note"), [([], "no limit and no peer"), ([Limit("a", "1", "1", None)], "limits not judged")]
+)
+def test_every_result_has_a_line(limits: list[Limit], note: str) -> None:
+    (found,) = of_result(Result("x", "What is\n  asked? And more.", [], limits=limits, machine={}))
+    assert (found.standing, found.what, found.note) == (Standing.NONE, "What is asked?", note)
 
 
 def test_limits_set_against_peers_stand_in_for_comparisons() -> None:
