@@ -113,6 +113,7 @@ def spawn(argv: list[str], log: Path, *, pipe: bool = False) -> subprocess.Popen
             stdout=subprocess.PIPE if pipe else stderr,
             stderr=stderr,
             cwd=machine.ROOT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("EDGEPROXY_")},
             preexec_fn=lambda: machine.pin(machine.server_core()),
         )
 
