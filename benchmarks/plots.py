@@ -17,6 +17,7 @@ LETTER = 0.56  # width of a letter by its size, a little more than is usual
 BAR, GAP = 14, 4
 LABEL_MAX = 120
 LINES_HEIGHT = 230
+FEW_POINTS = 6  # so many values of x are written below by themselves
 MARKED_MAX = 25  # a line of more points has no marks
 COLOURS = (
     ("#1f5fbf", "#7db0ff"),
@@ -227,8 +228,9 @@ def _lines(plot: Plot, top: float) -> tuple[list[str], float]:
         parts.append(_text(left - 5, y + 4, tick_text(value), "soft", anchor="end", size=SMALL))
     for number, points, one in zip(numbers, shown_series, plot.series, strict=True):
         parts += _line(points, number, along, up, one.ranges)
+    few = sorted(set(xs)) if len(set(xs)) <= FEW_POINTS else along.ticks(5)
     marks = [(along.at(float(place)), name) for place, name in enumerate(names)] or [
-        (along.at(value), tick_text(value)) for value in along.ticks(5)
+        (along.at(value), tick_text(value)) for value in few
     ]
     parts += _marks_below(marks, bottom)
     parts.append(

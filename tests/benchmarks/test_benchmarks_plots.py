@@ -105,6 +105,14 @@ def test_lines_differ_by_dashes_and_marks_and_not_by_colour_alone() -> None:
     assert "series 2" in texts(picture)
 
 
+def test_few_values_of_x_are_written_themselves_and_of_many_round_ones() -> None:
+    few = drawn(Series("a", [(500.0, 1.0), (1700.0, 2.0)]), kind="lines", y_label="")
+    assert {"500", "1.7k"} <= set(texts(few))
+    many = drawn(Series("a", [(x * 37.0, 1.0) for x in range(30)]), kind="lines", y_label="")
+    assert "37" not in texts(many)
+    assert "500" in texts(many)
+
+
 def test_a_server_has_its_colour_whoever_else_takes_part() -> None:
     assert colours(["direct", "edgeproxy", "nginx"]) == [7, 0, 1]
     assert colours(["edgeproxy p50", "edgeproxy p99", "mean"]) == [0, 1, 2]
