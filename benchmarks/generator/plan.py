@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, Self, get_args
 from urllib.parse import urlsplit
 
+from benchmarks import records
+
 Protocol = Literal["http/1.1", "h2", "grpc"]
 
 
@@ -61,6 +63,10 @@ class Plan:
             (not self.targets, "at least one target is needed"),
             (not all(target.startswith("/") for target in self.targets), "a target begins with /"),
             (self.protocol not in get_args(Protocol), f"protocol is one of {', '.join(get_args(Protocol))}"),
+            (
+                self.protocol == "grpc" and not all(map(records.within, self.targets)),
+                "a target of grpc is the path of a record, /records/COUNT/NAME",
+            ),
             (self.rate is not None and self.rate <= 0, "rate is requests a second, above 0"),
             (self.rate is not None and self.think_seconds > 0, "think_seconds is for a closed loop"),
             (min(self.connections, self.streams) < 1, "at least one connection and stream are needed"),

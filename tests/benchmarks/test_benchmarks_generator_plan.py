@@ -21,6 +21,7 @@ def test_a_plan_comes_out_of_json_as_it_went_in() -> None:
         ({"rate": 0}, "above 0"),
         ({"rate": 5, "think_seconds": 1}, "closed loop"),
         ({"protocol": "h3"}, "protocol is one of"),
+        ({"protocol": "grpc"}, "path of a record"),
         ({"connections": 0}, "at least one"),
         ({"streams": 2}, "one stream"),
         ({"seconds": 0}, "above 0"),
