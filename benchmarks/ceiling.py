@@ -7,7 +7,7 @@ limit."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from benchmarks import bodies, load, machine, records
@@ -124,25 +124,21 @@ def _row(case: Case, runs: list[tuple[Outcome, load.Run | None]], result: Result
 def _agreement(options: argparse.Namespace, result: Result) -> None:
     """On a server that takes its time by the clock, everybody must tell the same rate and latency, however
     fast the machine is and whatever else it does."""
-    loads = {
+    target, whole = bodies.path(1 << 10, "agreement"), max(1, round(options.seconds))
+    requests = whole * int(CONNECTIONS / DELAY)
+    plan = Plan("http://any", (target,), connections=CONNECTIONS, seconds=options.seconds, warm_seconds=0.2)
+    loads: dict[str, Callable[[str], tuple[float, float]]] = {
         "generator": lambda url: _figures(run(replace(plan, url=url))),
         "wrk": lambda url: _their_figures(load.wrk(url + target, connections=CONNECTIONS, seconds=whole)),
         "h2load": lambda url: _their_figures(
-            load.h2load(
-                url + target, connections=CONNECTIONS, streams=1, requests=whole * int(most), http1=True
-            )
+            load.h2load(url + target, connections=CONNECTIONS, streams=1, requests=requests, http1=True)
         ),
     }
-    target, whole, most = (
-        bodies.path(1 << 10, "agreement"),
-        max(1, round(options.seconds)),
-        CONNECTIONS / DELAY,
-    )
-    plan = Plan("http://any", (target,), connections=CONNECTIONS, seconds=options.seconds, warm_seconds=0.2)
     seen: dict[str, list[tuple[float, float]]] = {}
     with PlainServer(machine.server_core(), DELAY) as server:
-        for name in [name for name in loads if name == "generator" or _is_there(name, result)]:
-            for _ in range(options.rounds):
+        present = [name for name in loads if name == "generator" or _is_there(name, result)]
+        for _ in range(options.rounds):
+            for name in present:
                 seen.setdefault(name, []).append(loads[name](server.url))
     rows = []
     for name, figures in seen.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -206,7 +206,7 @@ def _bound(targets: list[str], users: int, found: dict[str, Measured], result: R
 
 def _plots(levels: Sequence[int], found: dict[str, Measured]) -> list[Plot]:
     at = {users: found[f"{users:,} users"] for users in levels}
-    lines = {
+    lines: dict[str, Callable[[Measured], float]] = {
         "mean": lambda one: median([each.latency.mean_ms for each in one.outcomes]),
         "p95": lambda one: median(one.percentiles(95)),
         "p95 beyond the network": lambda one: median(one.beyond(95)),

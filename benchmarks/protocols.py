@@ -98,7 +98,7 @@ class Measured:
 def chosen_rate(most: list[float], share: float = SHARE) -> float:
     """A rate that the slowest of those probed can bear, in round numbers: `share` of it."""
     rate = min(most) * share
-    step = 10 ** max(0, len(str(int(rate))) - 2)
+    step = 10.0 ** max(0, len(str(int(rate))) - 2)
     return max(1.0, rate // step * step)
 
 

@@ -7,8 +7,8 @@
 `run` follows the plan in a process of its own on the load core: `python -m benchmarks.generator` takes a plan
 as JSON on standard input and gives the outcome as JSON on standard output. `start` does so while the caller
 does something else. Made of: plan, outcome, histogram (values); targets (what is asked for next); engine
-(when, and by which connection), tally (counting); http1 and others, one file a protocol; watch (what a
-process under test uses meanwhile)."""
+(when, and by which connection), tally (counting); connecting and, one file a protocol, http1, http2, grpc;
+watch (what processes under test use meanwhile)."""
 
 from __future__ import annotations
 

@@ -7,17 +7,14 @@ free for waits, and its clock runs: a server that stalls is charged for every re
 from __future__ import annotations
 
 import asyncio
-import functools
-import itertools
 import random
-import ssl
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Coroutine, Iterator
 from time import monotonic
-from urllib.parse import urlsplit
 
 from benchmarks.alarm import Alarm
-from benchmarks.generator import grpc, http1, http2, targets
+from benchmarks.generator import targets
+from benchmarks.generator.connecting import Connector
 from benchmarks.generator.exchange import Connection, Exchange, Wanted
 from benchmarks.generator.outcome import Outcome
 from benchmarks.generator.plan import Plan
@@ -38,9 +35,8 @@ class Engine:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._loop = asyncio.get_running_loop()
-        self._address = urlsplit(plan.url)
-        self._make, wanted = _protocol(plan, self)
-        self._next: Iterator[Wanted] = targets.order(wanted, plan.zipf, plan.seed)
+        self._connector = Connector(plan, self)
+        self._next: Iterator[Wanted] = targets.order(self._connector.wanted, plan.zipf, plan.seed)
         self._dice = random.Random(plan.seed)
         self._tally = Tally(plan.rate is not None, plan.watched)
         self._free: deque[Connection] = deque()
@@ -49,14 +45,11 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[Connection] = set()
         self._rtts: dict[Connection, float] = {}
-        self._sources = itertools.cycle(range(1, plan.client_addresses + 1))
         self._spare = plan.connections  # how many connections more a plan with fresh ones may open
         self._pending = 0  # exchanges made and not over
         self._made = 0
-        rate = plan.rate or 0.0
-        self._first_measured = round(
-            plan.warm_seconds * rate
-        )  # of an open loop, and how many it makes in all
+        rate = plan.rate or 0.0  # of an open loop: the first request measured, and how many there are
+        self._first_measured = round(plan.warm_seconds * rate)
         self._last = round((plan.warm_seconds + plan.seconds) * rate)
         self._begun = self._from = self._until = float("inf")
         self._is_over = False
@@ -281,36 +274,17 @@ class Engine:
 
     # -- opening ------------------------------------------------------------------------------------
 
-    def _start(self, work: object) -> None:
-        task = self._loop.create_task(work)  # type: ignore[arg-type]
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _connect(self) -> Connection | str:
-        """A new connection, or why there is none."""
-        plan, address = self._plan, self._address
-        secure = _tls(plan) if address.scheme == "https" else None
-        port = address.port or (443 if secure else 80)
-        source = (f"127.0.9.{next(self._sources)}", 0) if plan.client_addresses > 1 else None
-        try:
-            async with asyncio.timeout(plan.timeout_seconds):
-                _, connection = await self._loop.create_connection(
-                    self._make,
-                    address.hostname,
-                    port,
-                    ssl=secure,  # type: ignore[arg-type]
-                    local_addr=source,
-                )
-        except (OSError, TimeoutError) as error:
-            return f"no connection: {type(error).__name__}"
-        return connection  # type: ignore[no-any-return]
 
     async def _open_all(self) -> None:
         gate = asyncio.Semaphore(_OPENING_MAX)
 
         async def one() -> None:
             async with gate:
-                if isinstance(await self._connect(), str):
+                if isinstance(await self._connector.connect(), str):
                     self._start(self._open_one())
 
         await asyncio.gather(*(one() for _ in range(self._plan.connections)))
@@ -318,7 +292,7 @@ class Engine:
     async def _open_one(self) -> None:
         """Until it is open or the run is over. Each time it fails, so does whoever has waited longest."""
         while not self._is_over:
-            why = await self._connect()
+            why = await self._connector.connect()
             if not isinstance(why, str):
                 return
             if (exchange := self._waited()) is not None:
@@ -326,7 +300,7 @@ class Engine:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _ask_fresh(self, exchange: Exchange) -> None:
-        connection = await self._connect()
+        connection = await self._connector.connect()
         if isinstance(connection, str):
             await asyncio.sleep(_RETRY_SECONDS)
             self._spare += 1
@@ -335,29 +309,6 @@ class Engine:
             connection.close()
         else:
             self._give(connection, exchange)
-
-
-def _tls(plan: Plan) -> ssl.SSLContext:
-    """Without a look at the certificate: what is measured is a server of ours."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["http/1.1" if plan.protocol == "http/1.1" else "h2"])
-    return context
-
-
-def _protocol(plan: Plan, engine: Engine) -> tuple[Callable[[], asyncio.BaseProtocol], list[Wanted]]:
-    """How a connection is made, and each target as it is asked for over it."""
-    fields, buffer = tuple(plan.fields), bytearray(http1.BUFFER_BYTES)
-    make: Callable[[], asyncio.BaseProtocol]
-    if plan.protocol == "http/1.1":
-        make = functools.partial(http1.Http1Connection, engine, buffer, plan.status)
-        wanted = functools.partial(http1.wanted, plan.url, fields=fields)
-    else:
-        make = functools.partial(http2.Http2Connection, engine, buffer, plan)
-        is_grpc = plan.protocol == "grpc"
-        wanted = functools.partial(grpc.wanted if is_grpc else http2.wanted, plan.url, fields=fields)
-    known = {target: wanted(target) for target in dict.fromkeys(plan.targets)}
-    return make, [known[target] for target in plan.targets]
 
 
 async def follow(plan: Plan) -> Outcome:

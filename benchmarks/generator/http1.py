@@ -138,7 +138,7 @@ class Http1Connection(asyncio.BufferedProtocol):
         while self._answer is None:
             end = self._buffer.find(b"\r\n\r\n", begin, count) if not self._head else -1
             if end >= 0:
-                head, begin = self._buffer[begin:end], end + 4
+                head, begin = bytes(self._view[begin:end]), end + 4
             else:
                 whole = self._head + self._view[begin:count]
                 end = whole.find(b"\r\n\r\n")
@@ -150,7 +150,7 @@ class Http1Connection(asyncio.BufferedProtocol):
                 head, begin = whole[:end], count - (len(whole) - end - 4)
                 self._head = b""
             try:
-                answer = parse_head(bytes(head))
+                answer = parse_head(head)
             except ValueError:
                 self._break(exchange, "malformed answer")
                 return

@@ -253,9 +253,9 @@ class Http2Connection(asyncio.BufferedProtocol):
         if kind == h2.CONTINUATION:
             self._continued(stream_id, flags, payload, now)
         elif kind == h2.SETTINGS and not flags & h2.ACK:
-            h2.parse_settings(payload)  # a window for what we send is never smaller than our messages
+            values = dict(h2.parse_settings(payload))
             self._write(h2.frame(h2.SETTINGS, h2.ACK, 0))
-            self._settings(dict(h2.parse_settings(payload)))
+            self._settings(values)
         elif kind == h2.PING and not flags & h2.ACK:
             self._write(h2.frame(h2.PING, h2.ACK, 0, payload))
         elif kind == h2.WINDOW_UPDATE and not stream_id:
@@ -269,6 +269,7 @@ class Http2Connection(asyncio.BufferedProtocol):
             raise h2.ConnectionFault(h2.Code.PROTOCOL_ERROR, "a push that was forbidden")
 
     def _settings(self, values: dict[int, int]) -> None:
+        """Windows of streams are not looked at: what we send in one is far below any in use."""
         if self._has_settings:
             return
         self._has_settings = True

@@ -40,7 +40,8 @@ class Pair:
         self.received = 0
         self.told: list[str] = []
         self._transport = Transport()
-        plan = Plan(URL, (TARGET,), **({"protocol": "h2", "streams": 4} | given))
+        target = RECORD if given.get("protocol") == "grpc" else TARGET
+        plan = Plan(URL, (target,), **({"protocol": "h2", "streams": 4} | given))
         self.connection = http2.Http2Connection(self, bytearray(http1.BUFFER_BYTES), plan)
         self.server = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
         self.server.initiate_connection()
