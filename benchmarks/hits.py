@@ -25,6 +25,7 @@ CONNECTIONS = 64
 MIDDLE = 256 << 10  # from here on a plain reader: wrk would be the limit
 LARGE = 256 << 20  # from here on one connection and a plain reader
 RAM_BYTES = 256 << 20
+WARM_SECONDS = 0.3
 
 
 def _measure(server: Server, origin: Origin, target: str, seconds: float) -> dict[str, float]:
@@ -48,6 +49,13 @@ def _measure(server: Server, origin: Origin, target: str, seconds: float) -> dic
         "load_busy": load_busy,
         "origin_requests": origin.counts().requests - asked,
     }
+
+
+def _warm(server: Server, target: str) -> None:
+    if (bodies.size_of(target) or 0) >= LARGE:
+        load.stream(server.url + target, seconds=WARM_SECONDS)
+    else:
+        load.several(server.url + target, connections=CONNECTIONS, seconds=WARM_SECONDS)
 
 
 def _load_seconds() -> float:
@@ -99,7 +107,7 @@ def _run_case(
         else:
             figures[name] = []
             if not options.quick:
-                _measure(server, origin, target, 1 if case.size < MIDDLE else 0.3)
+                _warm(server, target)
     for _ in range(options.rounds):
         for name in figures:
             run = _measure(servers[name], origin, target, options.seconds)

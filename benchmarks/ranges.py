@@ -10,7 +10,8 @@ from benchmarks import bodies, machine, range_costs
 from benchmarks.origin import Origin
 from benchmarks.peers import Peer
 from benchmarks.range_costs import CLIENTS, FULL, PARALLEL, QUICK, RATES, Scale
-from benchmarks.range_figures import Measured, report
+from benchmarks.range_figures import report
+from benchmarks.range_measured import Measured
 from benchmarks.report import Result
 from benchmarks.running import chosen, each, fitting, roomy, rounds, scratch
 

@@ -1,5 +1,7 @@
 """Every peer, as it is installed here, is what benchmarks take it for: a cache that gives right bytes."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import pytest
 
 from benchmarks import bodies
 from benchmarks.origin import Origin
-from benchmarks.peers import PEERS, Absent, Haproxy, Nginx, Peer, Squid, adjusted
+from benchmarks.peers import PEERS, Absent, Haproxy, Nginx, Peer, Server, Squid, adjusted
 from benchmarks.running import prove_hit, scratch
 
 CACHES = [peer for name, peer in PEERS.items() if name != "direct"]
@@ -48,3 +50,17 @@ def test_what_is_told_of_a_peer_begins_with_its_name() -> None:
 def test_a_store_takes_no_body_that_is_larger() -> None:
     assert Squid(storage_bytes=1 << 30).refuses(1 << 30)
     assert not Squid().refuses(1 << 30)
+
+
+CHILD = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
+
+
+def test_the_processes_of_a_master_do_not_outlive_it() -> None:
+    process = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
+    assert process.stdout
+    process.stdout.readline()
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    Server("x", "", process).kill()
+    state = Path(f"/proc/{child}/stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+    assert process.poll() is not None

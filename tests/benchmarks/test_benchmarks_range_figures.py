@@ -1,5 +1,6 @@
 from benchmarks.range_costs import KINDS, QUICK, Cost, Random, Transfer
-from benchmarks.range_figures import Measured, report
+from benchmarks.range_figures import report
+from benchmarks.range_measured import Measured
 from benchmarks.ranged import Fetched, Fetching, Part
 from benchmarks.report import Result
 

@@ -1,10 +1,5 @@
-import subprocess
-import sys
-from pathlib import Path
-
-from benchmarks.peers import Server
 from benchmarks.report import Result
-from benchmarks.restart import FULL, Restarted, report
+from benchmarks.restart_figures import Restarted, report
 
 
 def _restarted(first_hit: float | None = 0.4, missed: int = 0, wrong: tuple[str, ...] = ()) -> Restarted:
@@ -13,7 +8,7 @@ def _restarted(first_hit: float | None = 0.4, missed: int = 0, wrong: tuple[str,
 
 def _reported(**found: list[Restarted]) -> Result:
     result = Result("restart", "How soon?", [], machine={})
-    report(found, FULL, result)
+    report(result, found, "stored")
     return result
 
 
@@ -43,17 +38,3 @@ def test_wrong_bytes_of_the_node_fail_the_run_and_those_of_a_peer_do_not() -> No
 
 def test_what_the_kill_lost_is_a_limit_not_met() -> None:
     assert [limit.met for limit in _reported(edgeproxy=[_restarted(missed=1)]).limits] == [True, True, False]
-
-
-CHILD = "import subprocess, time; subprocess.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
-
-
-def test_the_processes_of_a_master_do_not_outlive_it() -> None:
-    process = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
-    assert process.stdout
-    process.stdout.readline()
-    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    Server("x", "", process).kill()
-    state = Path(f"/proc/{child}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
-    assert process.poll() is not None

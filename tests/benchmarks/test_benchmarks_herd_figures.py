@@ -1,10 +1,7 @@
-import argparse
-
-from benchmarks.herd import SECONDS_MAX, Herd, _report
+from benchmarks.herd_figures import SECONDS_MAX, Herd, report
 from benchmarks.report import Result
 
 CLIENTS = 10
-OPTIONS = argparse.Namespace(clients=CLIENTS, size="1MiB")
 
 
 def _herd(
@@ -18,7 +15,7 @@ def _herd(
 
 def _reported(**found: Herd) -> Result:
     result = Result("herd", "What?", [], machine={})
-    _report({name: [herd] * 3 for name, herd in found.items()}, OPTIONS, result)
+    report(result, {name: [herd] * 3 for name, herd in found.items()}, CLIENTS, "a herd")
     return result
 
 
