@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, assert_never
 
 from msgspec.structs import replace
@@ -36,6 +37,7 @@ from edgeproxy.pipeline.fill_head import (
 )
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.pipeline.hedge import hedged
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.receiving import Digests, Receiving
 from edgeproxy.pipeline.refusal import MISSING, WrongBytes, bad_answer, refused
@@ -210,10 +212,7 @@ class Fill:
         self.started = self.parts.clock()
         answer, self.first = self.first, None
         if answer is None:
-            bulk = (self.plan.expected.size or 0) > self.parts.settings.sparse
-            answer = await self.parts.exchange.ask(
-                self.plan, self.site, "GET", self.headers, interim=self.request.interim, bulk=bulk
-            )
+            answer = await self._first_answer()
         handed_over = False
         try:
             self._refuse(answer)
@@ -225,6 +224,12 @@ class Fill:
         finally:
             if not handed_over:
                 await answer.response.aclose()
+
+    async def _first_answer(self) -> Answer:
+        bulk = (self.plan.expected.size or 0) > self.parts.settings.sparse
+        ask = partial(self.parts.exchange.ask, self.plan, self.site, "GET", self.headers, bulk=bulk)
+        first, after = partial(ask, interim=self.request.interim), self.plan.rules.hedge_after
+        return await (first() if after is None else hedged(first, ask, after, self.parts.tasks))
 
     def _decide(self, response: UpstreamResponse) -> After:
         plan = self.plan
