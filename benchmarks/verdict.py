@@ -49,13 +49,17 @@ def verdicts(results: Iterable[Result], failed: Mapping[str, str] | None = None)
     """Of all results. `failed` are scenarios that failed as a whole, by name, each with its reason; of those,
     and of results with failures, no figure is told."""
     reasons = dict(failed or {})
-    found = []
+    found, questions = [], {}
     for result in results:
+        questions[result.name] = asked(result.question)
         if result.failures:
             reasons.setdefault(result.name, result.failures[0])
         if result.name not in reasons:
             found += of_result(result)
-    found += [Verdict(Standing.FAILED, name, name, note=reason) for name, reason in reasons.items()]
+    found += [
+        Verdict(Standing.FAILED, name, questions.get(name, name), note=reason)
+        for name, reason in reasons.items()
+    ]
     order = list(Standing)
     return sorted(found, key=lambda one: (order.index(one.standing), _badness(one)))
 
