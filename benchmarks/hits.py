@@ -207,7 +207,7 @@ def _cases(ram: str, disk: str) -> list[list[Case]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 3; 1 with --quick)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measured run (default 1)")
+    parser.add_argument("--seconds", type=float, help="of each measured run (default 1)")
     parser.add_argument("--ram", help="bodies in RAM (default 1KiB,64KiB,1MiB; 1KiB with --quick)")
     parser.add_argument("--disk", help="bodies on disk (default 64KiB,1MiB,1GiB; 1MiB with --quick)")
     parser.add_argument("--peers", help=f"in this order in every round (default {PEERS})")
@@ -218,6 +218,7 @@ def main() -> None:
     peers = chosen(options.peers or (PEERS_QUICK if options.quick else PEERS))
     if options.quick:  # HAProxy is soon up with a small cache
         peers = [adjusted(peer, megabytes=16) for peer in peers]
+    options.seconds = options.seconds or (0.5 if options.quick else 1.0)  # of wrk it is at least 1
     options.rounds = options.rounds or (1 if options.quick else 3)
     default = ("1KiB", "1MiB") if options.quick else ("1KiB,64KiB,1MiB", "64KiB,1MiB,1GiB")
     ram = default[0] if options.ram is None else options.ram
