@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -141,21 +142,19 @@ def _show(run: dict[str, float]) -> str:
 
 
 def _run_tier(
-    cases: list[Case], peers: list[Peer], options: argparse.Namespace, result: Result
+    cases: list[Case], peers: list[Peer], origin: Origin, options: argparse.Namespace, result: Result
 ) -> dict[Case, Figures]:
     """All servers up at once, with or without their tier in RAM, and one case after the other."""
     equipped = _equipped(peers, cases, result)
     found: dict[Case, Figures] = {}
-    with (
-        scratch() as directory,
-        Origin() as origin,
-        PlainServer(machine.server_core()) as plain,
-        started(equipped, directory, origin, result.skipped) as servers,
-    ):
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(scratch())
+        servers = stack.enter_context(started(equipped, directory, origin, result.skipped))
+        plain = None if options.quick else stack.enter_context(PlainServer(machine.server_core()))
         for case in cases:
             able = _able(case, equipped, result.skipped)
             taking = {name: server for name, server in servers.items() if name in able}
-            if case.size < LARGE and not options.quick:
+            if plain and case.size < LARGE:
                 taking[CEILING] = Server(CEILING, plain.url, None)
             found[case] = _run_case(case, taking, origin, options, result)
             result.data[case.label] = found[case]
@@ -225,8 +224,9 @@ def main() -> None:
     disk = default[1] if options.disk is None else options.disk
     result = Result("hits", QUESTION, _method(options, peers))
     found: dict[Case, Figures] = {}
-    for cases in _cases(ram, disk):
-        found |= _run_tier(cases, peers, options, result)
+    with Origin() as origin:
+        for cases in _cases(ram, disk):
+            found |= _run_tier(cases, peers, origin, options, result)
     conclude(result, found)
     result.skipped = list(dict.fromkeys(result.skipped))
     result.finish(options.dry or options.quick)
