@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -141,21 +142,19 @@ def _show(run: dict[str, float]) -> str:
 
 
 def _run_tier(
-    cases: list[Case], peers: list[Peer], options: argparse.Namespace, result: Result
+    cases: list[Case], peers: list[Peer], origin: Origin, options: argparse.Namespace, result: Result
 ) -> dict[Case, Figures]:
     """All servers up at once, with or without their tier in RAM, and one case after the other."""
     equipped = _equipped(peers, cases, result)
     found: dict[Case, Figures] = {}
-    with (
-        scratch() as directory,
-        Origin() as origin,
-        PlainServer(machine.server_core()) as plain,
-        started(equipped, directory, origin, result.skipped) as servers,
-    ):
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(scratch())
+        servers = stack.enter_context(started(equipped, directory, origin, result.skipped))
+        plain = None if options.quick else stack.enter_context(PlainServer(machine.server_core()))
         for case in cases:
             able = _able(case, equipped, result.skipped)
             taking = {name: server for name, server in servers.items() if name in able}
-            if case.size < LARGE and not options.quick:
+            if plain and case.size < LARGE:
                 taking[CEILING] = Server(CEILING, plain.url, None)
             found[case] = _run_case(case, taking, origin, options, result)
             result.data[case.label] = found[case]
@@ -207,7 +206,7 @@ def _cases(ram: str, disk: str) -> list[list[Case]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default 3; 1 with --quick)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measured run (default 1)")
+    parser.add_argument("--seconds", type=float, help="of each measured run (default 1)")
     parser.add_argument("--ram", help="bodies in RAM (default 1KiB,64KiB,1MiB; 1KiB with --quick)")
     parser.add_argument("--disk", help="bodies on disk (default 64KiB,1MiB,1GiB; 1MiB with --quick)")
     parser.add_argument("--peers", help=f"in this order in every round (default {PEERS})")
@@ -218,14 +217,16 @@ def main() -> None:
     peers = chosen(options.peers or (PEERS_QUICK if options.quick else PEERS))
     if options.quick:  # HAProxy is soon up with a small cache
         peers = [adjusted(peer, megabytes=16) for peer in peers]
+    options.seconds = options.seconds or (0.5 if options.quick else 1.0)  # of wrk it is at least 1
     options.rounds = options.rounds or (1 if options.quick else 3)
     default = ("1KiB", "1MiB") if options.quick else ("1KiB,64KiB,1MiB", "64KiB,1MiB,1GiB")
     ram = default[0] if options.ram is None else options.ram
     disk = default[1] if options.disk is None else options.disk
     result = Result("hits", QUESTION, _method(options, peers))
     found: dict[Case, Figures] = {}
-    for cases in _cases(ram, disk):
-        found |= _run_tier(cases, peers, options, result)
+    with Origin() as origin:
+        for cases in _cases(ram, disk):
+            found |= _run_tier(cases, peers, origin, options, result)
     conclude(result, found)
     result.skipped = list(dict.fromkeys(result.skipped))
     result.finish(options.dry or options.quick)

@@ -137,8 +137,9 @@ def free_port() -> int:
 
 
 def spawn(argv: list[str], log: Path, *, pipe: bool = False) -> subprocess.Popen[bytes]:
-    """Start a server on the servers' core; what it says goes to `log`. Variables named as settings of the
-    node do not reach it: it takes one that it does not know for a mistake."""
+    """Start a server on the servers' core; what it says goes to `log`. Its environment is ours without what
+    configures the node, which also refuses variables of ours that begin like its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGEPROXY_")}
     with log.open("ab") as stderr:
         return subprocess.Popen(
             argv,
@@ -146,7 +147,7 @@ def spawn(argv: list[str], log: Path, *, pipe: bool = False) -> subprocess.Popen
             stdout=subprocess.PIPE if pipe else stderr,
             stderr=stderr,
             cwd=machine.ROOT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("EDGEPROXY_")},
+            env=environment,
             preexec_fn=lambda: machine.pin(machine.server_core()),
         )
 

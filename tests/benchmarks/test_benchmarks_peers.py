@@ -10,6 +10,7 @@ import pytest
 from benchmarks import bodies
 from benchmarks.origin import Origin
 from benchmarks.peers import PEERS, Absent, Haproxy, Nginx, Peer, Server, Squid, adjusted
+from benchmarks.peers.peer import spawn
 from benchmarks.running import prove_hit, scratch
 
 CACHES = [peer for name, peer in PEERS.items() if name != "direct"]
@@ -35,6 +36,19 @@ def test_a_peer_fills_and_then_answers_by_itself(peer: Peer, directory: Path) ->
             assert server.memory_bytes() > 1 << 20
         finally:
             server.stop()
+
+
+def test_a_server_is_not_configured_by_our_environment(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEPROXY_BENCH_OUT", "elsewhere")
+    monkeypatch.setenv("EDGEPROXY_LISTEN_HTTP", "127.0.0.1:1")
+    log = directory / "log"
+    shown = (
+        "import os; print(sorted(name for name in os.environ if name.startswith('EDGEPROXY')), flush=True)"
+    )
+    assert spawn([sys.executable, "-c", shown], log).wait(20) == 0
+    assert log.read_text() == "[]\n"
 
 
 def test_a_peer_is_given_the_settings_it_has_and_no_others() -> None:
