@@ -48,13 +48,15 @@ class Axis:
 def axis(
     values: Iterable[float], start: float, end: float, *, is_log: bool = False, with_zero: bool = True
 ) -> Axis:
-    """An axis that holds all finite `values`. A logarithmic one begins at a round value below the least above
-    0, and is a linear one when there is none; a linear one holds 0 if it is to."""
+    """An axis that holds all finite `values`. `with_zero` is for lengths: a linear axis holds 0 then, and a
+    logarithmic one begins at a round value below the least above 0. Without any above 0 it is a linear one."""
     finite = [value if abs(value) > TINY else 0.0 for value in values if math.isfinite(value)]
     positive = [value for value in finite if value > 0]
     if is_log and positive:
-        low, high = _below(min(positive)), max(positive)
-        return Axis(low, high if high > low else low * 10, start, end, True)
+        low, high = _below(min(positive)) if with_zero else min(positive), max(positive)
+        if high <= low:  # one value lies in the middle
+            low, high = low / 3, high * 3
+        return Axis(low, high, start, end, True)
     low, high = min(finite, default=0.0), max(finite, default=1.0)
     if with_zero:
         low, high = min(0.0, low), max(0.0, high)
