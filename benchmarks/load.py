@@ -35,6 +35,7 @@ class Run:
     p99_us: float = 0.0
     p999_us: float = 0.0
     max_us: float = 0.0
+    mean_us: float = 0.0
 
     @property
     def requests_per_second(self) -> float:
@@ -92,6 +93,7 @@ def parse_h2load(output: str) -> Run:
         bad_status=int(found[4]) - int(found[5]),
         timeouts=int(found[6]),
         p50_us=float(found[10]) * _SECONDS[found[11]] * 1e6,
+        mean_us=float(found[10]) * _SECONDS[found[11]] * 1e6,
         max_us=float(found[8]) * _SECONDS[found[9]] * 1e6,
     )
 

@@ -25,6 +25,8 @@ _ORDER = (
     "real_clients",
     "http2",
     "tls",
+    "protocols",
+    "concurrency",
     "cold",
     "herd",
     "ranges",
@@ -39,6 +41,7 @@ _ORDER = (
     "hit_ratio",
     "routing",
     "soak",
+    "ceiling",
 )
 
 

@@ -277,6 +277,10 @@ class Site(Section, frozen=True, kw_only=True):
     origin: Annotated[Url, _doc("generic: URL requests go to, with an optional path prefix")] = ""
     index: Annotated[Url, _doc('python-index: URL of the simple index; "" as pip is configured')] = ""
     offline: Annotated[bool, _doc("never ask upstream")] = False
+    http2: Annotated[
+        Literal["auto", "prior-knowledge", "off"],
+        _doc("generic: auto: as TLS negotiates it; otherwise at once, or never"),
+    ] = "auto"
     verify_tls: Annotated[bool, _doc("verify upstream certificates")] = True
     ca_file: Annotated[FilePath, _doc("trusted roots for this upstream, PEM")] = ""
     private_addresses: Annotated[
