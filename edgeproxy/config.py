@@ -127,9 +127,7 @@ class Cache(Section, frozen=True, kw_only=True):
 
     directory: Annotated[FilePath, _doc('"" for edgeproxy in the user\'s cache directory')] = ""
     disk: Annotated[Bytes, _doc("disk tier; 0 for 20 % of what is free, at most 100GiB")] = 0
-    on_disk: Annotated[
-        bool, _doc("false: keep in RAM only, bodies up to memory_body, until the process ends")
-    ] = True
+    on_disk: Annotated[bool, _doc("false: in RAM only, bodies up to memory_body, while it runs")] = True
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
     memory_body: Annotated[Bytes, _doc("largest body in the RAM tier")] = 1 << 20
     memory_eviction: Annotated[
