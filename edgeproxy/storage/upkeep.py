@@ -41,6 +41,7 @@ class Upkeep:
                 await self.count()
             except (StorageError, OSError) as error:
                 self._threads.note("storage_errors_total", "sweep", f"sweep: {error}")
+            self._ram.close_idle()
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def count(self) -> None:
