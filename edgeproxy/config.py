@@ -127,15 +127,19 @@ class Cache(Section, frozen=True, kw_only=True):
 
     directory: Annotated[FilePath, _doc('"" for edgeproxy in the user\'s cache directory')] = ""
     disk: Annotated[Bytes, _doc("disk tier; 0 for 20 % of what is free, at most 100GiB")] = 0
-    on_disk: Annotated[
-        bool, _doc("false: keep in RAM only, bodies up to memory_body, until the process ends")
-    ] = True
+    on_disk: Annotated[bool, _doc("false: in RAM only, bodies up to memory_body, while it runs")] = True
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
-    memory_body: Annotated[Bytes, _doc("largest body in the RAM tier")] = 1 << 20
+    memory_body: Annotated[
+        Bytes,
+        _doc("largest body in the RAM tier; of what is on disk small_body, since a file is sent faster"),
+    ] = 1 << 20
     memory_eviction: Annotated[
         Literal["lru", "s3-fifo", "sieve", "w-tinylfu"], _doc("which responses leave the RAM tier")
     ] = "w-tinylfu"
     small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
+    open_bodies: Annotated[
+        Count, _doc("bodies on disk kept open for the next request, at most an eighth of the descriptors")
+    ] = 256
     free_space: Annotated[Bytes, _doc("never fill the file system beyond this much free space")] = 1 << 30
     quarantine: Annotated[Bytes, _doc("wrong bodies kept for a look at them; 0 for none")] = 1 << 30
     sync: Annotated[bool, _doc("fsync each body before it is indexed")] = False

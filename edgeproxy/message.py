@@ -280,15 +280,21 @@ class Held(Protocol):
     def sequence(self) -> int: ...
 
 
+class KeptFile(OpenFile, Protocol):
+    """An open file whose bytes have been proven; `is_unchanged` while they must still be those."""
+
+    def is_unchanged(self) -> bool: ...
+
+
 class Reuse(Protocol):
     """Permission for a server to answer byte-equal requests from memory, without asking again.
 
     Usable while `now < fresh_until` and `sequence == current` for `held` and, where the answer was
     made from another response, for `source` (else None). `fields(now)` gives the fields of the
-    answer as of now (Age and the like), `data` the content; `used` is told now and then that it is
-    wanted, at most once a second. `timed(now)` gives the fields in a form that another process can
-    keep; None if what they are at another time is not known to be told by that, which is tried out unless
-    it `is_proven` for this response already."""
+    answer as of now (Age and the like), `data` the content, or `file` what it is in (then `data` is empty),
+    of `size` bytes; `used` is told now and then that it is wanted, at most once a second. `timed(now)` gives
+    the fields in a form that another process can keep; None if what they are at another time is not known
+    to be told by that, which is tried out unless it `is_proven` for this response already."""
 
     @property
     def held(self) -> Held: ...
@@ -298,6 +304,12 @@ class Reuse(Protocol):
 
     @property
     def data(self) -> bytes: ...
+
+    @property
+    def file(self) -> KeptFile | None: ...
+
+    @property
+    def size(self) -> int: ...
 
     def fields(self, now: float) -> Headers: ...
 

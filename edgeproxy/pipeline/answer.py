@@ -13,6 +13,7 @@ from edgeproxy.message import (
     Clock,
     Headers,
     HeadOnly,
+    KeptFile,
     Outcome,
     Request,
     Response,
@@ -54,6 +55,14 @@ class HitReuse:
     @property
     def data(self) -> bytes:
         return self.held.data
+
+    @property
+    def file(self) -> KeptFile | None:
+        return self.held.file
+
+    @property
+    def size(self) -> int:
+        return self.stored.body_bytes if self.held.file is not None else len(self.held.data)
 
     def fields(self, now: float) -> Headers:
         outcome = Outcome(CacheOutcome.HIT, self.site, lifetime=self.made_from.fresh_until - now)
@@ -130,14 +139,13 @@ class Answers:
         """A complete stored response; `source` is what a view was made from, else `stored` itself."""
         now = self._clock()
         headers = self.fields(plan, source, stored.headers, outcome, now)
-        in_ram = body.data is not None and plan.layout is None
         headers = self._with_digest(request, headers, stored)
         response = self._select(request, plan, stored, headers, stored_content(body), outcome)
         if (
             "Want-Repr-Digest" in request.headers
             or response.status != 200
             or outcome.cache is not CacheOutcome.HIT
-            or not in_ram
+            or plan.layout is not None
         ):
             return response
         held = self._store.reusable(stored)

@@ -19,6 +19,7 @@ from edgeproxy.message import (
     Headers,
     HeadOnly,
     Held,
+    KeptFile,
     Outcome,
     Request,
     Response,
@@ -72,6 +73,14 @@ class _Retold:
     @property
     def data(self) -> bytes:
         return self.reuse.data
+
+    @property
+    def file(self) -> KeptFile | None:
+        return self.reuse.file
+
+    @property
+    def size(self) -> int:
+        return self.reuse.size
 
     def fields(self, now: float) -> Headers:
         return self.change(self.reuse.fields(now))

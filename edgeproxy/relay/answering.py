@@ -234,7 +234,13 @@ class Answering:
             data = body.data
         reuse, marks = response.reuse, self._shared.marks
         reusing = None
-        if reuse is not None and marks is not None and response.status == 200 and not response.close:
+        if (
+            reuse is not None
+            and reuse.file is None
+            and marks is not None
+            and response.status == 200
+            and not response.close
+        ):
             if data is None and bare and len(reuse.data) <= INLINE_BYTES:
                 data = reuse.data
             if data is not None:

@@ -59,6 +59,14 @@ class Recalled:
         self._fields = fields
         self._used = used
 
+    @property
+    def file(self) -> None:
+        return None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
     def fields(self, now: float) -> Headers:
         return self._fields.fields(now)
 

@@ -13,7 +13,7 @@ from typing import Any
 import aiofastnet
 
 from edgeproxy.errors import BodyAborted
-from edgeproxy.message import Body, FileSlice, Part
+from edgeproxy.message import Body, FileSlice, KeptFile, Part
 from edgeproxy.serving import page_cache
 from edgeproxy.serving.response_head import Framing
 
@@ -117,6 +117,22 @@ class BodyWriter:
             self._transport.write(view[start : start + self._piece])
         if chunked:
             self._transport.write(b"\r\n")
+
+    def queue_file(self, file: KeptFile, size: int) -> None:
+        """Hand the first `size` bytes of a file to the transport, behind what was written, without waiting
+        for them to leave. A file that turns out to be another when they have ends the connection."""
+        if self._transport.is_closing():
+            return
+
+        def sent(future: asyncio.Future[None]) -> None:
+            if not future.cancelled() and future.exception() is None and not file.is_unchanged():
+                self.reset_on_close(True)
+                self._transport.abort()
+
+        with contextlib.suppress(OSError, RuntimeError):  # the transport has ended itself, and tells
+            queued = self._transport.sendfile(file, 0, size)
+            if queued is not None:
+                queued.add_done_callback(sent)
 
     async def _send_file(self, part: FileSlice) -> None:
         self._sending.add(self)

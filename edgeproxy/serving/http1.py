@@ -51,7 +51,7 @@ class Connection(Answering):
         if self._quick:
             now = self._service.clock()
             entry = self._memo.recall(data, now)
-            if entry is not None:
+            if entry is not None and (entry.file is None or self._can_send(entry)):
                 self._send_recalled(entry, now)
                 if self.served >= self.served_max - 1:
                     self._quick = False
@@ -176,7 +176,7 @@ class Connection(Answering):
             if self._memorable and self.served < self.served_max - 1 and not self._service.draining:
                 now = self._service.clock()
                 entry = self._memo.recall(head_bytes, now)
-                if entry is not None:
+                if entry is not None and (entry.file is None or self._can_send(entry)):
                     self._send_recalled(entry, now)
                     continue
             self._begin(head_bytes)

@@ -14,7 +14,7 @@ from typing import Any
 from edgeproxy.errors import BodyAborted, RequestError
 from edgeproxy.message import Body, BytesBody, Certified, Headers, Request, Response
 from edgeproxy.serving import ending
-from edgeproxy.serving.body_writer import BodyWriter
+from edgeproxy.serving.body_writer import SENDFILE_BYTES, BodyWriter
 from edgeproxy.serving.chunked import Decoder
 from edgeproxy.serving.exchange import Progress, account, account_refusal, ask, make_request
 from edgeproxy.serving.head import Head
@@ -138,10 +138,19 @@ class Answering(asyncio.Protocol):
             self._task.cancel()
         ending.break_off(self._transport)
 
+    def _can_send(self, entry: Remembered) -> bool:
+        """Whether content in a file can leave from here without waiting for the disk."""
+        if not self._secured and entry.is_at_hand():
+            return True
+        entry.uses -= 1
+        return False
+
     def _send_recalled(self, entry: Remembered, now: float) -> None:
         answer = entry.answer
         if type(answer) is bytes:
             self._transport.write(answer)
+            if entry.file is not None:
+                self._writer.queue_file(entry.file, entry.size)
         else:
             self._transport.writelines(answer)
         self.served += 1
@@ -292,8 +301,10 @@ class Answering(asyncio.Protocol):
         reuse = response.reuse
         if not self._memorable or reuse is None or request.body is not None:
             return
-        if request.method == "GET" and type(response.body) is not BytesBody:
-            return
+        if request.method == "GET":
+            is_sendable = reuse.file is not None and reuse.size <= SENDFILE_BYTES and not self._secured
+            if type(response.body) is not BytesBody and not is_sendable:
+                return
         entry = Remembered(
             request.method, request.target, request.authority, request.headers, reuse, response.outcome
         )

@@ -378,7 +378,11 @@ class Answering(asyncio.Protocol):
 
     def _remember(self, key: bytes, request: Request, response: Response) -> None:
         reuse = response.reuse
-        if reuse is None or (request.method == "GET" and type(response.body) is not BytesBody):
+        if (
+            reuse is None
+            or reuse.file is not None
+            or (request.method == "GET" and type(response.body) is not BytesBody)
+        ):
             return
         entry = RememberedFrames(
             request.method, request.target, request.authority, request.headers, reuse, response.outcome

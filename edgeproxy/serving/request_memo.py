@@ -2,7 +2,8 @@
 
 A remembered head costs one dictionary look-up, two comparisons and one write. It is good while the
 handler's permission (Reuse) holds: before `fresh_until`, in the same `sequence`. The head of the
-answer is made again when the second changes, because Age does."""
+answer is made again when the second changes, because Age does. Content in a file is sent from there, by
+who can, while the file is what it was and its pages are in memory."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from edgeproxy.message import Headers, Outcome, Response, Reuse
 from edgeproxy.metrics import SECONDS_BUCKETS, Histogram, Metrics
+from edgeproxy.serving import page_cache
 from edgeproxy.serving.response_head import DateField, Framing, encode_head
 
 # Up to here head and content are kept as one string: the copy is cheaper than a second buffer.
@@ -34,6 +36,7 @@ class Remembered:
         "built_at",
         "built_until",
         "data",
+        "file",
         "head_only",
         "headers",
         "held",
@@ -44,6 +47,7 @@ class Remembered:
         "request_labels",
         "reuse",
         "site_labels",
+        "size",
         "source",
         "target",
         "uses",
@@ -63,7 +67,9 @@ class Remembered:
         self.outcome = outcome
         self.head_only = method == "HEAD"
         self.data = reuse.data
-        self.length = 0 if self.head_only else len(self.data)
+        self.size = reuse.size
+        self.length = 0 if self.head_only else self.size
+        self.file = reuse.file if self.length else None
         self.answer: Answer = b""
         self.built_at = 0.0
         self.built_until = 0.0
@@ -100,17 +106,23 @@ class Remembered:
             return False
         return source is None or (now < source.fresh_until and source.sequence == sequence)
 
+    def is_at_hand(self) -> bool:
+        """Whether the content can leave at once: what is in a file is what was proven, and in memory."""
+        file = self.file
+        return file is None or (file.is_unchanged() and page_cache.holds(file.fileno(), 0, self.size))
+
     def build(self, now: float, date: DateField) -> None:
-        """Make the answer of this second. ValueError if a field cannot be sent."""
+        """Make the answer of this second, of content in a file its head. ValueError if a field cannot be
+        sent."""
         head = encode_head(
             200,
             self.reuse.fields(now),
-            length=len(self.data),
+            length=self.size,
             framing=Framing.NONE if self.head_only else Framing.LENGTH,
             connection="",
             date=date.at(now),
         )
-        if self.head_only:
+        if self.head_only or self.file is not None:
             self.answer = head
         elif len(self.data) <= JOINED_BYTES:
             self.answer = head + self.data

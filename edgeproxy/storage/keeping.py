@@ -224,7 +224,7 @@ class Keeping:
         entry = self._held.hold(old.key, (new, *others))
         copy = entry.copies.get(old.body)
         if copy is not None:
-            self._ram.copy(entry, new, copy.data, self._generations.sequence)
+            self._ram.renew(entry, new, copy, self._generations.sequence)
         self._held.judge(old.key, entry)
         if self.disk is not None:
             await self._release_later(gone, old.key)

@@ -1,4 +1,5 @@
-"""The RAM tier: for each key all its variants' heads, and the bodies that are small enough.
+"""The RAM tier: for each key all its variants' heads, and the bodies that are small enough; larger ones that
+were asked for lately are held as open files.
 
 An entry holds *every* variant stored under its key, so what it does not list is not stored; also
 none at all, which answers repeated misses without asking the index. Whole entries leave. An entry
@@ -6,30 +7,40 @@ that still waits to be written to disk is pinned: eviction forgets its place but
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from edgeproxy.errors import StorageError
 from edgeproxy.message import Part
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage.eviction import Eviction
+from edgeproxy.storage.open_file import OpenFile
 
 ENTRY_BYTES = 700  # the entry, its places in tables, its key apart
 VARIANT_BYTES = 700
 FIELD_BYTES = 180
 COPY_BYTES = 250
+OPEN_BYTES = 2500  # an open file: its footer, and what the kernel keeps
+IDLE_TURNS = 12  # of `close_idle` that an open file outlives its last use
 TOUCHED_MAX = 65_536  # a store in RAM only never tells an index
 
 
 class Copy:
-    """One response in RAM: a store.Reusable."""
+    """One response at hand: a store.Reusable. Its body is `data`, or that of `file`."""
 
-    __slots__ = ("_used", "body", "data", "fresh_until", "key", "retired", "sequence")
+    __slots__ = ("_used", "body", "data", "file", "fresh_until", "key", "retired", "sequence")
 
     def __init__(
-        self, stored: StoredResponse, data: bytes, sequence: int, used: Callable[[str, str], None]
+        self,
+        stored: StoredResponse,
+        data: bytes,
+        file: OpenFile | None,
+        sequence: int,
+        used: Callable[[str, str], None],
     ) -> None:
         self.key, self.body = stored.key, stored.body
         self.data = data
+        self.file = file
         self.fresh_until = stored.fresh_until
         self.sequence = sequence
         self.retired: Callable[[], None] | None = None
@@ -41,6 +52,7 @@ class Copy:
     def retire(self) -> None:
         self.make_stale()
         self.data = b""
+        self.file = None
 
     def make_stale(self) -> None:
         """Nobody may answer with it without asking the store."""
@@ -86,11 +98,17 @@ class MemoryBody:
 
 
 class RamTier:
-    """Entries by key, bounded by `bytes_max` including overhead. Used on the loop only."""
+    """Entries by key, bounded by `bytes_max` including overhead; of their bodies at most `open_max` are open
+    files. Used on the loop only."""
 
-    def __init__(self, bytes_max: int, eviction: Eviction, evicted: Callable[[], None]) -> None:
+    def __init__(
+        self, bytes_max: int, eviction: Eviction, evicted: Callable[[], None], open_max: int = 0
+    ) -> None:
         self.bytes_max = bytes_max
         self.bytes = 0
+        self.open_max = open_max
+        self._open: OrderedDict[tuple[str, str], int] = OrderedDict()  # the turn of the last use
+        self._turn = 0
         self._eviction = eviction
         self._evicted = evicted
         self._entries: dict[str, Entry] = {}
@@ -104,7 +122,7 @@ class RamTier:
     @property
     def responses(self) -> int:
         """Responses whose body is in RAM."""
-        return sum(len(entry.copies) for entry in self._entries.values())
+        return sum(copy.file is None for entry in self._entries.values() for copy in entry.copies.values())
 
     def keys(self) -> list[str]:
         return list(self._entries)
@@ -114,6 +132,10 @@ class RamTier:
 
     def used(self, key: str, body: str) -> None:
         self._eviction.touch(key)
+        place = (key, body)
+        if place in self._open:
+            self._open[place] = self._turn
+            self._open.move_to_end(place)
         if len(self.touched) < TOUCHED_MAX:
             self.touched.add((key, body))
 
@@ -130,7 +152,7 @@ class RamTier:
             if stored.body not in kept:
                 self._disclaim(key, stored.body)
         for body in [body for body in entry.copies if body not in kept]:
-            entry.copies.pop(body).retire()
+            self._retire(key, entry.copies.pop(body))
         for body in kept:
             self._claim(key, body)
         entry.variants, entry.checked = variants, checked
@@ -163,17 +185,66 @@ class RamTier:
 
     def copy(self, entry: Entry, stored: StoredResponse, data: bytes, sequence: int) -> Copy:
         """Hold the body of one of the entry's variants; what was held for it is retired."""
+        return self._put(entry, stored, data, None, sequence)
+
+    def keep_open(self, entry: Entry, stored: StoredResponse, file: OpenFile, sequence: int) -> None:
+        """Hold the body of one of the entry's variants as an open file, if any may be held so."""
+        if not self.open_max:
+            return
+        self._put(entry, stored, b"", file, sequence)
+        if self._entries.get(stored.key) is not entry:
+            return
+        self._open[stored.key, stored.body] = self._turn
+        self._open.move_to_end((stored.key, stored.body))
+        while len(self._open) > self.open_max:
+            self._close(*next(iter(self._open)))
+
+    def renew(self, entry: Entry, stored: StoredResponse, copy: Copy, sequence: int) -> None:
+        """Hold the same body for a response whose fields or times have changed."""
+        if copy.file is None:
+            self.copy(entry, stored, copy.data, sequence)
+        else:
+            self.keep_open(entry, stored, copy.file, sequence)
+
+    def close_idle(self) -> None:
+        """Let go of open files not used for a while; called at a steady pace."""
+        self._turn += 1
+        while self._open:
+            place, turn = next(iter(self._open.items()))
+            if turn + IDLE_TURNS > self._turn:
+                break
+            self._close(*place)
+
+    def close_all(self) -> None:
+        """Let go of every open file."""
+        while self._open:
+            self._close(*next(iter(self._open)))
+
+    def _close(self, key: str, body: str) -> None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self.drop_copy(key, entry, body)
+        self._open.pop((key, body), None)
+
+    def _put(
+        self, entry: Entry, stored: StoredResponse, data: bytes, file: OpenFile | None, sequence: int
+    ) -> Copy:
         old = entry.copies.get(stored.body)
-        copy = entry.copies[stored.body] = Copy(stored, data, sequence, self.used)
+        copy = entry.copies[stored.body] = Copy(stored, data, file, sequence, self.used)
         if old is not None:
-            old.retire()
+            self._retire(stored.key, old)
         self._measure(stored.key, entry)
         return copy
+
+    def _retire(self, key: str, copy: Copy) -> None:
+        if copy.file is not None:
+            self._open.pop((key, copy.body), None)
+        copy.retire()
 
     def drop_copy(self, key: str, entry: Entry, body: str) -> None:
         copy = entry.copies.pop(body, None)
         if copy is not None:
-            copy.retire()
+            self._retire(key, copy)
             self._measure(key, entry)
 
     def pin(self, key: str, entry: Entry) -> Entry:
@@ -203,7 +274,7 @@ class RamTier:
             return
         del self._entries[key]
         for copy in entry.copies.values():
-            copy.retire()
+            self._retire(key, copy)
         for stored in entry.variants:
             self._disclaim(key, stored.body, is_gone=False)
         self.bytes -= entry.size
@@ -229,4 +300,6 @@ def _size(key: str, entry: Entry) -> int:
     for stored in entry.variants:
         size += VARIANT_BYTES + sum(len(n) + len(v) + FIELD_BYTES for n, v in stored.fields)
         size += sum(len(tag) + 60 for tag in stored.tags) + len(stored.key)
-    return size + sum(len(copy.data) + COPY_BYTES for copy in entry.copies.values())
+    for copy in entry.copies.values():
+        size += COPY_BYTES + (len(copy.data) if copy.file is None else OPEN_BYTES)
+    return size

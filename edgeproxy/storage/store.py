@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from edgeproxy.message import Part
+from edgeproxy.message import KeptFile, Part
 from edgeproxy.policy.spans import Spans
 from edgeproxy.policy.stored import StoredResponse
 
@@ -238,6 +238,11 @@ class Reusable(Protocol):
     sequence: int
     retired: Callable[[], None] | None
     data: bytes
+
+    @property
+    def file(self) -> KeptFile | None:
+        """The file the body is in, if that is not in `data`."""
+        ...
 
     def used(self) -> None:
         """Count a use for eviction; cheap enough for each request."""

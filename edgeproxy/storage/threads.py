@@ -44,6 +44,16 @@ class Threads:
         except RuntimeError:  # the pool has been shut down: only descriptors are left to close
             work(*arguments)
 
+    def dropped(self, work: Callable[..., object], *arguments: object) -> None:
+        """`later`, for finalizers: they run anywhere, also where a lock of the pool is held."""
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(lambda: self.later(work, *arguments))
+                return
+        except RuntimeError:  # the loop has ended
+            pass
+        work(*arguments)
+
     def call(self, work: Callable[..., None], *arguments: object) -> None:
         """Have the loop do something; from any thread."""
         with contextlib.suppress(RuntimeError):  # the loop has ended

@@ -30,10 +30,10 @@ from edgeproxy.storage.partial import Partial
 from edgeproxy.storage.partials import Partials
 from edgeproxy.storage.purging import Purging
 from edgeproxy.storage.quarantine import Quarantine
-from edgeproxy.storage.record import Damaged
+from edgeproxy.storage.reading import Reading, open_bodies_max
 from edgeproxy.storage.store import Listed, Purge, StoreStatistics
 from edgeproxy.storage.sweep import Sweep
-from edgeproxy.storage.threads import Threads, or_undo
+from edgeproxy.storage.threads import Threads
 from edgeproxy.storage.upkeep import Upkeep
 from edgeproxy.storage.write_behind import WriteBehind
 from edgeproxy.storage.writer import Writer
@@ -62,11 +62,17 @@ class TieredStore:
         self._threads = Threads(metrics, report)
         self._generations = Generations(watch=sequence_changed)
         policy = eviction.build(settings.memory_eviction)
-        self._ram = RamTier(settings.memory, policy, lambda: metrics.count("evictions_total", "memory"))
+        self._ram = RamTier(
+            settings.memory,
+            policy,
+            lambda: metrics.count("evictions_total", "memory"),
+            open_bodies_max(settings) if on_disk else 0,
+        )
         self._held = Held(self._ram, self._generations, self._threads, tasks)
         self._keeping = Keeping(
             self._ram, self._held, self._generations, self._threads, tasks, settings, clock
         )
+        self._reading = Reading(self._ram, self._held, self._keeping, self._threads, settings)
         self._partials: Partials | None = None
         self._writers: set[Writer] = set()
         self._own_tasks: list[asyncio.Task[None]] = []
@@ -151,6 +157,7 @@ class TieredStore:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await behind.flush()
         await partials.release()
+        self._ram.close_all()
         self._partials = self._behind = self._purging = None
         for task in self._own_tasks:
             task.cancel()
@@ -175,6 +182,8 @@ class TieredStore:
         if self._partials is not None:
             await self._partials.aclose()
         self._is_closed = True
+        self._ram.close_all()
+        await asyncio.sleep(0)  # what was let go of reaches the threads
         for task in self._own_tasks:
             task.cancel()
         if self._own_tasks:
@@ -233,46 +242,11 @@ class TieredStore:
 
     # -- bodies --------------------------------------------------------------------------------
 
-    def open_memory(self, stored: StoredResponse) -> MemoryBody | None:
-        copy = self._held.copy(stored)
-        if copy is None:
-            return None
-        self._held.use(stored)
-        return MemoryBody(copy.data)
+    def open_memory(self, stored: StoredResponse) -> MemoryBody | DiskBody | None:
+        return self._reading.at_hand(stored)
 
     async def open(self, stored: StoredResponse) -> MemoryBody | DiskBody | None:
-        body = self.open_memory(stored)
-        disk = self.disk
-        if body is not None or disk is None:
-            return body
-        try:
-            opening = self._threads.run(lambda: disk.open(stored, whole_bytes_max=self._settings.memory_body))
-            opened = await or_undo(opening, lambda late: self._threads.later(disk.shut, late))
-        except Damaged as error:
-            await self._damaged(stored, str(error))
-            return None
-        except StorageError:
-            return None
-        self._held.use(stored)
-        if opened.data is None:
-            return DiskBody(
-                disk,
-                opened,
-                run=self._threads.run,
-                later=self._threads.later,
-                damaged=lambda text: self._damaged(stored, text),
-            )
-        self._threads.later(disk.shut, opened)
-        entry = self._ram.find(stored.key)
-        if entry is not None and stored.body not in entry.copies:
-            held = next((s for s in entry.variants if s.body == stored.body), None)
-            if held is not None:
-                self._ram.copy(entry, held, opened.data, entry.checked)
-        return MemoryBody(opened.data)
-
-    async def _damaged(self, stored: StoredResponse, text: str) -> None:
-        self._threads.note("corrupt_total", "body", f"a stored body was dropped: {text}")
-        await self._keeping.drop_damaged(stored)
+        return await self._reading.open(stored)
 
     def reusable(self, stored: StoredResponse) -> Copy | None:
         entry = self._ram.find(stored.key)

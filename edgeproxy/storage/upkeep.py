@@ -45,6 +45,7 @@ class Upkeep:
                 await self._count_in_time()
             except (StorageError, OSError) as error:
                 self._threads.note("storage_errors_total", "sweep", f"sweep: {error}")
+            self._ram.close_idle()
             await asyncio.sleep(PERIOD_SECONDS)
 
     async def _count_in_time(self) -> None:

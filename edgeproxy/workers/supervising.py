@@ -64,10 +64,10 @@ class _Supervising:
         supervisor = self._supervisor
         while True:
             supervisor.turn(60.0)
-            if any(number in (signal.SIGTERM, signal.SIGINT) for number in supervisor.asked):
-                supervisor.asked.clear()
-                return supervisor.stop()
             while supervisor.asked or supervisor.reload_asked:
+                if supervisor.is_hurried():  # also while something else was being done
+                    supervisor.asked.clear()
+                    return supervisor.stop()
                 if self._act():
                     return self._leave()
 

@@ -161,8 +161,8 @@ class Supervisor:
                     self._woken.recv(4096)
             else:
                 self._hear(key.data)
-        if signal.SIGCHLD in self.asked:
-            self.asked = [number for number in self.asked if number != signal.SIGCHLD]
+        while signal.SIGCHLD in self.asked:  # in place: a signal may come in between
+            self.asked.remove(signal.SIGCHLD)
         self._bury()
         for role, due in list(self._due.items()):
             if due <= time.monotonic() and not self.is_stopping:

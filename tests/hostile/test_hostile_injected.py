@@ -14,7 +14,14 @@ from stands.node import Node, eventually
 from stands.origin import Origin
 
 StartNode = Callable[..., Node]
-CACHE = {"memory": "64KiB", "memory_body": "1KiB", "retry_disk": "1s", "small_body": "64KiB"}
+# Each answer opens its file anew, so that there are calls to fail.
+CACHE = {
+    "memory": "64KiB",
+    "memory_body": "1KiB",
+    "open_bodies": 0,
+    "retry_disk": "1s",
+    "small_body": "64KiB",
+}
 SIZES = [700, 30_000, 300_000, 2_500_000]
 WRITING = ["pwritev", "pwrite64", "ftruncate", "fallocate", "renameat", "mkdirat", "openat"]
 READING = ["pread64", "openat"]

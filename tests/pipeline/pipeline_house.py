@@ -230,6 +230,7 @@ class DictReusable:
     fresh_until: float
     sequence: int
     data: bytes
+    file: None = None
 
     def used(self) -> None:
         return None

@@ -115,8 +115,9 @@ async def test_a_node_asks_for_the_digest_of_what_is_stored(house: House) -> Non
 
 def test_nothing_that_takes_a_token_is_answered_from_the_memo(house: House) -> None:
     class Reuse:
-        held = source = None
+        held = source = file = None
         data = b""
+        size = 0
 
     response = Response(200, reuse=Reuse())  # type: ignore[arg-type]
     guarded = Children(["one"], house.purges)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgeproxy.message import FileSlice, Handler, Headers, Part, Request, Response
+from edgeproxy.message import FileSlice, Handler, Headers, KeptFile, Part, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.policy.timed_fields import TimedFields
 from edgeproxy.relay.handler import Channels, Relay
@@ -137,6 +137,11 @@ class Repeats:
     source: HeldCopy | None = None
     uses: int = 0
     is_timed: bool = True
+    file: KeptFile | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
 
     def fields(self, now: float) -> Headers:
         return Headers((("X-A", "b"),))

@@ -30,8 +30,9 @@ class Told:
 
 
 class Reused:
-    held = source = None
+    held = source = file = None
     data = b""
+    size = 0
 
     def fields(self, now: float) -> Headers:
         return Headers()

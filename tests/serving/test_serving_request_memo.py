@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +11,18 @@ from hypothesis import strategies as st
 from serving_stand import Serve
 
 from edgeproxy.config import Limits, Log
-from edgeproxy.message import BytesBody, CacheOutcome, Headers, HeadOnly, Outcome, Request, Response
+from edgeproxy.message import (
+    Body,
+    BytesBody,
+    CacheOutcome,
+    FileSlice,
+    Headers,
+    HeadOnly,
+    Outcome,
+    Part,
+    Request,
+    Response,
+)
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /z HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -37,13 +51,68 @@ class Kept:
         return self
 
     source = None
+    file: KeptInFile | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def body(self) -> Body:
+        return BytesBody(self.data)
 
     async def handler(self, request: Request) -> Response:
         self.asked += 1
-        body = HeadOnly(len(self.data)) if request.method == "HEAD" else BytesBody(self.data)
+        body = HeadOnly(self.size) if request.method == "HEAD" else self.body()
         outcome = Outcome(CacheOutcome.HIT, site="files")
         reuse: Any = self if self.permit else None
         return Response(200, self.fields(self.now), body, outcome, reuse=reuse)
+
+
+class KeptInFile:
+    """A message.KeptFile over a temporary file."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        path.write_bytes(data)
+        self.path = path
+        self.fd = os.open(path, os.O_RDONLY)
+        self.unchanged = True
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+    def fileno(self) -> int:
+        return self.fd
+
+    def is_unchanged(self) -> bool:
+        return self.unchanged
+
+
+class InFile(Kept):
+    """A stored response whose content is in a file."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        super().__init__(b"")
+        self.content = data
+        self.file = KeptInFile(path, data)
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def body(self) -> Body:
+        assert self.file is not None
+        return FileBody(self.file, self.size)
+
+
+class FileBody:
+    def __init__(self, file: KeptInFile, length: int) -> None:
+        self.file, self.length = file, length
+
+    async def parts(self) -> AsyncIterator[Part]:
+        yield FileSlice(self.file, 0, self.length)
+
+    async def aclose(self) -> None:
+        return None
 
 
 async def start(serve: Serve, kept: Kept, **options: Any) -> Any:
@@ -178,13 +247,16 @@ HEADS = st.sampled_from(
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(heads=st.lists(HEADS, min_size=1, max_size=8), size=st.sampled_from([0, 5, 5000]))
+@given(
+    heads=st.lists(HEADS, min_size=1, max_size=8), size=st.sampled_from([0, 5, 5000]), in_file=st.booleans()
+)
 async def test_the_same_bytes_get_the_same_answers_with_and_without_memo(
-    serve: Serve, heads: list[bytes], size: int
+    serve: Serve, tmp_path: Path, heads: list[bytes], size: int, in_file: bool
 ) -> None:
     answers = []
     for memo in (4096, 0):
-        kept = Kept(b"d" * size)
+        data = b"d" * size
+        kept = InFile(tmp_path / "body", data) if in_file else Kept(data)
         served = await start(serve, kept, limits=Limits(memo=memo, drain_timeout=0.1))
         answers.append([await served.say(b"".join(heads) + LAST), await served.say(b"".join(heads) + LAST)])
     assert answers[0] == answers[1]
@@ -202,3 +274,70 @@ async def test_recalled_answers_are_logged_like_others(serve: Serve, tmp_path: A
     assert list(first) == list(second)
     for name in ("url", "status", "bytes", "cache", "site", "client", "time", "host"):
         assert first[name] == second[name], name
+
+
+@pytest.mark.parametrize("size", [10, 600_000, 8 << 20])
+async def test_content_in_a_file_is_sent_from_there_without_asking(
+    serve: Serve, tmp_path: Path, size: int
+) -> None:
+    kept = InFile(tmp_path / "body", os.urandom(size))
+    served = await start(serve, kept)
+    first = await ask(served, GET)
+    assert first.endswith(b"\r\n\r\n" + kept.content)
+    assert await ask(served, GET) == first
+    assert await ask(served, GET.replace(b"GET", b"HEAD")) == first[: -len(kept.content)]
+    assert await ask(served, GET.replace(b"GET", b"HEAD")) == first[: -len(kept.content)]
+    assert kept.asked == 2
+    assert served.metrics.value("client_bytes_total", "files") == 2 * size
+
+
+async def test_a_file_that_has_changed_or_is_too_large_is_left_to_the_handler(
+    serve: Serve, tmp_path: Path
+) -> None:
+    kept = InFile(tmp_path / "body", b"c" * 1000)
+    served = await start(serve, kept)
+    await ask(served, GET)
+    assert kept.file is not None
+    kept.file.unchanged = False
+    await ask(served, GET)
+    assert kept.asked == 2
+    assert served.metrics.value("requests_total", "files", "hit", "200") == 2
+    large = InFile(tmp_path / "large", b"c" * ((8 << 20) + 1))
+    served = await start(serve, large)
+    await ask(served, GET)
+    await ask(served, GET)
+    assert large.asked == 2
+
+
+async def test_a_file_that_shrinks_while_it_is_sent_breaks_the_connection(
+    serve: Serve, tmp_path: Path
+) -> None:
+    kept = InFile(tmp_path / "body", b"c" * (8 << 20))
+    served = await start(serve, kept)
+    await ask(served, GET)
+    assert kept.file is not None
+    reader, writer = await served.connect()
+    writer.write(GET)
+    head = await reader.readuntil(b"\r\n\r\n")  # the rest is more than sockets hold
+    os.truncate(kept.file.path, 1 << 20)
+    kept.file.unchanged = False
+    with pytest.raises((ConnectionResetError, EOFError)):
+        await reader.readexactly(kept.size)
+    assert b"Content-Length: 8388608\r\n" in head
+    assert kept.asked == 1
+    writer.close()
+
+
+async def test_one_who_reads_slowly_gets_all_of_a_file_after_it_has_left_the_store(
+    serve: Serve, tmp_path: Path
+) -> None:
+    kept = InFile(tmp_path / "body", os.urandom(8 << 20))
+    served = await start(serve, kept)
+    await ask(served, GET)
+    reader, writer = await served.connect()
+    writer.write(GET + GET)
+    await reader.readuntil(b"\r\n\r\n")
+    kept.fresh_until, kept.file = 0.0, None
+    served.listeners._look()  # the memo lets go as well; only the transport has it now
+    assert await reader.readexactly(kept.size) == kept.content
+    writer.close()
