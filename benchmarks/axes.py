@@ -49,7 +49,7 @@ def axis(
     values: Iterable[float], start: float, end: float, *, is_log: bool = False, with_zero: bool = True
 ) -> Axis:
     """An axis that holds all finite `values`. `with_zero` is for lengths: a linear axis holds 0 then, and a
-    logarithmic one begins at a round value below the least above 0. Without any above 0 it is a linear one."""
+    logarithmic one begins at a round value below the least above 0. With none above 0 it is a linear one."""
     finite = [value if abs(value) > TINY else 0.0 for value in values if math.isfinite(value)]
     positive = [value for value in finite if value > 0]
     if is_log and positive:
