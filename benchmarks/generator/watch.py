@@ -41,7 +41,8 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Used:
     """Between two samples. `cpu` is processor time by wall time: 1.0 is one core. `waited` is the share of
-    the time in which it would have worked on, had nobody else had its core: latencies are then the machine's."""
+    the time in which it would have worked on, had nobody else had its core: latencies are then those of the
+    machine."""
 
     seconds: float
     cpu_seconds: float
