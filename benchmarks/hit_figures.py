@@ -67,10 +67,11 @@ def conclude(result: Result, found: dict[Case, Figures]) -> None:
     samples = result.data["samples"] = {}
     for case, measured in found.items():
         result.tables.append(_table(case, measured))
-        figures = {name: runs for name, runs in measured.items() if name != CEILING}
+        figures = {name: runs for name, runs in measured.items() if name != CEILING and runs}
         ceiling = measured.get(CEILING, [])
-        result.limits += _limits(case, figures)
-        result.comparisons += _comparisons(case, figures)
+        right = {name: runs for name, runs in figures.items() if not any(run["failures"] for run in runs)}
+        result.limits += _limits(case, right)
+        result.comparisons += _comparisons(case, right)
         for name, runs in figures.items():
             samples[f"{name} {case.label} {case.unit}"] = case.rates(runs)
             if case.size < STREAMED:

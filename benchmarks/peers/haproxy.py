@@ -12,6 +12,7 @@ _CONFIGURATION = """\
 global
   nbthread 1
   maxconn 4096
+  tune.bufsize {buffer_bytes}
 defaults
   mode http
   option http-keep-alive
@@ -37,10 +38,12 @@ backend origin
 
 @dataclass(frozen=True, slots=True)
 class Haproxy:
-    """`megabytes` of memory are taken at the start; a body may have half of them."""
+    """`megabytes` of memory are taken at the start; a body may have half of them. `buffer_bytes` is the
+    default, which its manual advises to keep; bodies of 1 MiB and more gain from more, small ones lose."""
 
     megabytes: int = 512
     patience_seconds: int = 60
+    buffer_bytes: int = 16 << 10
     name: str = "haproxy"
 
     @property
@@ -73,6 +76,7 @@ class Haproxy:
                 http2_port=http2_port,
                 origin=urlsplit(origin).netloc,
                 patience=self.patience_seconds,
+                buffer_bytes=self.buffer_bytes,
             )
         )
         process = spawn([executable, "-db", "-f", str(file)], log)

@@ -69,3 +69,10 @@ def test_a_rate_near_that_of_the_load_alone_is_the_limit_of_the_load() -> None:
 def test_a_rate_of_a_load_that_was_not_busy_bounds_nothing() -> None:
     result = _concluded(RAM, ceiling=90, load_busy=0.6, edgeproxy=[_run(100)] * 3)
     assert result.bounded == []
+
+
+def test_who_failed_requests_is_not_compared() -> None:
+    failed = _run(1000) | {"failures": 1}
+    result = _concluded(RAM, edgeproxy=[_run(100)], squid=[failed], varnish=[_run(50)])
+    assert [it.peer for it in result.comparisons] == ["varnish"]
+    assert result.limits[-1].measured == "2.00x varnish"
