@@ -66,7 +66,7 @@ class TieredStore:
             settings.memory,
             policy,
             lambda: metrics.count("evictions_total", "memory"),
-            open_bodies_max(settings) if on_disk else 0,
+            open_bodies_max(settings) if settings.on_disk else 0,
         )
         self._held = Held(self._ram, self._generations, self._threads, tasks)
         self._keeping = Keeping(
