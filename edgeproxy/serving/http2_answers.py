@@ -298,7 +298,7 @@ class Answering(asyncio.Protocol):
         progress.head_at = time.monotonic()
         try:
             framing = framing_of(response, request.method, request.version)
-            # A head that is all of an answer of gRPC (Trailers-Only) has to end the stream: it waits for content.
+            # A head that may be a whole answer of gRPC (Trailers-Only) waits: without content it ends all.
             held = response.body.length is None and "grpc-status" in response.headers
             await self._send(stream, block, response.body, framing, held=held)
             progress.complete = True
@@ -332,7 +332,7 @@ class Answering(asyncio.Protocol):
             await self._send_parts(stream, body, block if held else b"")
 
     async def _send_parts(self, stream: Stream, body: Body, head: bytes) -> None:
-        """All parts of `body`, first a `head` that was held back. BodyAborted if they end early or are too many."""
+        """All parts of `body` after a `head` held back. BodyAborted if they end early or are too many."""
         left = body.length
         trailed = hasattr(body, "trailers")
         parts = body.parts()
