@@ -298,8 +298,7 @@ class Answering(asyncio.Protocol):
         progress.head_at = time.monotonic()
         try:
             framing = framing_of(response, request.method, request.version)
-            # With this field the head is all of an answer of gRPC (Trailers-Only), and to a client only if it
-            # ends the stream as well: it is held back until it is clear that no content follows.
+            # A head that may be a whole answer of gRPC (Trailers-Only) waits: without content it ends all.
             held = response.body.length is None and "grpc-status" in response.headers
             await self._send(stream, block, response.body, framing, held=held)
             progress.complete = True
@@ -333,8 +332,7 @@ class Answering(asyncio.Protocol):
             await self._send_parts(stream, body, block if held else b"")
 
     async def _send_parts(self, stream: Stream, body: Body, head: bytes) -> None:
-        """Send all parts of `body`, before them the `head` if it was held back. Raises BodyAborted when they
-        end early or are too many."""
+        """All parts of `body` after a `head` held back. BodyAborted if they end early or are too many."""
         left = body.length
         trailed = hasattr(body, "trailers")
         parts = body.parts()

@@ -16,7 +16,7 @@ LEVELS = {
     **dict.fromkeys(("pipeline", "admin", "relay", "proxy", "simulation"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
-    **dict.fromkeys(("config", "config_proxy", "config_router"), 1),
+    **dict.fromkeys(("config", "config_parents", "config_proxy", "config_router"), 1),
     **dict.fromkeys(("", "address", "chunks", "config_types", "message", "errors", "metrics", "tasks"), 0),
 }
 
@@ -33,6 +33,7 @@ SAME_LEVEL = {
         ("process", "workers"),
         ("workers", "node"),
     ),
+    ("config", "config_parents"),
     ("config", "config_proxy"),
     ("config", "config_router"),
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
