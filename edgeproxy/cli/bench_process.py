@@ -34,10 +34,11 @@ def run_bounded(
     log: Path,
     seconds_max: float,
     watch: Callable[[float], None],
+    end_seconds: float = END_SECONDS,
 ) -> Ended:
     """Run `command` in `directory`; what it says goes to `log`, and `watch` is told the seconds so far, four
     times a second. The group is ended when the command has ended, when `seconds_max` are over and when an
-    exception passes (Ctrl-C). Raises OSError if it cannot be started."""
+    exception passes (Ctrl-C), by force after `end_seconds`. Raises OSError if it cannot be started."""
     with log.open("wb") as said:
         process = subprocess.Popen(
             command,
@@ -59,17 +60,17 @@ def run_bounded(
             return Ended(status, time.monotonic() - begun)
         return Ended(None, time.monotonic() - begun)
     finally:
-        _end(process)
+        _end(process, end_seconds)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
     """End the group: asked first, because the leader stops its servers and clears its directory then."""
     try:
         running = process.poll() is None
         _signal(process.pid, signal.SIGTERM)
         if running:
-            process.wait(END_SECONDS)
-        end = time.monotonic() + REST_SECONDS
+            process.wait(seconds)
+        end = time.monotonic() + min(REST_SECONDS, seconds)
         while time.monotonic() < end and _signal(process.pid, 0):
             time.sleep(0.01)
     except subprocess.TimeoutExpired:

@@ -17,10 +17,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edgeproxy.cli.bench_checkout import Checkout, Scenario, module
-from edgeproxy.cli.bench_process import Ended, last_line, run_bounded
+from edgeproxy.cli.bench_process import END_SECONDS, Ended, last_line, run_bounded
 
 QUICK_SECONDS_MAX = 30.0  # of one scenario
 QUICK_SECONDS_ALL = 116.0  # of all, so that the report is there within two minutes
+QUICK_SECONDS_END = 1.5  # for one to stop its servers when its time is over
 REASON_MAX = 300
 RUN_FILE = "run.json"
 MEASURED, FAILED, SKIPPED = "measured", "failed", "skipped"
@@ -149,6 +150,7 @@ class Bench:
             environment=environment,
             log=log,
             seconds_max=seconds_max,
+            end_seconds=QUICK_SECONDS_END if self._is_quick else END_SECONDS,
             watch=lambda passed: watch(f"{scenario.name} {passed:.0f} s", last_line(log)),
         )
         written = result.read_bytes() if result.exists() else None

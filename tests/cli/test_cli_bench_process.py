@@ -10,7 +10,13 @@ import pytest
 from edgeproxy.cli.bench_process import Ended, ended_by_signals, last_line, run_bounded
 
 
-def ran(directory: Path, code: str, seconds_max: float = 20.0, watch: Any = lambda passed: None) -> Ended:
+def ran(
+    directory: Path,
+    code: str,
+    seconds_max: float = 20.0,
+    watch: Any = lambda passed: None,
+    end_seconds: float = 10.0,
+) -> Ended:
     return run_bounded(
         [sys.executable, "-c", code],
         directory=directory,
@@ -18,6 +24,7 @@ def ran(directory: Path, code: str, seconds_max: float = 20.0, watch: Any = lamb
         log=directory / "log",
         seconds_max=seconds_max,
         watch=watch,
+        end_seconds=end_seconds,
     )
 
 
@@ -57,6 +64,14 @@ def test_a_command_over_its_time_is_ended_with_all_it_started(tmp_path: Path) ->
     assert ended.status is None
     assert ended.seconds >= 1.0
     assert is_gone(int(last_line(tmp_path / "log")))
+
+
+def test_a_command_that_does_not_obey_is_ended_by_force(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
+    begun = time.monotonic()
+    assert ran(tmp_path, deaf, seconds_max=1.0, end_seconds=0.2).status is None
+    assert time.monotonic() - begun < 10
+    assert last_line(tmp_path / "log") == "deaf"
 
 
 def test_an_exception_that_passes_ends_the_command_first(tmp_path: Path) -> None:
