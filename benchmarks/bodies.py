@@ -10,8 +10,8 @@ import re
 import zlib
 
 PERIOD = 1_048_573
-_BLOCK = random.Random(9111).randbytes(PERIOD)
-_WRAPPED = memoryview(_BLOCK * 2)
+TWICE = random.Random(9111).randbytes(PERIOD) * 2
+_WRAPPED = memoryview(TWICE)
 _PATH = re.compile(r"/b/([0-9]{1,13})/[^?]+")
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -35,13 +35,23 @@ def within(target: str) -> str:
 
 def piece(target: str, start: int, count: int) -> memoryview:
     """Up to `count` bytes from `start`; at most PERIOD in one call."""
-    offset = (zlib.crc32(target.partition("?")[0].encode()) + start) % PERIOD
+    offset = (place(target) + start) % PERIOD
     return _WRAPPED[offset : offset + min(count, PERIOD)]
 
 
 def matches(target: str, start: int, data: bytes | bytearray | memoryview) -> bool:
     """Whether `data` (at most PERIOD bytes) is what stands at `start`."""
-    return len(data) <= PERIOD and bytes(data) == bytes(piece(target, start, len(data)))
+    return stands_at(place(target), start, data)
+
+
+def place(target: str) -> int:
+    """Where in the block the body of a path begins, for `stands_at`."""
+    return zlib.crc32(target.partition("?")[0].encode()) % PERIOD
+
+
+def stands_at(begin: int, start: int, data: bytes | bytearray | memoryview) -> bool:
+    """`matches` for a body whose `place` is known: every byte compared, with nothing copied."""
+    return len(data) <= PERIOD and TWICE.startswith(data, (begin + start) % PERIOD)
 
 
 def parse_size(text: str) -> int:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from edgeproxy.config_parents import Parent as Parent
+from edgeproxy.config_parents import Siblings as Siblings
 from edgeproxy.config_proxy import Proxy
 from edgeproxy.config_router import Router
 from edgeproxy.config_types import Bytes, Count, FilePath, ListenAddress, Network, Seconds, Url
@@ -127,13 +129,14 @@ class Cache(Section, frozen=True, kw_only=True):
 
     directory: Annotated[FilePath, _doc('"" for edgeproxy in the user\'s cache directory')] = ""
     disk: Annotated[Bytes, _doc("disk tier; 0 for 20 % of what is free, at most 100GiB")] = 0
+    on_disk: Annotated[bool, _doc("false: in RAM only, bodies up to memory_body, while it runs")] = True
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
     memory_body: Annotated[
         Bytes,
         _doc("largest body in the RAM tier; of what is on disk small_body, since a file is sent faster"),
     ] = 1 << 20
     memory_eviction: Annotated[
-        Literal["lru", "s3-fifo", "w-tinylfu"], _doc("which responses leave the RAM tier")
+        Literal["lru", "s3-fifo", "sieve", "w-tinylfu"], _doc("which responses leave the RAM tier")
     ] = "w-tinylfu"
     small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
     open_bodies: Annotated[
@@ -194,61 +197,6 @@ class UpstreamSection(Section, frozen=True, kw_only=True):
     ] = "last"
 
 
-class Parent(Section, frozen=True, kw_only=True):
-    """A cache above this one: asked before the origin, another edgeproxy or any caching mirror."""
-
-    name: Annotated[str, _doc('for logs, metrics and status; "" for host:port of the URL')] = ""
-    url: Annotated[Url, _doc("where it is; a path is put before every target with asks own-name")]
-    sites: Annotated[list[str], _doc('sites it is asked for; "*" stands for any letters')] = msgspec.field(
-        default_factory=lambda: ["*"]
-    )
-    preference: Annotated[int, _doc("smaller ones are asked first")] = 0
-    weight: Annotated[
-        float, _doc("share among parents of one preference"), msgspec.Meta(gt=0, le=1_000_000)
-    ] = 1.0
-    region: Annotated[str, _doc("where it is, for people who read status")] = ""
-    asks: Annotated[
-        Literal["origin-name", "own-name"],
-        _doc("whose name requests bear: the origin's for caches, its own for mirrors"),
-    ] = "origin-name"
-    http2: Annotated[
-        Literal["auto", "prior-knowledge", "off"],
-        _doc("auto: as TLS negotiates it; without TLS if it turns out to work"),
-    ] = "auto"
-    token: Annotated[str, _doc("sent as Proxy-Authorization: Bearer")] = ""
-    token_file: Annotated[FilePath, _doc("file holding that token")] = ""
-    verify_tls: Annotated[bool, _doc("verify its certificate")] = True
-    ca_file: Annotated[FilePath, _doc("trusted roots for it, PEM")] = ""
-    pins: Annotated[
-        list[str], _doc("accept only these public keys: base64 SHA-256 of the DER key, as curl's sha256//...")
-    ] = []
-    certificate: Annotated[FilePath, _doc("client certificate to show, PEM")] = ""
-    key: Annotated[FilePath, _doc("its key, PEM")] = ""
-    connect_timeout: Annotated[Seconds, _doc("to open a connection, TLS included")] = 2.0
-    head_timeout: Annotated[Seconds, _doc("from the request to the response head")] = 6.0
-    progress_timeout: Annotated[Seconds, _doc("between two pieces of a body")] = 6.0
-
-
-class Siblings(Section, frozen=True, kw_only=True):
-    """Nodes beside this one. Each owns a share of all objects and fetches them once for all."""
-
-    nodes: Annotated[list[Url], _doc("URLs of all of them, the same list on each; [] for none")] = []
-    own: Annotated[Url, _doc("the one of them that is this node")] = ""
-    token: Annotated[str, _doc("sent as Proxy-Authorization: Bearer")] = ""
-    token_file: Annotated[FilePath, _doc("file holding that token")] = ""
-    http2: Annotated[
-        Literal["auto", "prior-knowledge", "off"],
-        _doc("auto: as TLS negotiates it; without TLS if it turns out to work"),
-    ] = "auto"
-    verify_tls: Annotated[bool, _doc("verify their certificates")] = True
-    ca_file: Annotated[FilePath, _doc("trusted roots for them, PEM")] = ""
-    certificate: Annotated[FilePath, _doc("client certificate to show, PEM")] = ""
-    key: Annotated[FilePath, _doc("its key, PEM")] = ""
-    connect_timeout: Annotated[Seconds, _doc("to open a connection, TLS included")] = 1.0
-    head_timeout: Annotated[Seconds, _doc("from the request to the response head")] = 6.0
-    progress_timeout: Annotated[Seconds, _doc("between two pieces of a body")] = 6.0
-
-
 class Fill(Section, frozen=True, kw_only=True):
     """How answers are fetched into the store."""
 
@@ -280,6 +228,10 @@ class Site(Section, frozen=True, kw_only=True):
     origin: Annotated[Url, _doc("generic: URL requests go to, with an optional path prefix")] = ""
     index: Annotated[Url, _doc('python-index: URL of the simple index; "" as pip is configured')] = ""
     offline: Annotated[bool, _doc("never ask upstream")] = False
+    http2: Annotated[
+        Literal["auto", "prior-knowledge", "off"],
+        _doc("generic: auto: as TLS negotiates it; otherwise at once, or never"),
+    ] = "auto"
     verify_tls: Annotated[bool, _doc("verify upstream certificates")] = True
     ca_file: Annotated[FilePath, _doc("trusted roots for this upstream, PEM")] = ""
     private_addresses: Annotated[

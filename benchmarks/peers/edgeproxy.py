@@ -24,6 +24,7 @@ listen = "127.0.0.1:0"
 directory = "{directory}/cache"
 disk = "{disk}"
 memory = "{memory}"
+{cache}
 
 [node]
 workers = {workers}
@@ -74,6 +75,8 @@ class Edgeproxy:
     """Serve over TLS too, with the certificate and key in this file."""
     hosts: tuple[str, ...] = ()
     """Names of the origin under which nodes below ask this one."""
+    cache: str = ""
+    """Further options of [cache], as TOML."""
     more: str = ""
     """Further sections of the configuration, as TOML."""
     workers: int = 1
@@ -95,6 +98,7 @@ class Edgeproxy:
                 directory=directory,
                 disk=self.disk,
                 memory=self.memory,
+                cache=self.cache,
                 workers=self.workers,
                 origin=origin,
                 tls=_TLS.format(certificate=self.certificate) if self.certificate else "",
@@ -104,6 +108,7 @@ class Edgeproxy:
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
             )
         )
+        begun = time.perf_counter()
         process = spawn([sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True)
         assert process.stdout
         end = time.monotonic() + 20
@@ -119,4 +124,4 @@ class Edgeproxy:
         admin = f"http://{match[2].decode()}" if match[2] else ""
         url = f"http://{match[1].decode()}"
         secure = f"https://{match[3].decode()}" if match[3] else ""
-        return Server(self.name, url, process, admin, url, secure)
+        return Server(self.name, url, process, admin, url, secure, begun)

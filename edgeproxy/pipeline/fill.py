@@ -17,6 +17,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias, assert_never
 
 from msgspec.structs import replace
@@ -36,6 +37,7 @@ from edgeproxy.pipeline.fill_head import (
 )
 from edgeproxy.pipeline.fill_parts import Examiner, FillParts
 from edgeproxy.pipeline.growing_body import GrowingBody
+from edgeproxy.pipeline.hedge import hedged
 from edgeproxy.pipeline.large_fill import LargeFill
 from edgeproxy.pipeline.receiving import Digests, Receiving
 from edgeproxy.pipeline.refusal import MISSING, WrongBytes, bad_answer, refused
@@ -58,6 +60,7 @@ from edgeproxy.upstream.upstream import UpstreamResponse
 HOLD_BYTES = 64 << 10  # of a body whose digest is known, until it matches
 PROVEN_BYTES = 64 << 10  # a body up to this size, whose digest is known, is proven before its head is told
 RETRY_SECONDS = 0.1
+CUT = frozenset({ProxyError.HTTP_RESPONSE_INCOMPLETE, ProxyError.CONNECTION_TERMINATED})
 CONDITIONS = ("If-None-Match", "If-Modified-Since")
 
 
@@ -187,11 +190,16 @@ class Fill:
                 # Who has been silent so long is not asked to be silent once more.
                 if self.head.done() or error.status == 504:
                     raise
-                if self.body is not None and not isinstance(error, WrongBytes):
+                if self.body is not None and not self._may_come_whole(error):
                     raise
                 self._begin_again()
                 await asyncio.sleep(RETRY_SECONDS)
         return await self._ask()
+
+    def _may_come_whole(self, error: UpstreamError) -> bool:
+        """Whether a body that nobody has seen yet may come right when it is asked for anew."""
+        is_cut = error.error in CUT and self.end is FillEnd.RUNNING
+        return is_cut or isinstance(error, WrongBytes)
 
     def _begin_again(self) -> None:
         """Nothing has been told of what came so far."""
@@ -204,10 +212,7 @@ class Fill:
         self.started = self.parts.clock()
         answer, self.first = self.first, None
         if answer is None:
-            bulk = (self.plan.expected.size or 0) > self.parts.settings.sparse
-            answer = await self.parts.exchange.ask(
-                self.plan, self.site, "GET", self.headers, interim=self.request.interim, bulk=bulk
-            )
+            answer = await self._first_answer()
         handed_over = False
         try:
             self._refuse(answer)
@@ -219,6 +224,12 @@ class Fill:
         finally:
             if not handed_over:
                 await answer.response.aclose()
+
+    async def _first_answer(self) -> Answer:
+        bulk = (self.plan.expected.size or 0) > self.parts.settings.sparse
+        ask = partial(self.parts.exchange.ask, self.plan, self.site, "GET", self.headers, bulk=bulk)
+        first, after = partial(ask, interim=self.request.interim), self.plan.rules.hedge_after
+        return await (first() if after is None else hedged(first, ask, after, self.parts.tasks))
 
     def _decide(self, response: UpstreamResponse) -> After:
         plan = self.plan

@@ -50,4 +50,5 @@ class Rules:
     unavailable_status: int | None = None  # instead of 502/504 when nothing can be served
     retry_after: float | None = None
     retries: int = 0  # of an upstream that failed at once, before anything of its answer was shown
+    hedge_after: float | None = None  # ask once more beside an upstream that gives no head for so long
     error_memory: float = 0.0  # a failed fetch is remembered this long for its URL

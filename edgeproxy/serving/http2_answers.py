@@ -298,7 +298,9 @@ class Answering(asyncio.Protocol):
         progress.head_at = time.monotonic()
         try:
             framing = framing_of(response, request.method, request.version)
-            await self._send(stream, block, response.body, framing)
+            # A head that may be a whole answer of gRPC (Trailers-Only) waits: without content it ends all.
+            held = response.body.length is None and "grpc-status" in response.headers
+            await self._send(stream, block, response.body, framing, held=held)
             progress.complete = True
         except BodyAborted as error:
             self._service.report(f"request {request.id} aborted: {error}")
@@ -313,28 +315,24 @@ class Answering(asyncio.Protocol):
             self._remember(stream.key, request, response)
 
     def _encode(self, response: Response) -> bytes:
-        service = self._service
-        return encode_response(
-            response.status,
-            response.headers,
-            length=response.body.length,
-            date=service.date.at(service.clock()),
-        )
+        date = self._service.date.at(self._service.clock())
+        return encode_response(response.status, response.headers, length=response.body.length, date=date)
 
-    async def _send(self, stream: Stream, block: bytes, body: Body, framing: Framing) -> None:
+    async def _send(self, stream: Stream, block: bytes, body: Body, framing: Framing, *, held: bool) -> None:
         if stream.is_closed:
             raise BodyAborted("the stream is closed")
         if framing is Framing.NONE or body.length == 0:
             self._head(stream, block, ends=True)
             return
-        self._head(stream, block, ends=False)
+        if not held:
+            self._head(stream, block, ends=False)
         if type(body) is BytesBody:
             await stream.send(self._output, body.data, len(body.data), end=True)
         else:
-            await self._send_parts(stream, body)
+            await self._send_parts(stream, body, block if held else b"")
 
-    async def _send_parts(self, stream: Stream, body: Body) -> None:
-        """Send all parts of `body`. Raises BodyAborted when they end early or are too many."""
+    async def _send_parts(self, stream: Stream, body: Body, head: bytes) -> None:
+        """All parts of `body` after a `head` held back. BodyAborted if they end early or are too many."""
         left = body.length
         trailed = hasattr(body, "trailers")
         parts = body.parts()
@@ -347,6 +345,9 @@ class Answering(asyncio.Protocol):
                     left -= size
                     if left < 0:
                         raise BodyAborted("a body was longer than announced")
+                if head:
+                    self._head(stream, head, ends=False)
+                    head = b""
                 await stream.send(self._output, part, size, end=left == 0 and not trailed)
         finally:
             await close_parts(parts)
@@ -355,9 +356,11 @@ class Answering(asyncio.Protocol):
         if stream.is_ended or stream.is_closed:
             return
         trailers: Headers = getattr(body, "trailers", Headers())
+        if head:
+            self._head(stream, head, ends=not trailers)
         if trailers:
             self._head(stream, encode_fields(0, trailers), ends=True)
-        else:
+        elif not head:
             self._output.put(frame(DATA, END_STREAM, stream.id))
             stream.is_ended = True
             self._finished(stream)

@@ -42,6 +42,8 @@ def build(settings: config.Site, context: SiteContext) -> Site:
             context.reach,
             verify_tls=settings.verify_tls,
             ca_file=settings.ca_file or context.reach.ca_file,
+            http2=context.reach.http2 and settings.http2 != "off",
+            prior_knowledge=settings.http2 == "prior-knowledge",
             # The origin's address was chosen by whoever wrote the configuration, not by a client.
             private_addresses=settings.private_addresses is not False,
         ),

@@ -11,6 +11,7 @@ from edgeproxy.sites.site import SiteContext
 FOREVER_SECONDS = 31_536_000.0  # a year, the longest lifetime that is believed
 STALE_SECONDS = 365 * 86400.0  # names of commits are better old than missing
 PATIENCE_SECONDS = 4.0  # clients wait ten seconds for a HEAD, which may take two questions
+HEDGE_SECONDS = 3.0  # of silence: a second question may still be answered before clients give up
 PAGE_BYTES_MAX = 64 << 20
 
 # Clients do not try again after the first, and end at once after the second.
@@ -69,6 +70,7 @@ def hub_rules(settings: config.Site, context: SiteContext) -> HubRules:
         body_bytes_max=min(settings.body, PAGE_BYTES_MAX),
         unavailable_status=OFFLINE if offline else UNREACHABLE,
         retries=2,
+        hedge_after=HEDGE_SECONDS,
         error_memory=1.0,
     )
     listing = replace(info, ttl=FOREVER_SECONDS, ttl_max=None, immutable=True, force_store=True)
@@ -77,5 +79,7 @@ def hub_rules(settings: config.Site, context: SiteContext) -> HubRules:
         personal=replace(info, ttl=0.0, stale_if_error=0.0, stale_when_disconnected=0.0, patience=None),
         listing=listing,
         file=replace(listing, patience=None, body_bytes_max=settings.body, retries=3),
-        passing=replace(info, ttl=0.0, ttl_max=0.0, patience=None, retries=0, error_memory=0.0),
+        passing=replace(
+            info, ttl=0.0, ttl_max=0.0, patience=None, retries=0, hedge_after=None, error_memory=0.0
+        ),
     )

@@ -44,8 +44,8 @@ RELEASE_SECONDS = 5.0  # for what is being written, before another process may o
 
 
 class TieredStore:
-    """A store.Store. `start` before use, `aclose` at the end. Without a disk (`on_disk` false) it
-    keeps responses in RAM only."""
+    """A store.Store. `start` before use, `aclose` at the end. Without a disk (`settings.on_disk` false)
+    it keeps responses in RAM only."""
 
     def __init__(
         self,
@@ -55,12 +55,10 @@ class TieredStore:
         tasks: Tasks,
         metrics: Metrics,
         report: Report,
-        on_disk: bool = True,
         sequence_changed: Callable[[int], None] | None = None,
     ) -> None:
         self.disk: DiskTier | None = None
         self._settings, self._clock, self._tasks, self._metrics = settings, clock, tasks, metrics
-        self._on_disk = on_disk
         self._threads = Threads(metrics, report)
         self._generations = Generations(watch=sequence_changed)
         policy = eviction.build(settings.memory_eviction)
@@ -68,7 +66,7 @@ class TieredStore:
             settings.memory,
             policy,
             lambda: metrics.count("evictions_total", "memory"),
-            open_bodies_max(settings) if on_disk else 0,
+            open_bodies_max(settings) if settings.on_disk else 0,
         )
         self._held = Held(self._ram, self._generations, self._threads, tasks)
         self._keeping = Keeping(
@@ -99,7 +97,7 @@ class TieredStore:
         metrics.gauge("memory_responses", lambda: ram.responses)
         metrics.gauge("disk_bytes", lambda: self.disk.used if self.disk else 0)
         metrics.gauge("disk_responses", lambda: self._upkeep.responses if self._upkeep else 0)
-        if not self._on_disk:
+        if not self._settings.on_disk:
             return
         opened = await self._threads.run(
             open_disk, self._settings, self._generations, self._threads.event, self._left

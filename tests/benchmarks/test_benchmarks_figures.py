@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks import bodies, load, report
-from benchmarks.origin import _asked
+from benchmarks.origin import asked_slice
 from benchmarks.peers import Haproxy
 
 
@@ -51,7 +51,7 @@ def test_a_size_without_a_known_unit_is_refused(text: str) -> None:
 def test_the_origin_gives_one_satisfiable_range_or_the_whole(
     field: str, asked: tuple[int, int, bool]
 ) -> None:
-    assert _asked(field, 100) == asked
+    assert asked_slice(field, 100) == asked
 
 
 H2LOAD = """progress: 100% done

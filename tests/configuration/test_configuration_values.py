@@ -127,7 +127,7 @@ def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
 def test_the_schema_tells_type_unit_and_choices_of_an_option() -> None:
     ttl = options(Site)["ttl"]
     assert (ttl.type, ttl.unit, ttl.optional) == ("number", "duration", True)
-    assert options(Cache)["memory_eviction"].choices == ("lru", "s3-fifo", "w-tinylfu")
+    assert options(Cache)["memory_eviction"].choices == ("lru", "s3-fifo", "sieve", "w-tinylfu")
     assert options(Listen)["http"].type == "list"
     assert options(Listen)["http"].unit == "address"
     assert options(Site)["name"].required

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stands.http2_client import Http2Client, asking, data, headers, window
+from stands.http2_client import DATA, Http2Client, asking, data, headers, window
 from stands.http2_server import Answer, Asked, Http2Server
 from stands.node import Node
 
@@ -83,6 +83,39 @@ async def test_trailers_of_an_answer_without_content_come_through(behind: Behind
     assert (answer.status, answer.body) == (200, b"")
     assert answer.trailers == [("grpc-status", "12"), ("grpc-message", "no such method")]
     client.close()
+
+
+async def test_a_head_that_ends_the_stream_is_one_for_the_client_too(behind: Behind) -> None:
+    """How gRPC refuses a call: a client of it takes the same fields, followed by an empty DATA frame, for
+    an answer that broke off."""
+
+    async def refuse(asked: Asked) -> None:
+        fields = (("content-type", "application/grpc"), ("grpc-status", "12"), ("grpc-message", "no"))
+        await asked.head(200, *fields, ended=True)
+
+    _, node = await behind(refuse)
+    client = await Http2Client.connect(node.http)
+    for stream in range(1, 41, 2):
+        answer = await client.ask(stream, asking("/say", ("te", "trailers"), method="POST"), b"x")
+        assert (answer.status, answer.get("grpc-status"), answer.ended) == (200, "12", True)
+    assert all(one.kind != DATA for one in client.frames)
+    client.close()
+
+
+async def test_a_site_may_have_an_origin_that_speaks_http_2_at_once(
+    start_node: StartNode, servers: int
+) -> None:
+    server = Http2Server(echo)
+    await server.start()
+    site = {"name": "calls", "mount": "/", "origin": server.url, "http2": "prior-knowledge"}
+    node = await asyncio.to_thread(start_node, [site], {"node": {"workers": servers}})
+    client = await Http2Client.connect(node.http)
+    fields = (("te", "trailers"), ("content-type", "application/grpc"))
+    answer = await client.ask(1, asking("/say", *fields, method="POST"), b"abc")
+    assert (answer.status, answer.body) == (200, b"cba")
+    assert answer.trailers == [("grpc-status", "0"), ("pieces", "1")]
+    client.close()
+    await server.stop()
 
 
 async def test_who_asks_over_http_1_is_told_no_trailers(behind: Behind) -> None:

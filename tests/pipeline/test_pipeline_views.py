@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from pipeline_house import House, Scripted
 
+from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers
+from edgeproxy.policy.rules import Rules
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.site import Derived, Unacceptable
 
@@ -51,6 +53,19 @@ async def test_many_at_once_make_one_fetch_and_one_derivation(house: House) -> N
     answers = await asyncio.gather(*(house.get("/a") for _ in range(20)))
     assert {body for _, body, _ in answers} == {b"HELLO WORLD"}
     assert len(house.upstream.requests) == len(shout.derived) == 1
+
+
+async def test_what_is_cut_off_before_anybody_has_seen_it_is_fetched_again(house: House) -> None:
+    cut = UpstreamError(ProxyError.HTTP_RESPONSE_INCOMPLETE, "cut")
+    shout, rules = Shout(), Rules(retries=1)
+    house.site.shape = lambda plan: replace(plan, view=shout, rules=rules)
+    half = Scripted(fields=(("Cache-Control", "max-age=60"),), pieces=(b"hello", cut), length=11)
+    house.upstream.answers("/a", half, Scripted(fields=FRESH))
+    assert await house.get("/a") == (200, b"HELLO WORLD", "miss")
+    assert shout.derived == [b"hello world"], "no half of it is shown or kept"
+    house.upstream.answers("/b", half)
+    assert (await house.get("/b"))[0] == 502
+    assert len(house.upstream.requests) == 4, "as often as the rules say"
 
 
 async def test_another_view_of_the_same_body_asks_nobody(house: House) -> None:

@@ -92,6 +92,15 @@ def test_a_configured_origin_may_be_private_unless_that_is_forbidden(
     assert plan("/", private_addresses=private).reach.private_addresses is allowed
 
 
+@pytest.mark.parametrize(
+    ("said", "negotiates", "at_once"),
+    [("auto", True, False), ("prior-knowledge", True, True), ("off", False, False)],
+)
+def test_an_origin_speaks_http_2_as_configured(said: str, negotiates: bool, at_once: bool) -> None:
+    reach = plan("/", http2=said).reach
+    assert (reach.http2, reach.prior_knowledge) == (negotiates, at_once)
+
+
 def test_options_become_rules() -> None:
     rules = plan(
         "/", ttl_default=5.0, negative_ttl=3.0, force_cache=True, cookies="strip", vary_ignore=["User-Agent"]

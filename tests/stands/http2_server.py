@@ -68,9 +68,10 @@ class Asked:
                 self._connection.write(window(0, len(piece)), window(self._number, len(piece)))
                 yield piece
 
-    async def head(self, status: int, *fields: tuple[str, str]) -> None:
+    async def head(self, status: int, *fields: tuple[str, str], ended: bool = False) -> None:
         block = field_block([(":status", str(status)), *fields])
-        self._connection.write(frame(HEADERS, END_HEADERS, self._number, block))
+        flags = END_HEADERS | (END_STREAM if ended else 0)
+        self._connection.write(frame(HEADERS, flags, self._number, block))
 
     async def send(self, content: bytes) -> None:
         """Raises Gone."""

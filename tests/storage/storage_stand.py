@@ -110,7 +110,7 @@ def settings(directory: Path | str, **changes: Any) -> config.Cache:
 
 
 @asynccontextmanager
-async def opened(directory: Path | str, *, on_disk: bool = True, **changes: Any) -> AsyncIterator[Stand]:
+async def opened(directory: Path | str, **changes: Any) -> AsyncIterator[Stand]:
     failures: list[BaseException] = []
     ticks = count()  # two uses never fall on one moment
     tasks = Tasks(lambda name, error: failures.append(error))
@@ -121,7 +121,6 @@ async def opened(directory: Path | str, *, on_disk: bool = True, **changes: Any)
         tasks=tasks,
         metrics=metrics,
         report=said.append,
-        on_disk=on_disk,
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(tasks.aclose)

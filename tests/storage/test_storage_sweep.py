@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import time
 
 from storage_stand import body_files, lose_index, opened, until
 
 from edgeproxy.storage import body_file
+from edgeproxy.storage.directory import Directory
 
 
 async def test_one_unreadable_file_does_not_keep_the_others_out(tmp_path, monkeypatch):
@@ -40,3 +42,38 @@ async def test_a_body_the_index_does_not_know_goes(tmp_path):
     async with opened(tmp_path / "c") as stand:
         await until(lambda: len(body_files(tmp_path / "c")) == 1)
         assert await stand.get("k") == b"x" * 20_000
+
+
+async def test_every_folder_is_swept_and_what_is_stored_meanwhile_stays(tmp_path, monkeypatch):
+    async with opened(tmp_path / "c") as stand:
+        for number in range(40):
+            await stand.put(f"k{number}", b"%d" % number * 3000)
+        await until(lambda: not stand.store.disk.index.is_partial)
+    orphans = []
+    for first in ("00", "7f", "ff"):
+        orphan = tmp_path / "c" / "bodies" / first / "ab" / (first + "ab" * 15)
+        orphan.parent.mkdir(parents=True, exist_ok=True)
+        orphan.write_bytes(b"left by a crash")
+        orphans.append(orphan)
+    started = []
+    real = Directory.body_ids
+
+    def slowly(self):
+        """The first name is given only when another body has been stored."""
+        end = time.monotonic() + 10
+        for body in real(self):
+            started.append(body)
+            while len(started) == 1 and not published and time.monotonic() < end:
+                time.sleep(0.01)
+            yield body
+
+    published: list[str] = []
+    monkeypatch.setattr(Directory, "body_ids", slowly)
+    async with opened(tmp_path / "c") as stand:
+        await until(lambda: started)
+        published.append((await stand.put("meanwhile", b"y" * 20_000)).body)
+        await until(lambda: not any(orphan.exists() for orphan in orphans))
+        await until(lambda: len(body_files(tmp_path / "c")) == 41)
+        for number in range(40):
+            assert await stand.get(f"k{number}") == b"%d" % number * 3000
+        assert await stand.get("meanwhile") == b"y" * 20_000

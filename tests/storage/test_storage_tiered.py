@@ -278,3 +278,13 @@ async def test_a_purge_of_many_responses_is_quick_and_reclaimed(tmp_path):
 
 async def _swept(stand):
     await until(lambda: not stand.store.disk.index.is_partial)
+
+
+async def test_a_store_that_is_not_on_disk_leaves_nothing_there(tmp_path):
+    async with opened(tmp_path / "c", on_disk=False) as stand:
+        stored = await stand.put(KEY, b"x" * (64 << 10))
+        assert await stand.store.lookup(KEY) == (stored,)
+        with pytest.raises(StorageError, match="too large for the RAM tier"):
+            await stand.put(f"{KEY}/larger", b"x" * ((64 << 10) + 1))
+        assert stand.store.statistics().disk_state == "off: RAM only"
+    assert not (tmp_path / "c").exists()

@@ -13,10 +13,10 @@ LEVELS = {
         ("node_proxy", "node_routing", "node_signals", "route_dns", "route_http", "route_map"), 5
     ),
     **dict.fromkeys(("route_node", "route_passing", "route_views"), 5),
-    **dict.fromkeys(("pipeline", "admin", "relay", "proxy"), 4),
+    **dict.fromkeys(("pipeline", "admin", "relay", "proxy", "simulation"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
-    **dict.fromkeys(("config", "config_proxy", "config_router"), 1),
+    **dict.fromkeys(("config", "config_parents", "config_proxy", "config_router"), 1),
     **dict.fromkeys(
         ("", "address", "chunks", "config_types", "message", "errors", "garbage", "metrics", "tasks"), 0
     ),
@@ -35,6 +35,7 @@ SAME_LEVEL = {
         ("process", "workers"),
         ("workers", "node"),
     ),
+    ("config", "config_parents"),
     ("config", "config_proxy"),
     ("config", "config_router"),
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
