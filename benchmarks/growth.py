@@ -312,7 +312,7 @@ def _object_limits(found: Sequence[Asked]) -> list[Limit]:
         Limit(
             f"each object beyond the RAM tier, {stored}", "<= 1 KiB", f"{each:.0f} B", each <= OBJECT_LIMIT
         ),
-        Limit(f"start to first hit, {stored}", "< 1 s", f"{start:.2f} s", start < START_LIMIT),
+        Limit(f"start to first hit, {stored}", "< 1 s", f"{start:.2f} s", _starts_soon(largest)),
         Limit(
             f"purge by tag of {by_purge.count:,} objects",
             f"< {PURGE_LIMIT_MS:g} ms",
@@ -320,6 +320,13 @@ def _object_limits(found: Sequence[Asked]) -> list[Limit]:
             purged < PURGE_LIMIT_MS,
         ),
     ]
+
+
+def _starts_soon(asked: Asked) -> bool | None:
+    """None where the machine was so busy that the node was not ready in time with nothing stored either."""
+    if median(asked.start_seconds) < START_LIMIT:
+        return True
+    return None if asked.empty_start_seconds >= START_LIMIT else False
 
 
 def _object_plots(found: Sequence[Asked]) -> list[Plot]:
@@ -415,7 +422,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--connections", default="1,10,100,1000,10000", help="comma separated")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hits", type=int, default=1000, help="requests of each kind in a round")
-    parser.add_argument("--fill-seconds", type=float, default=110.0, help="for writing the largest store")
+    parser.add_argument("--fill-seconds", type=float, default=90.0, help="for writing the largest store")
     parser.add_argument("--rest-seconds", type=int, default=60, help="for the sweep of a start to end")
     parser.add_argument("--quiet", type=int, default=3, help="half seconds at rest that tell its end")
     parser.add_argument("--quick", action="store_true", help="small numbers, one round; leaves results alone")
