@@ -58,6 +58,8 @@ def test_a_value_of_the_file_becomes_the_options_type(
         (Node, "workers", "1", 1),
         (Node, "workers", "auto", "auto"),
         (Listen, "http", "127.0.0.1:1, [::1]:2", ["127.0.0.1:1", "[::1]:2"]),
+        (Listen, "http", "[::1]:2", ["[::1]:2"]),
+        (Listen, "http", "[::1]:2,127.0.0.1:1", ["[::1]:2", "127.0.0.1:1"]),
         (Listen, "http", '["127.0.0.1:1"]', ["127.0.0.1:1"]),
         (Listen, "trusted_clients", "", []),
         (Site, "ttl", "", None),
