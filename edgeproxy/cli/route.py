@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -27,6 +28,9 @@ def route(context: click.Context, config_file: Path | None, settings: tuple[str,
 
     config = read(config_file, settings)
     # The router's libraries are needed by this command only.
+    gc.disable()  # nothing that is loaded is garbage, now or later
     from edgeproxy.process import route as route_clients
 
+    gc.freeze()
+    gc.enable()
     return route_clients(config, again)
