@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import math
 import secrets
 import signal
@@ -16,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from edgeproxy import __version__
+from edgeproxy import __version__, garbage
 from edgeproxy.admin.routing import RoutingApi
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
@@ -44,8 +43,6 @@ from edgeproxy.upstream.client import CurlUpstream
 from edgeproxy.upstream.lanes import Lanes
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Identity, Reach
-
-GARBAGE_AFTER = 20_000  # new objects, until it is collected
 
 Again = Callable[[], Config]
 
@@ -265,10 +262,7 @@ async def run(config: Config, again: Again, announce: Callable[[Bound, str, tupl
     loop.add_signal_handler(signal.SIGHUP, node.signalled)
     try:
         started = await node.start()
-        # Tables are read now and none of them is garbage; what is remembered of clients and files lasts for
-        # minutes, and looking through it after every 700 new objects was a seventh of a redirect's time.
-        gc.freeze()
-        gc.set_threshold(GARBAGE_AFTER, 20, 20)
+        garbage.freeze()  # tables are read now, and what is remembered lasts for minutes
         announce(*started)
         await stopping.wait()
     finally:

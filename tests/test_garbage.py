@@ -33,6 +33,13 @@ def test_what_is_loaded_is_looked_through_no_more() -> None:
     assert gc.get_threshold()[0] == garbage.YOUNG
 
 
+def test_nothing_is_looked_for_while_the_program_is_loaded() -> None:
+    with garbage.none_while_loading():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_threshold()[0] == garbage.YOUNG
+
+
 async def test_a_quiet_process_finds_its_garbage_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "TIDY_SECONDS", 0.01)
     gc.disable()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
 import click
 
+from edgeproxy import garbage
 from edgeproxy.cli.environment import certificate_to_trust, node_url, site_url, variables
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
 from edgeproxy.configuration.source import wait_settled
 from edgeproxy.errors import EdgeError
-
-GARBAGE_AFTER = 10_000  # objects that came and have not gone
 
 
 @click.command()
@@ -35,15 +33,8 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
     old = predecessor(os.environ)
     try:
         config = read(config_file, settings)
-        gc.disable()  # nothing that is loaded is garbage, now or later
-        from edgeproxy import garbage
-        from edgeproxy.process import serve as serve_node
-
-        garbage.freeze()
-        gc.enable()
-        # What connections are made of dies with them: looking for cycles after every 700 objects finds
-        # nothing, and took a twelfth of the time of a TLS handshake.
-        gc.set_threshold(GARBAGE_AFTER, 10, 10)
+        with garbage.none_while_loading():
+            from edgeproxy.process import serve as serve_node
     except EdgeError as error:
         if old is not None:
             old.tell_failed(str(error))
@@ -51,7 +42,7 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
     if old is None:
         click.echo(hints(config), err=True, nl=False)
     status = serve_node(config, again, old)
-    gc.freeze()  # the interpreter would look through everything again as it ends
+    garbage.freeze()  # the interpreter would look through everything again as it ends
     return status
 
 
