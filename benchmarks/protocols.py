@@ -22,6 +22,7 @@ SHARE = 0.8  # of what the slowest can do
 PROBED = 64  # connections that keep the node busy, and few enough to be fair in a short time
 ANSWERED = 0.98
 WAITED_MAX = 0.1
+_OF_TIME = {"not sent", "timeout"}  # what a server that has no core to work on does to requests
 FEW = 10  # connections that carry as many requests at once, over streams
 HIT = bodies.path(1 << 10, "protocols")
 FILES = 5
@@ -164,19 +165,21 @@ _COLUMNS = ["client's protocol", "requests/s", "asked for", "answered %", "mean 
 _COLUMNS += ["p99 ms", "HTTP/1.1 mean / this", "node us an answer", "node busy %", "waited %"]
 
 
-def _note(kind: str, measured: dict[str, Measured], rate: float, result: Result) -> None:
+def _note(kind: str, measured: dict[str, Measured], result: Result) -> None:
     samples = result.data.setdefault("samples", {})
     for label, one in measured.items():
         samples[f"{kind} {label} mean ms"] = one.means
         samples[f"{kind} {label} p95 ms"] = [each.latency.percentile_ms(95) for each in one.outcomes]
         samples[f"{kind} {label} requests/s"] = one.rates
         samples[f"{kind} {label} node us an answer"] = one.cpu_us
-        if failed := sum(each.failed for each in one.outcomes):
-            kinds = {kind for each in one.outcomes for kind in each.errors}
+        failed = sum(each.failed for each in one.outcomes)
+        kinds = {error for each in one.outcomes for error in each.errors}
+        if failed and (one.waited <= WAITED_MAX or not kinds <= _OF_TIME):
             result.failures.append(f"{kind}, {label}: {failed} requests failed ({', '.join(sorted(kinds))})")
         if one.waited > WAITED_MAX:
             result.skipped.append(
-                f"{kind}, {label}: the node waited {one.waited:.0%} of the time for a core that others had"
+                f"{kind}, {label}: the node waited {one.waited:.0%} of the time for a core that others had; "
+                f"{failed} requests were not answered in time"
             )
         if any(each.was_late for each in one.outcomes):
             result.bounded.append(f"{kind}, {label}: the generator came late to requests")
@@ -263,7 +266,7 @@ def _run(directory: Path, options: argparse.Namespace, result: Result) -> None:
                     f"closed loop of {PROBED} connections "
                     f"({', '.join(f'{name} {value:.0f}' for name, value in most.items())})."
                 )
-                _note(kind, kinds[kind], rate, result)
+                _note(kind, kinds[kind], result)
                 measured = kinds[kind]
                 rows = [_row(way.label, rate, measured[way.label], measured["HTTP/1.1"]) for way in ways]
                 title = f"{kind}, {CONNECTIONS} connections, {rate:.0f} requests/s"
