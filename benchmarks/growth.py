@@ -194,17 +194,18 @@ class Objects:
 
     def _purge(self, server: Server, asked: Asked) -> None:
         """Everything at once, several times: each is a purge of all. Then it has to be gone, also after
-        a restart."""
+        a restart (but for --quick)."""
         purge(server, "nothing")
         asked.purge_ms = [purge(server) for _ in range(PURGES)]
         numbers = random.Random(9).sample(range(asked.count), 4)
         gone = [is_asked_again(server, self._origin, target(number)) for number in numbers[:2]]
-        server.stop()
-        again = self._peer.start(self._directory, self._origin.url)
-        try:
-            gone += [is_asked_again(again, self._origin, target(number)) for number in numbers[2:]]
-        finally:
-            again.stop()
+        if not self._options.quick:
+            server.stop()
+            again = self._peer.start(self._directory, self._origin.url)
+            try:
+                gone += [is_asked_again(again, self._origin, target(number)) for number in numbers[2:]]
+            finally:
+                again.stop()
         if not all(gone):
             self._result.failures.append(f"{asked.count:,} objects: a purged one was still a hit")
 
@@ -312,7 +313,7 @@ def _object_limits(found: Sequence[Asked]) -> list[Limit]:
         Limit(
             f"each object beyond the RAM tier, {stored}", "<= 1 KiB", f"{each:.0f} B", each <= OBJECT_LIMIT
         ),
-        Limit(f"start to first hit, {stored}", "< 1 s", f"{start:.2f} s", start < START_LIMIT),
+        Limit(f"start to first hit, {stored}", "< 1 s", f"{start:.2f} s", _starts_soon(largest)),
         Limit(
             f"purge by tag of {by_purge.count:,} objects",
             f"< {PURGE_LIMIT_MS:g} ms",
@@ -320,6 +321,13 @@ def _object_limits(found: Sequence[Asked]) -> list[Limit]:
             purged < PURGE_LIMIT_MS,
         ),
     ]
+
+
+def _starts_soon(asked: Asked) -> bool | None:
+    """None where the machine was so busy that the node was not ready in time with nothing stored either."""
+    if median(asked.start_seconds) < START_LIMIT:
+        return True
+    return None if asked.empty_start_seconds >= START_LIMIT else False
 
 
 def _object_plots(found: Sequence[Asked]) -> list[Plot]:
@@ -415,7 +423,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--connections", default="1,10,100,1000,10000", help="comma separated")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--hits", type=int, default=1000, help="requests of each kind in a round")
-    parser.add_argument("--fill-seconds", type=float, default=110.0, help="for writing the largest store")
+    parser.add_argument("--fill-seconds", type=float, default=90.0, help="for writing the largest store")
     parser.add_argument("--rest-seconds", type=int, default=60, help="for the sweep of a start to end")
     parser.add_argument("--quiet", type=int, default=3, help="half seconds at rest that tell its end")
     parser.add_argument("--quick", action="store_true", help="small numbers, one round; leaves results alone")
@@ -432,7 +440,11 @@ def _result(options: argparse.Namespace) -> Result:
         "growth",
         QUESTION,
         [
-            *(["Quick: few objects and connections, one round."] if options.quick else []),
+            *(
+                ["Quick: few objects and connections, one round, no restart after the purge."]
+                if options.quick
+                else []
+            ),
             f"Each number of objects is a store of its own. The node stores one object of {BODY} bytes; the "
             "others are written beside it without HTTP by benchmarks/bulk.py, two processes that use the "
             "storage package's own code for files and rows: a million requests would take a quarter of an "
