@@ -60,19 +60,27 @@ async def test_every_folder_is_swept_and_what_is_stored_meanwhile_stays(tmp_path
         orphan.write_bytes(b"left by a crash")
         orphans.append(orphan)
     started = []
-    real = Directory.body_ids
+    real, real_run = Directory.body_ids, Sweep.run
+    sweeping = threading.Event()
 
     def slowly(self):
         """The first name is given only when another body has been stored."""
         end = time.monotonic() + 10
         for body in real(self):
-            started.append(body)
+            if sweeping.is_set():
+                started.append(body)
             while len(started) == 1 and not published and time.monotonic() < end:
                 time.sleep(0.01)
             yield body
 
     published: list[str] = []
+
+    def run(self, temporary):
+        sweeping.set()
+        real_run(self, temporary)
+
     monkeypatch.setattr(Directory, "body_ids", slowly)
+    monkeypatch.setattr(Sweep, "run", run)
     async with opened(tmp_path / "c") as stand:
         await until(lambda: started)
         published.append((await stand.put("meanwhile", b"y" * 20_000)).body)
@@ -81,6 +89,7 @@ async def test_every_folder_is_swept_and_what_is_stored_meanwhile_stays(tmp_path
         for number in range(40):
             assert await stand.get(f"k{number}") == b"%d" % number * 3000
         assert await stand.get("meanwhile") == b"y" * 20_000
+        assert len(started) >= 43, "the sweep had begun when it was stored"
 
 
 async def test_what_an_eviction_is_about_to_forget_is_left_to_it(tmp_path, monkeypatch):
@@ -108,7 +117,8 @@ async def test_what_an_eviction_is_about_to_forget_is_left_to_it(tmp_path, monke
 
     monkeypatch.setattr(DiskTier, "drop", drop)
     monkeypatch.setattr(Sweep, "_drop_rows", judge)
-    monkeypatch.setattr(Directory, "body_ids", lambda self: (unlinked.wait(10), [])[1])
+    real_files = Sweep._judge_files
+    monkeypatch.setattr(Sweep, "_judge_files", lambda self: unlinked.wait(10) and real_files(self))
     async with opened(tmp_path / "c") as stand:
         await asyncio.to_thread(stand.store.disk.evict, 40_000)
         await until(swept.is_set)
