@@ -27,6 +27,7 @@ SIGNS = {
     Standing.NONE: "·",
 }
 BAD = (Standing.FAILED, Standing.BEHIND, Standing.MISSED)
+BUSY_FROM = 2.0  # times as many at work as there are cores
 GOOD = (Standing.AHEAD, Standing.MET)
 BOUNDED = "†"
 _FIGURE = re.compile(r"^[<>=+~-]{0,2} ?[\d.]|^-?$")
@@ -55,8 +56,27 @@ def _lead(run: Run, found: Sequence[Verdict]) -> str:
     took = f" in {run.seconds:.0f} s" if run.seconds else ""
     return (
         f'<p class="lead">{escape(counted(found).capitalize())}.</p><p class="soft">{escape(run.date)}. '
-        f"{length}Scenarios: {ran}{took}.</p>"
+        f"{length}Scenarios: {ran}{took}.</p>{_busy(run)}"
     )
+
+
+def _busy(run: Run) -> str:
+    """A warning where something else had the machine: a scenario itself keeps two cores busy at most."""
+    cores = run.results[0].machine.get("cores") if run.results else None
+    most = max(_loads(run), default=0.0)
+    if not isinstance(cores, int) or most <= max(cores, 2) * BUSY_FROM:
+        return ""
+    return (
+        f'<div class="failed" role="note"><p><strong>! The machine was busy with something else</strong> '
+        f"(load average {most:.1f} on {cores} cores). Times are too long then and rates too low, and not for "
+        "all alike: measure again on a quiet one.</p></div>"
+    )
+
+
+def _loads(run: Run) -> list[float]:
+    """The load average of the last minute at the end of each scenario."""
+    averages = [one.machine.get("load_average") for one in run.results]
+    return [float(one[0]) for one in averages if isinstance(one, list) and one]
 
 
 def _verdict(found: Sequence[Verdict], run: Run) -> str:
@@ -116,6 +136,9 @@ def _machine(run: Run) -> str:
         "memory": f"{on.get('memory_gib')} GiB",
         "system": str(on.get("system")),
         "cores used": f"servers on {on.get('server_core')}, load and origin on {on.get('load_core')}",
+        "load average": " to ".join(dict.fromkeys(f"{one:.1f}" for one in (min(loads), max(loads))))
+        if (loads := _loads(run))
+        else "-",
         "versions": told,
     }
     others = {

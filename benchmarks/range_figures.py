@@ -17,7 +17,14 @@ from benchmarks.range_costs import (
     Scale,
     Transfer,
 )
-from benchmarks.range_limits import comparisons, failures, first_limits, parallel_limits, random_limits
+from benchmarks.range_limits import (
+    against_best,
+    comparisons,
+    failures,
+    first_limits,
+    parallel_limits,
+    random_limits,
+)
 from benchmarks.range_measured import Measured, missing, speeds_of
 from benchmarks.report import Plot, Result, Series, Table, median, ratio, spread
 
@@ -39,7 +46,9 @@ def report(result: Result, found: dict[str, Measured], scale: Scale) -> None:
     if ours := found.get("edgeproxy"):
         result.limits += [*random_limits(ours), *first_limits(ours, found), *parallel_limits(ours)]
         result.failures += failures(ours)
-    result.comparisons += comparisons(found)
+    told = comparisons(found)
+    result.comparisons += told
+    result.limits += against_best(told)
     result.plots += _plots(found)
 
 

@@ -8,6 +8,7 @@ from benchmarks.range_measured import Measured, missing, speeds_of
 from benchmarks.report import Comparison, Limit, median, ratio
 
 FIRST_BYTE_LIMIT_MS = 5.0
+SAME = 1.05
 
 
 def random_limits(ours: Measured) -> list[Limit]:
@@ -74,7 +75,7 @@ def _keeping(found: dict[str, Measured]) -> list[str]:
     return [
         name
         for name, measured in found.items()
-        if name != "edgeproxy"
+        if name not in ("edgeproxy", "direct")
         and all(run.again_ratio is not None and run.again_ratio < 0.9 for run in measured.random)
     ]
 
@@ -106,3 +107,17 @@ def comparisons(found: dict[str, Measured]) -> list[Comparison]:
         for way, (mine, speeds) in zip(("plain GET", "in ranges"), sides, strict=True):
             told.append(Comparison(f"a cold body, {way}", median(mine), median(speeds), name, "MB/s"))
     return told
+
+
+def against_best(told: list[Comparison]) -> list[Limit]:
+    """A limit for each figure compared: that no peer is better by more than a twentieth."""
+    found = []
+    for what in dict.fromkeys(it.what for it in told):
+        of_what = [it for it in told if it.what == what]
+        is_less = of_what[0].less_is_better
+        best = (min if is_less else max)(of_what, key=lambda it: it.theirs)
+        is_met = best.ours <= SAME * best.theirs if is_less else SAME * best.ours >= best.theirs
+        measured = f"{best.ours:.3g} {best.unit}, {best.peer} {best.theirs:.3g} {best.unit}"
+        bar = f"<= {SAME}x" if is_less else f">= {1 / SAME:.2f}x"
+        found.append(Limit(f"{what}, against the best", bar, measured, is_met))
+    return found

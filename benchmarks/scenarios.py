@@ -80,7 +80,7 @@ SCENARIOS = (
 
 
 def present() -> list[Scenario]:
-    """Those whose file is there."""
+    """Those whose file is there, should a checkout have left one out."""
     return [scenario for scenario in SCENARIOS if scenario.file.exists()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -142,22 +143,27 @@ class Bench:
             if seconds_max <= 0:
                 return Outcome(scenario.name, scenario.question, FAILED, "not begun: two minutes were over")
         log, result = (self._report / f"{scenario.name}{suffix}" for suffix in (".log", ".json"))
-        environment = {**os.environ, "EDGEPROXY_BENCH_OUT": str(self._report), "PYTHONUNBUFFERED": "1"}
         tell(f"{scenario.name}: {scenario.question} (at most {seconds_max:.0f} s)")
-        ended = run_bounded(
-            module(scenario.name, *(["--quick"] if self._is_quick else [])),
-            directory=self._checkout.directory,
-            environment=environment,
-            log=log,
-            seconds_max=seconds_max,
-            end_seconds=QUICK_SECONDS_END if self._is_quick else END_SECONDS,
-            watch=lambda passed: watch(f"{scenario.name} {passed:.0f} s", last_line(log)),
-        )
+        # What a scenario that is ended by force leaves behind goes with its directory; the name is short
+        # because sockets lie in there.
+        with tempfile.TemporaryDirectory(prefix="ep-", ignore_cleanup_errors=True) as scratch:
+            ended = run_bounded(
+                module(scenario.name, *(["--quick"] if self._is_quick else [])),
+                directory=self._checkout.directory,
+                environment=os.environ | self._variables() | {"TMPDIR": scratch},
+                log=log,
+                seconds_max=seconds_max,
+                end_seconds=QUICK_SECONDS_END if self._is_quick else END_SECONDS,
+                watch=lambda passed: watch(f"{scenario.name} {passed:.0f} s", last_line(log)),
+            )
         written = result.read_bytes() if result.exists() else None
         outcome = judged(scenario, ended, written, last_line(log))
         if ended.status is None and seconds_max < own:
             return msgspec.structs.replace(outcome, reason=f"two minutes were over: {outcome.reason}")
         return outcome
+
+    def _variables(self) -> dict[str, str]:
+        return {"EDGEPROXY_BENCH_OUT": str(self._report), "PYTHONUNBUFFERED": "1"}
 
     def _write(self) -> None:
         """run.json, whole at any time."""

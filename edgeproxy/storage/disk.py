@@ -50,8 +50,7 @@ class DiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class OpenedBody:
-    """A body file open for reading, its footer read; ended by DiskTier.shut. `data` is all of it if that
-    was asked for."""
+    """A body file open for reading, ended by DiskTier.shut; `data` is all of it, if that was asked for."""
 
     body: str
     fd: int
@@ -70,6 +69,8 @@ class Room(Protocol):
     def reserve(self, size: int) -> None: ...
 
     def evict(self, size: int) -> int: ...
+
+    def still(self) -> contextlib.AbstractContextManager[object]: ...
 
 
 class DiskTier:

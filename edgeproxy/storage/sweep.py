@@ -160,11 +160,19 @@ class Sweep:
                     drifted.append((after, real, allocated if isinstance(allocated, int) else 0))
             self._rest()
             if gone:
-                self._disk.drop(gone)
+                self._drop_rows(gone)
             for body_id, real, told in drifted:
                 self._correct(body_id, real)
                 self._disk.account(real - told)
         self._drop_rows_without_body()
+
+    def _drop_rows(self, bodies: list[str]) -> None:
+        """What an eviction has just removed is left to it: it counts by the rows what it has freed."""
+        with self._disk.room.still():
+            sql = "select 1 from bodies where id = ?"
+            gone = [b for b in bodies if self._allocated(b) is None and self._disk.index.read(sql, (b,))]
+            if gone:
+                self._disk.drop(gone)
 
     def _drop_rows_without_body(self) -> None:
         sql = "delete from responses where body not in (select id from bodies)"

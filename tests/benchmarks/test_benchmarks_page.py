@@ -155,6 +155,17 @@ def test_what_was_skipped_and_what_is_not_installed_is_named() -> None:
     assert 'id="gone"' not in text
 
 
+@pytest.mark.parametrize(
+    ("load", "is_warned"), [([0.5, 1, 1], False), ([4.0, 1, 1], False), ([9.5, 1, 1], True)]
+)
+def test_a_machine_that_was_busy_with_something_else_is_told(load: list[float], is_warned: bool) -> None:
+    one = result("fast")
+    one.machine = MACHINE | {"load_average": load}
+    text = page(run(one))
+    assert ("busy with something else" in text) is is_warned
+    assert f"<dd>{load[0]}</dd>" in text
+
+
 def test_nothing_measured_is_a_page_too() -> None:
     text = page(run(dead=("failed", "exit status 1")))
     Reader(text)

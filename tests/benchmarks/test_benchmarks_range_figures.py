@@ -37,9 +37,13 @@ def test_a_node_that_fetches_what_is_touched_has_met_all() -> None:
 
 def test_a_first_byte_is_judged_after_that_of_the_origin() -> None:
     late = _reported(edgeproxy=_measured(milliseconds=5.6), direct=_measured(milliseconds=0.5))
-    assert [limit.met for limit in late.limits if "first byte" in limit.what] == [False] * 4
+    assert [limit.met for limit in late.limits if limit.what.endswith("after the origin's own")] == [
+        False
+    ] * 4
     alone = _reported(edgeproxy=_measured())
-    assert [limit.met for limit in alone.limits if "first byte" in limit.what] == [None] * 4
+    assert [limit.met for limit in alone.limits if limit.what.endswith("after the origin's own")] == [
+        None
+    ] * 4
 
 
 def test_wrong_bytes_of_the_node_fail_the_run_and_those_of_a_peer_stand_in_the_table() -> None:
@@ -61,4 +65,16 @@ def test_only_who_stores_ranges_is_compared_by_what_the_origin_sent() -> None:
 
 def test_a_server_that_was_stopped_is_told() -> None:
     result = _reported(edgeproxy=_measured(), varnish=_measured(unfinished=3, again=None))
-    assert result.tables[0].rows[1][6:8] == ["1 of 4", "1.0 (stopped)"]
+    assert result.tables[0].rows[1][6:8] == ["1 of 4", "1.0 (1.0-1.0) (stopped)"]
+
+
+def test_a_figure_of_the_node_is_judged_by_that_of_the_best_peer() -> None:
+    result = _reported(
+        edgeproxy=_measured(4 * MIB), nginx=_measured(2 * MIB, milliseconds=9.0), squid=_measured(3 * MIB)
+    )
+    judged = {limit.what: limit for limit in result.limits if limit.what.endswith("against the best")}
+    sent = judged["random ranges of a cold body: origin bytes / bytes asked for, against the best"]
+    assert (sent.measured, sent.met) == ("4 times, nginx 2 times", False)
+    first = judged["first byte of a cold range, unknown object, against the best"]
+    assert (first.measured, first.met) == ("3 ms, squid 3 ms", True)
+    assert judged["a cold body, plain GET, against the best"].met

@@ -16,6 +16,10 @@ def test_every_file_with_a_result_is_in_the_list_and_asks_a_question() -> None:
         assert scenario.question().endswith("?"), scenario.name
 
 
+def test_every_scenario_is_there() -> None:
+    assert [one.name for one in SCENARIOS if not one.file.exists()] == []
+
+
 def test_no_name_is_twice_and_every_program_has_a_package() -> None:
     names = [scenario.name for scenario in SCENARIOS]
     assert len(names) == len(set(names))

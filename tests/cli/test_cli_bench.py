@@ -40,7 +40,7 @@ MODULES = {
     "lying": "NAME, MORE = 'lying', {'failures': ['wrong bytes']}" + RESULT,
     "absent": "NAME, MORE = 'absent', {'tables': [], 'skipped': ['gdnsd: is not installed']}" + RESULT,
     "broken": "raise OSError('no space left')",
-    "slow": "import time; time.sleep(60)",
+    "slow": "import tempfile, time; print(tempfile.mkdtemp()); time.sleep(60)",
     "endless": "import os, time; print(os.getpid()); time.sleep(60)",
 }
 
@@ -65,12 +65,15 @@ def test_each_scenario_is_measured_failed_or_skipped_whatever_became_of_the_othe
 ) -> None:
     ended = run("bench", "--quick", "--report", "out")
     assert ended.code == 1
+    left = (made / "out" / "slow.log").read_text().strip()
+    assert left
+    assert not Path(left).exists()
     assert states(made / "out") == {
         "good": ("measured", ""),
         "broken": ("failed", "OSError: no space left"),
         "lying": ("failed", "wrong bytes"),
         "absent": ("skipped", "gdnsd: is not installed"),
-        "slow": ("failed", "not done within 1 s"),
+        "slow": ("failed", f"not done within 1 s; last: {left}"),
         "full": ("skipped", "has no quick run"),
         "endless": ("skipped", "has no quick run"),
     }

@@ -6,7 +6,7 @@ import asyncio
 
 from storage_stand import opened
 
-from edgeproxy.storage.upkeep import COUNT_SHARE
+from edgeproxy.storage.upkeep import COUNTED_A_PERIOD
 
 
 async def test_what_was_used_is_written_down_and_leaves_last(tmp_path):
@@ -21,19 +21,17 @@ async def test_what_was_used_is_written_down_and_leaves_last(tmp_path):
         assert [row[0] for row in order] == [second.body, first.body]
 
 
-async def test_counting_a_large_store_takes_little_of_the_time(tmp_path, monkeypatch):
+async def test_the_more_is_stored_the_more_seldom_it_is_counted(tmp_path, monkeypatch):
     async with opened(tmp_path / "c") as stand:
-        upkeep, loop, counted = stand.store._upkeep, asyncio.get_running_loop(), []
-        now = [1000.0]
-        monkeypatch.setattr(loop, "time", lambda: now[0])
+        upkeep, counted = stand.store._upkeep, []
 
         async def count():
-            counted.append(now[0])
-            now[0] += 2.0
+            counted.append(upkeep.responses)
 
         monkeypatch.setattr(upkeep, "count", count)
-        while now[0] < 1000 + 10 * 2 / COUNT_SHARE:
-            await upkeep._count_in_time()
-            now[0] += 5.0
-        monkeypatch.undo()
-        assert 9 <= len(counted) <= 10
+        for responses, periods, expected in ((0, 5, 5), (COUNTED_A_PERIOD - 1, 5, 5), (1_000_000, 70, 10)):
+            upkeep.responses, upkeep._uncounted = responses, 0
+            for _ in range(periods):
+                await upkeep._count_in_time()
+            assert len(counted) == expected, responses
+            counted.clear()
