@@ -119,7 +119,12 @@ async def test_they_pass_through_with_every_byte_in_both_directions(
     assert "edgeproxy" in request.headers["Via"]
     assert await asyncio.to_thread(eventually, lambda: node.metric("tunnels_total", end="ended") == 1)
     assert talker[0].closed == [1000]
-    (line,) = [line for line in node.access_log() if line["cache"] == "tunnel"]
+
+    def tunnels() -> list[dict[str, Any]]:
+        return [line for line in node.access_log() if line["cache"] == "tunnel"]
+
+    assert await asyncio.to_thread(eventually, tunnels)
+    (line,) = tunnels()
     assert (line["status"], line["method"]) == (101, "GET")
     assert "/talk?x=1" in line["url"]
     assert line["bytes"] > 3_000_000
