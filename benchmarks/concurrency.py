@@ -307,7 +307,7 @@ def main() -> None:
     options = parser.parse_args()
     options.warm = 1.5
     if options.quick:
-        options.rounds, options.seconds, options.warm = 1, 0.8, 0.4
+        options.rounds, options.seconds, options.warm = 1, 0.7, 0.3
     machine.pin(machine.load_core())
     result = Result("concurrency", QUESTION, _method(options))
     with scratch() as directory:
