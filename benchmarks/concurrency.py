@@ -30,6 +30,7 @@ OBJECTS, CALLS_OF_100, SEQUENCE = 400, 5, 20_000
 ADDRESSES = 50
 
 # What the service has set itself, and the success of the reference.
+WAITED_MAX = 0.1
 SUCCESS, P95_MS, RATE, ERRORS, CPU, MEMORY = 0.987, 200.0, 1500.0, 0.005, 0.75, 0.80
 
 
@@ -50,6 +51,11 @@ class Measured:
         right = sum(one.requests for one in self.outcomes)
         made = right + sum(one.failed for one in self.outcomes)
         return right / made if made else 0.0
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Others had so much of the core that latencies and rates are the machine's, not the node's."""
+        return median([used.waited for used in self.used]) > WAITED_MAX
 
     def percentiles(self, q: float) -> list[float]:
         return [one.latency.percentile_ms(q) for one in self.outcomes]
@@ -128,7 +134,7 @@ _COLUMNS = [
     "p99 ms",
     "p95 beyond the network ms",
 ]
-_COLUMNS += ["node busy %", "node peak MB"]
+_COLUMNS += ["node busy %", "node waited for its core %", "node peak MB"]
 
 
 def _row(label: str, measured: Measured) -> list[str]:
@@ -142,6 +148,7 @@ def _row(label: str, measured: Measured) -> list[str]:
         spread(measured.percentiles(99)),
         spread(measured.beyond(95), ".1f") if has_beyond else "-",
         spread([100 * used.cpu for used in measured.used]),
+        spread([100 * used.waited for used in measured.used]),
         f"{max(used.peak_bytes for used in measured.used) / 1e6:.0f}",
     ]
 
@@ -154,11 +161,18 @@ def judge(users: int, measured: Measured, memory: int) -> list[Limit]:
     held = max(used.peak_bytes for used in measured.used) / memory
     success = measured.success
     name = f"{users:,} users"
+
+    def timed(is_met: bool) -> bool | None:
+        """A goal that is missed on a machine that had other work has not been measured."""
+        return None if not is_met and measured.is_disturbed else is_met
+
     return [
         Limit(f"{name}: success", f">= {SUCCESS:.1%}", f"{success:.2%}", success >= SUCCESS),
         Limit(f"{name}: errors", f"< {ERRORS:.1%}", f"{1 - success:.2%}", 1 - success < ERRORS),
-        Limit(f"{name}: p95 beyond the network", f"<= {P95_MS:.0f} ms", f"{p95:.1f} ms", p95 <= P95_MS),
-        Limit(f"{name}: requests/s", f">= {RATE:.0f}", f"{rate:.0f}", rate >= RATE),
+        Limit(
+            f"{name}: p95 beyond the network", f"<= {P95_MS:.0f} ms", f"{p95:.1f} ms", timed(p95 <= P95_MS)
+        ),
+        Limit(f"{name}: requests/s", f">= {RATE:.0f}", f"{rate:.0f}", timed(rate >= RATE)),
         Limit(f"{name}: processor of the node", f"<= {CPU:.0%} of a core", f"{busy:.0%}", busy <= CPU),
         Limit(
             f"{name}: memory of the node", f"<= {MEMORY:.0%} of the machine", f"{held:.1%}", held <= MEMORY
@@ -183,8 +197,14 @@ def _note(found: dict[str, Measured], result: Result) -> None:
         result.data.setdefault("errors", {})[label] = kinds
         if wrong := sum(one.wrong for one in measured.outcomes):
             result.failures.append(f"{label}: {wrong} answers had wrong bytes")
-        if 1 - measured.success >= ERRORS:
+        if 1 - measured.success >= ERRORS and not (measured.is_disturbed and set(kinds) <= {"timeout"}):
             result.failures.append(f"{label}: {1 - measured.success:.2%} of requests failed ({kinds})")
+        if measured.is_disturbed:
+            share = median([used.waited for used in measured.used])
+            result.skipped.append(
+                f"{label}: the node waited {share:.0%} of the time for a core that others had; latency and "
+                "rate are the machine's, and a goal missed so counts as not measured"
+            )
         if any(one.was_late for one in measured.outcomes):
             result.bounded.append(f"{label}: the generator had no more of its core")
 
@@ -269,6 +289,8 @@ def _method(options: argparse.Namespace) -> list[str]:
         "10 s has failed.",
         f"Over the link emulator (a relay that keeps order, windows and slow start of TCP): {LINKED_USERS} "
         f"users at {LINKED_RTT * 1000:.0f} ms, one round, to see that emulating time alone does not flatter.",
+        f"Where the node had work to do and waited for its core more than {WAITED_MAX:.0%} of the time, "
+        "because others had it, goals of latency and rate that are missed count as not measured.",
         "Memory is the node's peak of resident memory, its processes together, of that of this machine.",
     ]
     if options.quick:
@@ -285,7 +307,7 @@ def main() -> None:
     options = parser.parse_args()
     options.warm = 1.5
     if options.quick:
-        options.rounds, options.seconds, options.warm = 1, 0.8, 0.4
+        options.rounds, options.seconds, options.warm = 1, 0.7, 0.3
     machine.pin(machine.load_core())
     result = Result("concurrency", QUESTION, _method(options))
     with scratch() as directory:

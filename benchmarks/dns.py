@@ -21,6 +21,7 @@ from benchmarks.peers import Absent, Server
 from benchmarks.peers.peer import program
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import scratch
+from benchmarks.side_by_side import case, tell
 
 LIMIT = 10_000
 UNDER_WAY = 100
@@ -162,6 +163,12 @@ def main() -> None:
                     result.skipped.append(f"{name}: {reason}".replace(str(directory), "..."))
             for title, load in SCENARIOS.items():
                 _scenario(title, load, servers, directory, options, result)
+            cases = [
+                case(title, "answers/s", result.data[title], "answers_per_second")
+                for title in SCENARIOS
+                if title in result.data
+            ]
+            tell(result, "DNS answers,", cases)
         finally:
             for server in servers.values():
                 server.stop()

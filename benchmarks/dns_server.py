@@ -56,8 +56,11 @@ class World:
     def decided(self, client: Client, decision: Decision) -> None:
         pass
 
-    def complained(self, client: Client, node: str) -> None:
+    def complained(self, client: Client, node: str, *, lasts: bool = False) -> None:
         pass
+
+    def excluded(self, client: Client) -> frozenset[str]:
+        return frozenset()
 
     def watch(self, changed: Callable[[], None]) -> None:
         pass

@@ -22,7 +22,7 @@ TAG = "everything"
 IDLE_LIMIT, OBJECT_LIMIT, PURGE_LIMIT_MS = 100e6, 1024, 5.0
 
 
-def _settled(server: Server) -> int:
+def settled(server: Server) -> int:
     """Resident bytes once they no longer grow (write-behind has ended), at most five seconds later."""
     seen = server.memory_bytes()
     for _ in range(10):
@@ -34,9 +34,9 @@ def _settled(server: Server) -> int:
     return seen
 
 
-def _purge(server: Server) -> float:
+def purge(server: Server, tag: str = TAG) -> float:
     """Milliseconds of one hard purge by tag through the admin API."""
-    order = json.dumps({"scope": "tag", "value": TAG}).encode()
+    order = json.dumps({"scope": "tag", "value": tag}).encode()
     request = urllib.request.Request(
         f"{server.admin_url}/api/v1/purge", order, {"Content-Type": "application/json"}, method="POST"
     )
@@ -46,7 +46,7 @@ def _purge(server: Server) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def _is_asked_again(server: Server, origin: Origin, target: str) -> bool:
+def is_asked_again(server: Server, origin: Origin, target: str) -> bool:
     before = origin.counts().requests
     with Client(server.url) as client:
         client.get(target)
@@ -60,25 +60,25 @@ def _measure(
     targets = [f"{bodies.path(BODY, f'footprint-{i}')}?tag={TAG}" for i in range(max(steps))]
     server = peer.start(directory, origin.url)
     try:
-        _purge(server)  # the first use of the admin API loads what it needs
-        idle = _settled(server)
+        purge(server)  # the first use of the admin API loads what it needs
+        idle = settled(server)
         memory, filled = [["0", f"{idle / 1e6:.1f}", "-", "-"]], 0
         held: list[tuple[int, int]] = []
         for step in steps:
             seconds = load.fill(server.url, targets[filled:step])
             rate, filled = (step - filled) / seconds, step
-            held.append((step, _settled(server)))
+            held.append((step, settled(server)))
             each = max(0, held[-1][1] - idle - RAM_TIER_BYTES) / step
             memory.append([f"{step:,}", f"{held[-1][1] / 1e6:.1f}", f"{each:.0f}", f"{rate:.0f}"])
             print(memory[-1], flush=True)
-        again = _is_asked_again(server, origin, targets[0])
-        milliseconds = _purge(server)
-        purged = all(_is_asked_again(server, origin, target) for target in (targets[1], targets[-1]))
+        again = is_asked_again(server, origin, targets[0])
+        milliseconds = purge(server)
+        purged = all(is_asked_again(server, origin, target) for target in (targets[1], targets[-1]))
     finally:
         server.stop()
     server = peer.start(directory, origin.url)
     try:
-        kept = all(_is_asked_again(server, origin, target) for target in (targets[2], targets[-2]))
+        kept = all(is_asked_again(server, origin, target) for target in (targets[2], targets[-2]))
     finally:
         server.stop()
     each = max(0, held[-1][1] - idle - RAM_TIER_BYTES) / held[-1][0]

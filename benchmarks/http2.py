@@ -13,6 +13,7 @@ from benchmarks.origin import Origin
 from benchmarks.peers import Peer, Server
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import chosen, prove_hit, scratch, started
+from benchmarks.side_by_side import case, tell
 
 FULLY_BUSY = 0.9
 
@@ -172,6 +173,7 @@ def main() -> None:
             *(peer.method for peer in peers),
         ],
     )
+    cases = []
     for number in wanted:
         load_ = LOADS[number]
         with scratch() as directory:
@@ -180,6 +182,8 @@ def main() -> None:
             result.data[load_.label] = figures
             result.tables.append(_summary(load_, figures))
             result.limits.append(_limit(load_, figures))
+            cases.append(case(load_.label, "requests/s", figures, "requests_per_second"))
+    tell(result, "HTTP/2 hits of", cases)
     result.skipped = list(dict.fromkeys(result.skipped))
     result.finish(options.dry)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks import bodies, load, machine, ranged
@@ -14,6 +15,7 @@ from benchmarks.peers import Edgeproxy, Server
 from benchmarks.ranged import Connection, Part
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import chosen, fitting, prove_hit, scratch, started
+from benchmarks.side_by_side import case, tell
 
 PEERS = "edgeproxy,nginx"
 FULLY_BUSY = 0.9
@@ -86,8 +88,10 @@ def _filled_section(names: str, directory: Path, origin: Origin, scale: Scale, r
                         result.skipped.append(f"{name}, {connections} clients: {error}")
         if asked := origin.counts().requests - before:
             result.skipped.append(f"not all were hits, the origin saw {asked} requests while measuring")
-    rows = []
+    rows, cases = [], []
     for connections, found in figures.items():
+        filled = case(_clients(connections), "MB/s", found, "bytes_per_second")
+        cases.append(replace(filled, is_by_core=_was_load_the_limit(found.values())))
         for name, runs_of_one in found.items():
             if runs_of_one:
                 rows.append(_filled_row(connections, name, runs_of_one))
@@ -95,6 +99,17 @@ def _filled_section(names: str, directory: Path, origin: Origin, scale: Scale, r
         result.data[f"{connections} clients"] = found
     columns = ["clients", "server", "MB/s", "MB/s for each busy core", "server busy %", "load busy %"]
     result.tables.append(Table(columns, rows, f"Filled body of {bodies.show_size(scale.body)}"))
+    tell(result, "filled body,", cases)
+
+
+def _was_load_the_limit(found: Iterable[list[dict[str, float]]]) -> bool:
+    """Whether the load had all of its core with every server."""
+    loads = [median([run["load_busy"] for run in runs]) for runs in found if runs]
+    return bool(loads) and min(loads) >= FULLY_BUSY
+
+
+def _clients(connections: int) -> str:
+    return f"{connections} client{'s' if connections > 1 else ''}"
 
 
 def _filled_row(connections: int, name: str, runs: list[dict[str, float]]) -> list[str]:
@@ -110,13 +125,13 @@ def _filled_row(connections: int, name: str, runs: list[dict[str, float]]) -> li
 
 
 def _filled_limit(connections: int, found: dict[str, list[dict[str, float]]]) -> Limit:
-    what = f"filled body, {connections} client{'s' if connections > 1 else ''}, against nginx"
+    what = f"filled body, {_clients(connections)}, against nginx"
     ours, theirs = found.get("edgeproxy", []), found.get("nginx", [])
     if not ours or len(ours) != len(theirs):
         return Limit(what, ">= 1x", "-", None)
     rates = [[run["bytes_per_second"] for run in runs] for runs in (ours, theirs)]
     how = ""
-    if min(median([run["load_busy"] for run in runs]) for runs in (ours, theirs)) >= FULLY_BUSY:
+    if _was_load_the_limit((ours, theirs)):
         how = " by processor time"
         rates = [[run["bytes_per_second"] / run["busy"] for run in runs] for runs in (ours, theirs)]
     got = ratio(*rates)

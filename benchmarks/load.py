@@ -112,8 +112,9 @@ def h2load(url: str, *, connections: int, streams: int, requests: int, http1: bo
     return parse_h2load(done.stdout + done.stderr)
 
 
-def stream(url: str, times: int = 1) -> Run:
-    """One connection, one body after the other, read into a buffer of 1 MiB and counted.
+def stream(url: str, times: int = 1, seconds: float = 0.0) -> Run:
+    """One connection, one body after the other, read into a buffer of 1 MiB and counted: so many `times`, or
+    for so many `seconds` (bodies are then counted that came whole, bytes as they came).
 
     wrk reads 8 KiB at a time, which would make the reader the limit for a body of a gigabyte."""
     parts = urlsplit(url)
@@ -128,8 +129,9 @@ def stream(url: str, times: int = 1) -> Run:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             connection = stack.enter_context(context.wrap_socket(connection))
-        begun = time.perf_counter()
-        for _ in range(times):
+        begun, received, whole = time.perf_counter(), 0, 0
+        end = begun + seconds if seconds else float("inf")
+        while time.perf_counter() < end and (seconds or whole < times):
             connection.sendall(head)
             first = b""
             while b"\r\n\r\n" not in first:
@@ -139,11 +141,13 @@ def stream(url: str, times: int = 1) -> Run:
             if not first.startswith(b"HTTP/1.1 200"):
                 raise ConnectionError(f"answered {first[:20]!r}")
             left = expected - (len(first) - first.index(b"\r\n\r\n") - 4)
-            while left:
+            received += expected - left
+            while left and time.perf_counter() < end:
                 if not (count := connection.recv_into(buffer, min(left, len(buffer)))):
                     raise ConnectionError(f"{left} bytes missing")
-                left -= count
-        return Run(time.perf_counter() - begun, times, times * expected)
+                left, received = left - count, received + count
+            whole += not left
+        return Run(time.perf_counter() - begun, whole, received)
 
 
 class _Reading:

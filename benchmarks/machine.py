@@ -15,6 +15,7 @@ _PROGRAMS = {
     "nginx": ["nginx", "-v"],
     "haproxy": ["haproxy", "-v"],
     "varnish": ["varnishd", "-V"],
+    "squid": ["squid", "-v"],
     "trafficserver": ["traffic_server", "-V"],
     "wrk": ["wrk", "-v"],
     "h2load": ["h2load", "--version"],

@@ -21,6 +21,8 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -84,7 +86,9 @@ class Answering:
         if size is None:
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return
+        # With Date, as a server with a clock must (RFC 9110, 6.6.1); Squid takes what has none for stale.
         common = (
+            f"Date: {formatdate(usegmt=True)}\r\n"
             "Cache-Control: max-age=86400\r\n"
             f'ETag: "{size}"\r\n'
             "Last-Modified: Mon, 01 Jan 2024 00:00:00 GMT\r\n"
@@ -134,21 +138,26 @@ class Answering:
             raise ConnectionResetError("this answer was to be cut")
 
 
-@functools.lru_cache(maxsize=64)
 def _index_page(size: int, name: str) -> bytes:
+    text = _index_text(size, name)
+    return (
+        b"HTTP/1.1 200 OK\r\nDate: %b\r\nContent-Type: text/html; charset=utf-8\r\n"
+        b"Cache-Control: max-age=600\r\nContent-Length: %d\r\n\r\n%b"
+        % (formatdate(usegmt=True).encode(), len(text), text)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _index_text(size: int, name: str) -> bytes:
     path = f"/b/{size}/{size}_{name}-1.0-py3-none-any.whl"
     digest = hashlib.sha256()
     for position in range(0, size, _PIECE):
         digest.update(bodies.piece(path, position, min(_PIECE, size - position)))
-    text = (
+    return (
         '<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.0"><title>Links</title>'
         f'</head><body><a href="{path}#sha256={digest.hexdigest()}">{path.rpartition("/")[2]}</a>'
         "</body></html>"
     ).encode()
-    return (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nCache-Control: max-age=600\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
-    )
 
 
 def asked_slice(range_field: str, size: int) -> tuple[int, int, bool]:
@@ -174,7 +183,6 @@ class Origin:
             [sys.executable, "-m", "benchmarks.origin", "--port", str(port)],
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: machine.pin(machine.load_core()),
             cwd=machine.ROOT,
         )
         assert self._process.stdout
@@ -217,6 +225,11 @@ class Origin:
                 break
         return counts
 
+    def cpu_seconds(self) -> float:
+        """User and system time of its process so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def counts(self) -> Counts:
         return Counts(**self._ask("counts"))
 
@@ -241,6 +254,7 @@ def main() -> None:
     parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parsed = parser.parse_args()
+    machine.pin(machine.load_core())
     if os.environ.get("EDGEPROXY_BENCH_LOOP") != "asyncio":
         with contextlib.suppress(ImportError):
             import uvloop

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self, cast
@@ -37,10 +38,15 @@ class Counts:
 
 
 class Link:
-    """A relay to one server while the `async with` block lasts."""
+    """A relay to one server while the `async with` block lasts. Clients whose IP address is in `distances`
+    are as far away as stands there, all others `distance`."""
 
     def __init__(
-        self, to: tuple[str, int], distance: Distance, listen: tuple[str, int] = ("127.0.0.1", 0)
+        self,
+        to: tuple[str, int],
+        distance: Distance,
+        listen: tuple[str, int] = ("127.0.0.1", 0),
+        distances: Mapping[str, Distance] | None = None,
     ) -> None:
         self._to, self._distance, self._listen = to, distance, listen
         self._counts = Counts()
@@ -52,7 +58,8 @@ class Link:
         self._accepting: asyncio.Task[None] | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._timeline = Timeline(time.monotonic())
-        self._lanes = self._new_lanes()
+        self._lanes = self._new_lanes(distance)
+        self._others = {address: (far, self._new_lanes(far)) for address, far in (distances or {}).items()}
 
     def __repr__(self) -> str:
         return f"<Link {self.address} to {self._to[0]}:{self._to[1]} {self._distance} open={len(self._open)}>"
@@ -96,7 +103,7 @@ class Link:
     def change(self, distance: Distance) -> None:
         """For connections from now on."""
         self._distance = distance
-        self._lanes = self._new_lanes()
+        self._lanes = self._new_lanes(distance)
 
     def cut(self) -> None:
         """Reset every open connection."""
@@ -148,10 +155,10 @@ class Link:
 
     # -- connections -------------------------------------------------------------------------------
 
-    def _new_lanes(self) -> tuple[Lane, Lane]:
+    def _new_lanes(self, distance: Distance) -> tuple[Lane, Lane]:
         return (
-            Lane(self._timeline, self._distance, down=False),
-            Lane(self._timeline, self._distance, down=True),
+            Lane(self._timeline, distance, down=False),
+            Lane(self._timeline, distance, down=True),
         )
 
     def _start_accepting(self) -> None:
@@ -168,16 +175,17 @@ class Link:
     async def _accept(self) -> None:
         assert self._listener is not None
         while True:
-            accepted, _ = await self._loop.sock_accept(self._listener)
-            task = self._loop.create_task(self._open_connection(accepted))
+            accepted, (client, *_) = await self._loop.sock_accept(self._listener)
+            task = self._loop.create_task(self._open_connection(accepted, client))
             self._opening.add(task)
             task.add_done_callback(self._opening.discard)
 
-    async def _open_connection(self, accepted: socket.socket) -> None:
+    async def _open_connection(self, accepted: socket.socket, client: str) -> None:
         self._counts.connections += 1
-        connection = _Connection(self, self._distance, self._lanes, self._counts.connections)
+        distance, lanes = self._others.get(client, (self._distance, self._lanes))
+        connection = _Connection(self, distance, lanes, self._counts.connections)
         try:
-            await asyncio.sleep(self._distance.rtt)
+            await asyncio.sleep(distance.rtt)
             server = socket.socket()
             server.setblocking(False)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)

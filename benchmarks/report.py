@@ -1,6 +1,5 @@
-"""Results as files, and README.md made from them: date, machine, versions and method before any figure.
-
-`python -m benchmarks.report` writes the generated part of README.md anew from benchmarks/results/*.json."""
+"""Results of benchmarks as values, files and text: date, machine, versions and method before any figure.
+README.md is made from the files by `readme`, the page of a whole run by `page`."""
 
 from __future__ import annotations
 
@@ -16,33 +15,6 @@ from typing import Any
 from benchmarks import machine
 
 RESULTS = Path(__file__).with_name("results")
-README = Path(__file__).with_name("README.md")
-BEGIN, END = "<!-- results: generated, do not edit -->\n", "<!-- end of results -->\n"
-_ORDER = (
-    "hits",
-    "mirror",
-    "cache_tiers",
-    "real_clients",
-    "http2",
-    "tls",
-    "protocols",
-    "concurrency",
-    "cold",
-    "herd",
-    "ranges",
-    "broken_origin",
-    "large",
-    "tiers",
-    "redirects",
-    "restart",
-    "workers",
-    "dns",
-    "footprint",
-    "hit_ratio",
-    "routing",
-    "soak",
-    "ceiling",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +26,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One line or one colour of bars: `points` are (x, y), x a number for lines and a name for bars."""
+    """One line or one colour of bars: `points` are (x, y), x a number for lines and a name for bars.
+    `ranges` are the least and greatest y of each point, or nothing."""
 
     label: str
     points: list[tuple[float | str, float]]
+    ranges: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +57,20 @@ class Limit:
     met: bool | None
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One figure of edgeproxy beside that of one peer, measured in one run: medians in `unit`. Comparisons
+    of the same `what` are one line of the verdict, which is told against the best of their peers. `what`
+    names the figure so that it is understood outside of its table, such as "1 KiB hits"."""
+
+    what: str
+    ours: float
+    theirs: float
+    peer: str
+    unit: str
+    less_is_better: bool = False
+
+
 @dataclass
 class Result:
     """The answer to one question. `method`, `skipped` and `failures` are sentences; `data` is every single
@@ -96,6 +84,7 @@ class Result:
     skipped: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     bounded: list[str] = field(default_factory=list)
@@ -114,7 +103,26 @@ class Result:
             return
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{self.name}.json").write_text(json.dumps(asdict(self), indent=1) + "\n")
+        from benchmarks.readme import write_readme  # it is made of results, so it cannot come first
+
         write_readme()
+
+
+def load(path: Path) -> Result:
+    """The result in a file that `Result.finish` wrote, now or before there were plots. Raises OSError, and
+    ValueError for one that is none."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told["tables"] = [Table(**table) for table in told["tables"]]
+        told["limits"] = [Limit(**limit) for limit in told["limits"]]
+        told["comparisons"] = [Comparison(**one) for one in told.get("comparisons", ())]
+        told["plots"] = [
+            Plot(**plot | {"series": [Series(**one) for one in plot["series"]]})
+            for plot in told.get("plots", ())
+        ]
+        return Result(**told)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise ValueError(f"{path} is not the result of a benchmark: {error}") from None
 
 
 def median(values: Sequence[float]) -> float:
@@ -122,13 +130,28 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float], form: str = ".0f") -> str:
-    """Median with least and greatest, as "50 (48-53)"."""
+    """Median with least and greatest, as "50 (48-53)"; of one value, that."""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
     return f"{median(values):{form}} ({min(values):{form}}-{max(values):{form}})"
+
+
+def shown(value: float) -> str:
+    """A figure in three digits or more: 137,441 or 12.5 or 0.303."""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """The median of the ratios of each round, so that a slow minute touches both sides alike."""
     return median([mine / other for mine, other in zip(ours, theirs, strict=True) if other])
+
+
+def asked(question: str) -> str:
+    """A question in one line, of what may be the docstring of a module."""
+    words, mark, _ = " ".join(question.split()).partition("?")
+    return words + mark
 
 
 def _table(table: dict[str, Any]) -> str:
@@ -144,7 +167,7 @@ def render(result: dict[str, Any]) -> str:
     on = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in on["versions"].items())
     parts = [
-        f"## {result['question']}",
+        f"## {asked(result['question'])}",
         f"{result['date']}; {on['cpu']}, {on['cores']} cores, {on['memory_gib']} GiB, {on['system']}; "
         f"load average at the end {on['load_average'][0]}. {versions}.",
         "Method (`python -m benchmarks."
@@ -160,7 +183,7 @@ def render(result: dict[str, Any]) -> str:
     if result.get("bounded"):
         parts.append("Limited by the load generator: " + "; ".join(result["bounded"]) + ".")
     if result["limits"]:
-        met = {True: "yes", False: "**no**", None: "not measured"}
+        met = {True: "yes", False: "**no**", None: "not judged"}
         rows = [
             [item["what"], item["limit"], item["measured"], met[item["met"]]] for item in result["limits"]
         ]
@@ -168,17 +191,3 @@ def render(result: dict[str, Any]) -> str:
             _table({"title": "", "columns": ["limit set", "limit", "measured", "met"], "rows": rows})
         )
     return "\n\n".join(parts) + "\n"
-
-
-def write_readme() -> None:
-    """Replace what stands between the two marks by one section for each result there is."""
-    found = [json.loads(path.read_text()) for name in _ORDER if (path := RESULTS / f"{name}.json").exists()]
-    text = README.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    sections = "\n".join(render(result) for result in found) or "No results yet.\n"
-    README.write_text(f"{before}{BEGIN}\n{sections}\n{END}{after}")
-
-
-if __name__ == "__main__":
-    write_readme()

@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import bodies
 from benchmarks.client import Client, WrongBytes
 from benchmarks.origin import Origin
-from benchmarks.peers import PEERS, Absent, Peer, Server, TrafficServer, Varnish
+from benchmarks.peers import PEERS, Absent, Peer, Server, adjusted
+
+ROUNDS_SECONDS_MAX = 215.0
 
 
 def chosen(names: str) -> list[Peer]:
@@ -28,10 +29,11 @@ def chosen(names: str) -> list[Peer]:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory of our own that is gone afterwards. SIGTERM ends the run like an error from here on, so
-    that servers are stopped."""
+    """A directory of our own that is gone afterwards; servers that give up root may pass through it. SIGTERM
+    ends the run like an error from here on, so that servers are stopped."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     directory = Path(tempfile.mkdtemp(prefix="edgeproxy-bench-"))
+    directory.chmod(0o711)
     try:
         yield directory
     finally:
@@ -65,13 +67,22 @@ def each(peers: Sequence[Peer], directory: Path, origin: Origin, skipped: list[s
         shutil.rmtree(place, ignore_errors=True)
 
 
+def rounds(count: int, skipped: list[str], seconds_max: float = ROUNDS_SECONDS_MAX) -> Iterator[int]:
+    """Numbers of rounds from 0, as many as there is time for by the longest so far; at least one."""
+    begun, longest = time.monotonic(), 0.0
+    for turn in range(count):
+        now = time.monotonic()
+        if turn and now - begun + longest > seconds_max:
+            skipped.append(f"{count - turn} of {count} rounds: there was no time for them")
+            return
+        yield turn
+        longest = max(longest, time.monotonic() - now)
+
+
 def roomy(peers: Sequence[Peer], stored_bytes: int) -> list[Peer]:
     """The same peers, those with a fixed store given one for this many bytes of bodies."""
     storage = stored_bytes + stored_bytes // 8 + (512 << 20)
-    return [
-        replace(peer, storage_bytes=storage) if isinstance(peer, Varnish | TrafficServer) else peer
-        for peer in peers
-    ]
+    return [adjusted(peer, storage_bytes=storage) for peer in peers]
 
 
 def fitting(size: int, bodies_held: int, directory: Path, skipped: list[str]) -> int:

@@ -13,6 +13,7 @@ from benchmarks.origin import Origin
 from benchmarks.peers import Edgeproxy, Nginx, Peer, Server
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import chosen, prove_hit, scratch, started
+from benchmarks.side_by_side import case, tell
 from edgeproxy.serving.self_signed import make
 
 CONNECTIONS = 64
@@ -190,6 +191,7 @@ def main() -> None:
             "asked.",
         ],
     )
+    cases = []
     for load_ in LOADS:
         if options.loads not in load_.label:
             continue
@@ -202,6 +204,8 @@ def main() -> None:
             result.data[load_.label] = figures
             result.tables.append(_summary(load_, figures))
             result.limits.append(_limit(load_, figures))
+            cases.append(case(load_.label, load_.unit, figures, load_.key))
+    tell(result, "over TLS:", cases)
     result.skipped = list(dict.fromkeys(result.skipped))
     result.finish(options.dry)
 

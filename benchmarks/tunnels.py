@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from benchmarks import machine
 from benchmarks.origin import Origin
 from benchmarks.peers import Absent, Edgeproxy, Nginx, Server
-from benchmarks.report import Limit, Result, Table, median, spread
+from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table, median, spread
 from benchmarks.running import scratch
 from edgeproxy.proxy.authority import keep, make
 from edgeproxy.proxy.leaves import Leaves
@@ -117,6 +117,8 @@ def _throughput(server: Server, port: int, rounds: int, result: Result) -> None:
     limit = f">= {THROUGHPUT:g}x"
     result.limits.append(Limit("tunnel against direct", limit, f"{got:.2f}x", got >= THROUGHPUT))
     result.data["throughput"] = rates
+    samples = result.data.setdefault("samples", {})
+    samples |= {f"{name} stream MB/s": [rate / 1e6 for rate in found] for name, found in rates.items()}
 
 
 def _idle(server: Server, port: int, result: Result) -> None:
@@ -180,6 +182,13 @@ def _handshakes(ours: Server, theirs: Server, ca: Path, rounds: int, result: Res
     limit = f">= {SHAKES:g}x"
     result.limits.append(Limit("handshakes against nginx", limit, f"{got:.2f}x", got >= SHAKES))
     result.data["handshakes"] = rates
+    ours_rate, nginx_rate = (median(rates[name]) for name in ("edgeproxy", "nginx"))
+    unit = "a second of processor time"
+    result.comparisons.append(Comparison("proxied TLS handshakes", ours_rate, nginx_rate, "nginx", unit))
+    samples = result.data.setdefault("samples", {})
+    samples |= {f"{name} handshakes by processor time /s": found for name, found in rates.items()}
+    series = [Series("", [(name, median(found)) for name, found in rates.items()])]
+    result.plots.append(Plot("TLS handshakes", "bars", "server", unit, series))
 
 
 def main() -> None:

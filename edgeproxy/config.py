@@ -136,7 +136,7 @@ class Cache(Section, frozen=True, kw_only=True):
         _doc("largest body in the RAM tier; of what is on disk small_body, since a file is sent faster"),
     ] = 1 << 20
     memory_eviction: Annotated[
-        Literal["lru", "s3-fifo", "w-tinylfu"], _doc("which responses leave the RAM tier")
+        Literal["lru", "s3-fifo", "sieve", "w-tinylfu"], _doc("which responses leave the RAM tier")
     ] = "w-tinylfu"
     small_body: Annotated[Bytes, _doc("bodies up to this size are written behind, from RAM")] = 256 << 10
     open_bodies: Annotated[

@@ -48,6 +48,9 @@ class Proxy(Section, frozen=True, kw_only=True):
     ca_names: Annotated[
         list[str], _doc("the CA can speak for these names only, and those below them; [] for all")
     ] = []
+    web_sockets: Annotated[
+        bool, _doc("web sockets of hosts that are answered here are passed on to the host itself")
+    ] = True
     connect_timeout: Annotated[Seconds, _doc("until the other end of a tunnel answers")] = 5.0
     idle_timeout: Annotated[Seconds, _doc("of a tunnel without a byte in either direction")] = 600.0
     tunnels: Annotated[Count, _doc("at a time")] = 4096

@@ -124,6 +124,19 @@ class RouterSignals(Section, frozen=True, kw_only=True):
     mesh: Annotated[Seconds, _doc("between two round trips measured to each other node; 0 for none")] = 30.0
 
 
+class RouterTls(Section, frozen=True, kw_only=True):
+    """TLS of this process with nodes (probes, looks at each other, requests that are passed on) and with
+    routers (announcements)."""
+
+    verify_tls: Annotated[bool, _doc("verify their certificates")] = True
+    ca_file: Annotated[FilePath, _doc('trusted roots for them, PEM; "" for upstream.ca_file')] = ""
+    pins: Annotated[
+        list[str], _doc("accept only these public keys: base64 SHA-256 of the DER key, as curl's sha256//...")
+    ] = []
+    certificate: Annotated[FilePath, _doc("client certificate to show, PEM")] = ""
+    key: Annotated[FilePath, _doc("its key, PEM")] = ""
+
+
 class RouterZone(Section, frozen=True, kw_only=True):
     """A zone that the name server is authoritative for."""
 
@@ -204,4 +217,5 @@ class Router(Section, frozen=True, kw_only=True):
     geo: RouterGeo = RouterGeo()
     health: RouterHealth = RouterHealth()
     signals: RouterSignals = RouterSignals()
+    tls: RouterTls = RouterTls()
     dns: RouterDns = RouterDns()

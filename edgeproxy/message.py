@@ -66,9 +66,11 @@ class Headers:
         return self._pairs
 
     def without(self, names: Iterable[str]) -> Headers:
-        """A copy lacking every field named."""
+        """A copy lacking every field named; the same where there is none of them."""
         unwanted = {name.lower() for name in names}
-        return Headers(pair for pair in self._pairs if pair[0].lower() not in unwanted)
+        if unwanted.isdisjoint(self._by_name()):
+            return self
+        return Headers([pair for pair in self._pairs if pair[0].lower() not in unwanted])
 
     def adding(self, pairs: Iterable[Pair]) -> Headers:
         """A copy with lines added at the end."""
@@ -76,8 +78,10 @@ class Headers:
 
     def replacing(self, fields: Mapping[str, str | None]) -> Headers:
         """A copy in which each field named has exactly this one line, or none at all for None."""
-        kept = self.without(fields)
-        return kept.adding((name, value) for name, value in fields.items() if value is not None)
+        unwanted = {name.lower() for name in fields}
+        kept = [pair for pair in self._pairs if pair[0].lower() not in unwanted]
+        kept += [(name, value) for name, value in fields.items() if value is not None]
+        return Headers(kept)
 
 
 class OpenFile(Protocol):

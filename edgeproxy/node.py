@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from edgeproxy import node_engine
+from edgeproxy import garbage, node_engine
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
@@ -19,7 +19,7 @@ from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
 from edgeproxy.node_place import Place
-from edgeproxy.node_proxy import build_proxy, knowing
+from edgeproxy.node_proxy import Knowing, NodeProxy, merged_status
 from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
@@ -123,26 +123,24 @@ class Node:
         )
 
     def _build_servers(self) -> None:
-        config, handler = self._config, self._engine.handler
+        config, handler, heard = self._config, self._engine.handler, self._routing.heard
         self._relay: RelayListener | None = None
         self._former: RelayListener | None = None
         self._gate: Gate | None = None
         self._listeners: Listeners | None = None
-        shared: dict[str, Any] = {
-            "tasks": self._tasks,
-            "metrics": self.metrics,
-            "clock": self._clock,
-            "report": self._warn,
-        }
+        shared: dict[str, Any] = {"tasks": self._tasks, "metrics": self.metrics}
+        shared |= {"clock": self._clock, "report": self._warn}
         if self._place.relay is not None:
-            self._relay = RelayListener(handler, self._place.relay, marks=self._marks, **shared)
+            self._relay = RelayListener(handler, self._place.relay, marks=self._marks, heard=heard, **shared)
+            self._life.further["proxy"] = lambda: merged_status(relay.told for relay in self._relays())
         if self._place.former is not None:
             self._former = RelayListener(handler, self._place.former.sockets[0], marks=None, **shared)
         self._tls: ClientTls | None = None
-        self._proxy = None
+        self._proxy: NodeProxy | None = None
         if self._place.table is None:
-            sites = knowing(lambda: self._engine.sites)
-            self._proxy = build_proxy(config, sites, lambda: self._listeners, self._life.further, **shared)
+            sites = Knowing(lambda: self._engine.sites)
+            self._proxy = NodeProxy(config, sites, lambda: self._listeners, **shared)
+            self._life.further["proxy"] = self._proxy.status
             self._tls = ClientTls(config, clock=self._clock, metrics=self.metrics, report=self._warn)
             self._listeners = Listeners(
                 handler,
@@ -156,7 +154,7 @@ class Node:
                 report=self._warn,
                 handshakes=self._tls.handshakes,
                 inherited=self._place.inherited,
-                connects=self._proxy,
+                connects=self._proxy.connects,
             )
         self._views = LiveViews(
             config,
@@ -223,6 +221,7 @@ class Node:
         listener ("" if it is switched off)."""
         bound = Bound([], [])
         await self.bind()
+        self._tasks.start(garbage.tidy_forever(), "garbage")
         await self._store.start()
         await self._start_above()
         await self._routing.start()
@@ -385,6 +384,8 @@ class Node:
         self._start_refresh()
         self._routing.configure(config)
         self._views.reconfigured(config, engine.sites, engine.inquiries, self._uplink.chain)
+        if self._proxy is not None:
+            self._proxy.reconfigure(config)
         for relay in self._relays():
             relay.serve(engine.handler)
         if self._listeners is not None:

@@ -215,7 +215,10 @@ def build_engine(
         elsewhere=Elsewhere(
             rules_of(config.proxy),
             replace(context.reach, private_addresses=config.proxy.private_addresses),
+            sites.has_host,
+            sites.reach_of,
             welcome_of(config),
+            metrics,
         ),
         answers=answers,
         clock=clock,

@@ -13,6 +13,7 @@ from edgeproxy.config import Config
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_signals import NodeSignals
+from edgeproxy.relay.messages import Noticed
 from edgeproxy.route_dns import RouteDns
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap, signer_of
@@ -41,16 +42,6 @@ class NodeRouting:
         connections: Callable[[], int],
     ) -> None:
         router = config.router
-        self._signals = NodeSignals(
-            config,
-            store,
-            connections,
-            tasks=tasks,
-            threads=threads,
-            metrics=metrics,
-            clock=clock,
-            report=report,
-        )
         self._tasks, self._metrics, self._clock = tasks, metrics, clock
         self._known = KnownFiles(router.facts, router.facts_ttl, clock)
         self._map: RouteMap | None = None
@@ -68,6 +59,17 @@ class NodeRouting:
             )
         else:
             self._signer = signer_of(config)
+        self._signals = NodeSignals(
+            config,
+            store,
+            connections,
+            tasks=tasks,
+            threads=threads,
+            metrics=metrics,
+            clock=clock,
+            report=report,
+            own=None if self._map is None else self._map.announcements.own,
+        )
 
     def around(self, config: Config, pipeline: Handler, sites: SiteTable) -> Handler:
         """What clients of this node are answered by."""
@@ -98,6 +100,10 @@ class NodeRouting:
     def measure(self) -> Measure | None:
         """Wants to know of the connections of clients."""
         return self._signals.measure
+
+    def heard(self, noticed: Noticed) -> None:
+        """What another process of this node has noticed of itself and its clients."""
+        self._signals.heard(noticed)
 
     async def start(self) -> None:
         if self._map is not None:

@@ -6,18 +6,22 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+
+from msgspec.structs import replace
 
 from edgeproxy.config import Config
 from edgeproxy.config_router import RouterNode
 from edgeproxy.errors import StorageError
 from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
+from edgeproxy.relay.messages import Noticed
 from edgeproxy.route_map import read_secret
-from edgeproxy.router.announcement import Announcement
+from edgeproxy.router.announcement import ROUND_TRIPS_MAX, Announcement, RoundTrip
 from edgeproxy.router.announcer import Announcer, AnnouncerSettings
 from edgeproxy.router.client_rtts import ClientRtts
+from edgeproxy.router.configured import tells_itself, tells_round_trips, trust_of
 from edgeproxy.router.holdings import DIGESTS_MAX, encode
 from edgeproxy.router.mesh import Mesh, MeshSettings
 from edgeproxy.router.node_load import LoadLimits, NodeLoad
@@ -30,9 +34,12 @@ HOLDS_SECONDS = 60.0  # between two looks at what is stored
 ROWS_MAX = 1000
 PAGES_MAX = 20
 
+Own = Callable[[Announcement], Awaitable[None]]
+
 
 class NodeSignals:
-    """Nothing without `router.signals.routers`. Raises ConfigurationError for a file that cannot be used."""
+    """Tells `router.signals.routers`, and by `own` the map in this process; nothing where there is neither.
+    Raises ConfigurationError for a file that cannot be used."""
 
     def __init__(
         self,
@@ -45,10 +52,14 @@ class NodeSignals:
         metrics: Metrics,
         clock: Clock,
         report: Callable[[str], None],
+        own: Own | None = None,
     ) -> None:
         router, signals = config.router, config.router.signals
         self._tasks, self._threads, self._metrics, self._store = tasks, threads, metrics, store
-        self._is_wanted = bool(signals.routers)
+        self._own = own if tells_itself(router) else None
+        self._has_routers = bool(signals.routers)
+        self._unheard: list[RoundTrip] = []  # told to routers, and not yet to the map here
+        self._interval, self._clock = signals.interval, clock
         self._name = router.own or config.node.name
         self._node = next(
             (node for node in router.node if node.name == self._name), RouterNode(name="", url="")
@@ -60,9 +71,12 @@ class NodeSignals:
         self._limits = LoadLimits(config.limits.connections, cores=float(workers(config.node)))
         self._load: NodeLoad | None = None
         self._rtts = ClientRtts()
-        self.measure: Measure | None = self._rtts.ended if self._is_wanted and signals.round_trips else None
+        self.measure: Measure | None = self._rtts.ended if tells_round_trips(router) else None
         mesh = MeshSettings(burst_seconds=signals.mesh or MeshSettings().burst_seconds)
-        self._mesh = Mesh(mesh, tasks=tasks, timer=time.monotonic, changed=lambda: self._announcer.hurry())
+        tls = trust_of(router, config.upstream.ca_file) if self._has_routers else None
+        self._mesh = Mesh(
+            mesh, tasks=tasks, timer=time.monotonic, changed=lambda: self._announcer.hurry(), tls=tls
+        )
         self._has_mesh = signals.mesh > 0
         token = read_secret(signals.token, signals.token_file, "router.signals.token_file")
         self._announcer = Announcer(
@@ -74,10 +88,11 @@ class NodeSignals:
             tasks=tasks,
             report=report,
             heard=self._mesh.look_at if self._has_mesh else lambda _: None,
+            tls=tls,
         )
 
     def start(self) -> None:
-        if not self._is_wanted:
+        if not self._has_routers and self._own is None:
             return
         load = self._load = NodeLoad(
             self._limits,
@@ -85,14 +100,40 @@ class NodeSignals:
             bytes_sent=self._bytes_sent,
             timer=time.monotonic,
         )
-        self._tasks.start(load.run(), "load")
-        self._tasks.start(self._announcer.run(), "announcements")
-        if self._has_mesh:
+        self._tasks.start(load.lateness.run(), "load")
+        if self._own is not None:
+            self._tasks.start(self._tell_own(self._own), "own map")
+        if self._has_routers:
+            self._tasks.start(self._announcer.run(), "announcements")
+        if self._has_routers and self._has_mesh:
             self._tasks.start(self._mesh.run(), "mesh")
         if self._digest_bytes:
             self._tasks.start(self._keep_holdings(), "holdings")
 
-    def _gathered(self, now: float) -> Announcement:
+    def heard(self, noticed: Noticed) -> None:
+        """What another process of this node has noticed."""
+        self._rtts.heard(noticed.round_trips)
+        if self._load is not None:
+            self._load.worked(noticed.processor_seconds, noticed.late_seconds)
+
+    async def _tell_own(self, own: Own) -> None:
+        """By itself: routers that cannot be reached do not hold it up."""
+        while True:
+            if self._has_routers:
+                told, self._unheard = self._unheard, []
+            else:
+                told = self._rtts.taken()
+            await own(replace(self._gathered(self._clock(), measures=False), round_trips=told))
+            await asyncio.sleep(self._interval)
+
+    def _measured(self) -> list[RoundTrip]:
+        taken = self._rtts.taken()
+        if self._own is not None:
+            self._unheard = [*self._unheard, *taken][-ROUND_TRIPS_MAX:]
+        return taken
+
+    def _gathered(self, now: float, *, measures: bool = True) -> Announcement:
+        """What was measured is told to routers once: without `measures` it stays for them."""
         node = self._node
         return Announcement(
             name=self._name,
@@ -109,8 +150,8 @@ class NodeSignals:
             in_flight=self._connections(),
             fill_ms=min(60_000.0, self._fill_ms()),
             holds=self._holds,
-            round_trips=self._rtts.taken(),
-            seen=self._mesh.seen() if self._has_mesh else [],
+            round_trips=self._measured() if measures else [],
+            seen=self._mesh.seen() if measures and self._has_mesh else [],
         )
 
     def _bytes_sent(self) -> int:

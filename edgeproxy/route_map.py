@@ -69,7 +69,9 @@ class RouteMap:
             configured.probe_settings(router),
             tasks=tasks,
             timer=time.monotonic,
+            tls=configured.trust_of(router, config.upstream.ca_file),
         )
+        self.keeper.look_by(self.prober.soon)
         self.announcements = Announcements(self.registry, self.keeper, clock=clock, report=report)
         metrics.gauge("map_age_seconds", lambda: max(0.0, clock() - self.keeper.snapshot.made_at))
         metrics.gauge("map_nodes", lambda: float(len(self.keeper.snapshot.nodes)))

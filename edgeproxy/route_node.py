@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from edgeproxy import __version__
+from edgeproxy import __version__, garbage
 from edgeproxy.admin.routing import RoutingApi
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
@@ -38,10 +38,11 @@ from edgeproxy.sites.registry import SiteTable, build_sites
 from edgeproxy.sites.site import SiteContext
 from edgeproxy.storage.store import Purge
 from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.assembly import pins_of
 from edgeproxy.upstream.client import CurlUpstream
 from edgeproxy.upstream.lanes import Lanes
 from edgeproxy.upstream.resolver import Resolver
-from edgeproxy.upstream.upstream import Reach
+from edgeproxy.upstream.upstream import Identity, Reach
 
 Again = Callable[[], Config]
 
@@ -101,14 +102,16 @@ class RouterNode:
         self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
 
     def _handler(self, config: Config) -> Handler:
-        upstream = config.upstream
+        upstream, tls = config.upstream, config.router.tls
         reach = Reach(
             connect_timeout=upstream.connect_timeout,
             head_timeout=upstream.head_timeout,
             progress_timeout=upstream.progress_timeout,
-            ca_file=upstream.ca_file or None,
+            verify_tls=tls.verify_tls,
+            ca_file=tls.ca_file or upstream.ca_file or None,
             private_addresses=True,  # nodes are those of the configuration
             http2=upstream.http2,
+            identity=Identity(pins_of(tls.pins), tls.certificate, tls.key),
         )
         passing = PassOn(
             self.map.keeper,
@@ -119,6 +122,7 @@ class RouterNode:
             retry_after=str(max(1, math.ceil(config.router.retry_after))),
             metrics=self.metrics,
             clock=self._clock,
+            failed=self.map.keeper.failed,
         )
         return build_reception(
             config,
@@ -257,7 +261,9 @@ async def run(config: Config, again: Again, announce: Callable[[Bound, str, tupl
         loop.add_signal_handler(number, _stop, stopping)
     loop.add_signal_handler(signal.SIGHUP, node.signalled)
     try:
-        announce(*await node.start())
+        started = await node.start()
+        garbage.freeze()  # tables are read now, and what is remembered lasts for minutes
+        announce(*started)
         await stopping.wait()
     finally:
         with contextlib.suppress(asyncio.CancelledError):

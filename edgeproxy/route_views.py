@@ -9,6 +9,7 @@ from edgeproxy.message import Clock
 from edgeproxy.metrics import Metrics
 from edgeproxy.route_map import RouteMap
 from edgeproxy.router.client import parse
+from edgeproxy.router.decide import Asking
 from edgeproxy.router.explanation import explanation
 from edgeproxy.router.file_facts import FileFacts
 from edgeproxy.router.nodes import RouteNode
@@ -76,7 +77,8 @@ class LiveRouting:
         keeper, now = self._map.keeper, self._clock()
         client = keeper.client(address)
         asked = FileFacts().asked(url.partition("?")[0]) if url else None
-        return {"url": url, **explanation(client, asked, keeper.snapshot, now)}
+        asking = Asking(excluded=keeper.excluded(client))
+        return {"url": url, **explanation(client, asked, keeper.snapshot, now, asking)}
 
 
 def _node(node: RouteNode, sent: int) -> dict[str, Any]:

@@ -15,7 +15,15 @@ EXAMPLE = Path(__file__).parents[1] / "configs" / "router.toml"
 
 def test_sections_stand_in_one_another() -> None:
     assert [name for name in sections() if name.startswith("router")] == [
-        *("router", "router.rules", "router.geo", "router.health", "router.signals", "router.dns")
+        *(
+            "router",
+            "router.rules",
+            "router.geo",
+            "router.health",
+            "router.signals",
+            "router.tls",
+            "router.dns",
+        )
     ]
     assert load(None, ["router.dns.answers=3"], {}).router.dns == RouterDns(answers=3)
     assert load(None, [], {"EDGEPROXY_ROUTER_DNS_ANSWERS": "3"}).router.dns == RouterDns(answers=3)

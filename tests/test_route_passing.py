@@ -19,6 +19,7 @@ from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Headers, Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.route_passing import PassOn
+from edgeproxy.router.client import parse
 from edgeproxy.router.hop import Came, Signer
 from edgeproxy.router.snapshot import Snapshot
 from edgeproxy.upstream.upstream import Reach, UpstreamRequest
@@ -46,14 +47,16 @@ class Answer:
 class Nodes:
     """Implements Upstream; those that are `dead` refuse."""
 
-    def __init__(self, *dead: str, sent: bool = False) -> None:
-        self.dead, self.sent = dead, sent
+    def __init__(
+        self, *dead: str, sent: bool = False, error: ProxyError = ProxyError.CONNECTION_REFUSED
+    ) -> None:
+        self.dead, self.sent, self.error = dead, sent, error
         self.asked: list[UpstreamRequest] = []
 
     async def fetch(self, request: UpstreamRequest) -> Answer:
         self.asked.append(request)
         if request.origin.host.partition(".")[0] in self.dead:
-            raise UpstreamError(ProxyError.CONNECTION_REFUSED, "refused", sent=self.sent)
+            raise UpstreamError(self.error, "failed", sent=self.sent)
         return Answer(request.method)
 
     async def aclose(self) -> None:
@@ -67,7 +70,9 @@ class Content:
         yield b"abc"
 
 
-def passed(nodes: Nodes, snapshot: Snapshot | None = None, **changes: Any) -> tuple[Response, bytes]:
+def passed(
+    nodes: Nodes, snapshot: Snapshot | None = None, failed: Any = lambda *_, **__: None, **changes: Any
+) -> tuple[Response, bytes]:
     world = snapshot or Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
     passing = PassOn(
         StandingStill(world),
@@ -78,6 +83,7 @@ def passed(nodes: Nodes, snapshot: Snapshot | None = None, **changes: Any) -> tu
         retry_after="7",
         metrics=Metrics(),
         clock=lambda: NOW,
+        failed=failed,
         draw=lambda: 0.9,
     )
     fields = {
@@ -156,3 +162,83 @@ def test_a_path_in_the_url_of_a_node_is_put_before_the_target() -> None:
 
     passed(nodes, Snapshot((replace(place, url="http://paris.example/cache"),)))
     assert nodes.asked[0].target.startswith("/cache/a?b")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ProxyError.CONNECTION_REFUSED, [("paris", True)]),
+        (ProxyError.CONNECTION_TIMEOUT, [("paris", True)]),
+        (ProxyError.TLS_CERTIFICATE_ERROR, [("paris", True)]),
+        # What the client asks for may be the cause of these.
+        (ProxyError.HTTP_RESPONSE_TIMEOUT, [("paris", False)]),
+        (ProxyError.CONNECTION_TERMINATED, [("paris", False)]),
+        # And this router of these.
+        (ProxyError.CONNECTION_LIMIT_REACHED, []),
+        (ProxyError.PROXY_INTERNAL_ERROR, []),
+    ],
+)
+def test_a_node_that_fails_is_told_of_with_the_client_it_failed(
+    error: ProxyError, told: list[tuple[str, bool]]
+) -> None:
+    found: list[tuple[str, bool]] = []
+
+    def failed(client: Any, name: str, *, unreachable: bool) -> None:
+        assert str(client.address) == address_at("berlin")
+        found.append((name, unreachable))
+
+    assert passed(Nodes("paris", error=error), failed=failed)[0].status == 200
+    assert found == told
+
+
+def test_a_node_that_could_not_be_reached_a_moment_ago_is_tried_last() -> None:
+    nodes, world = Nodes("paris"), Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
+    now = NOW
+    passing = PassOn(
+        StandingStill(world),
+        nodes,
+        via="the-router",
+        reach=Reach(),
+        signer=None,
+        retry_after="7",
+        metrics=Metrics(),
+        clock=lambda: now,
+        draw=lambda: 0.9,
+    )
+
+    def ask(method: str = "GET") -> int:
+        return asyncio.run(passing(Request(method, "/a", client=address_at("berlin")))).status
+
+    assert ask() == 200
+    assert hosts(nodes)[0] == "paris"
+    asked = len(nodes.asked)
+    assert (ask(), ask("POST")) == (200, 200)
+    assert "paris" not in hosts(nodes)[asked:]
+    now += 6.0
+    nodes.dead = ()
+    asked = len(nodes.asked)
+    assert ask() == 200
+    assert hosts(nodes)[asked:] == ["paris"]
+
+
+def test_who_has_complained_of_a_node_is_not_passed_to_it_while_there_are_others() -> None:
+    world = Snapshot(tuple(node(city) for city in ("paris", "tokyo")))
+    routing, nodes = StandingStill(world), Nodes()
+    passing = PassOn(
+        routing,
+        nodes,
+        via="the-router",
+        reach=Reach(),
+        signer=None,
+        retry_after="7",
+        metrics=Metrics(),
+        clock=lambda: NOW,
+        draw=lambda: 0.9,
+    )
+    request = Request("GET", "/a", client=address_at("berlin"))
+    client = routing.client(parse(request.client))
+    for name in ("paris", "tokyo"):
+        assert asyncio.run(passing(request)).status == 200
+        routing.complained(client, name, lasts=True)
+    assert asyncio.run(passing(request)).status == 200
+    assert hosts(nodes) == ["paris", "tokyo", "paris"]

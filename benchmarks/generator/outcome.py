@@ -23,8 +23,9 @@ class Outcome:
 
     `latency` and `first_byte` are of right answers only, from when they were due; `lag` is how much later
     than due the generator itself came to each request of an open loop; `beyond` is latency without the
-    emulated round trip, empty where none was. `busy` is the generator's share of its core, `used` what the
-    processes watched have used in the span."""
+    emulated round trip, empty where none was. `busy` is the generator's share of its core, `waited` the share
+    of the time in which it had work to do and others had that core; `used` is what the processes watched
+    have used in the span."""
 
     seconds: float
     requests: int = 0
@@ -35,6 +36,7 @@ class Outcome:
     unchecked: int = 0
     connections_opened: int = 0
     busy: float = 0.0
+    waited: float = 0.0
     is_open_loop: bool = False
     errors: dict[str, int] = field(default_factory=dict)
     latency: Histogram = field(default_factory=Histogram)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from benchmarks.generator.outcome import Outcome
 from benchmarks.generator.watch import Sample, Used, Watch
 
 _KINDS_MAX = 50
+_OURSELVES = "the generator itself"
 
 
 class Tally:
@@ -20,14 +22,14 @@ class Tally:
 
     def __init__(self, is_open_loop: bool, watched: Mapping[str, int]) -> None:
         self._is_open_loop = is_open_loop
-        self._watch = Watch(watched)
+        self._watch = Watch({**watched, _OURSELVES: os.getpid()})
         self._before: dict[str, Sample] = {}
         self._used: dict[str, Used] = {}
         self._errors: Counter[str] = Counter()
         self._completed = self._requests = self._unchecked = self.connections_opened = 0
         self.latency, self.first_byte, self.lag = Histogram(), Histogram(), Histogram()
         self.beyond = Histogram()
-        self._seconds = self._busy = 0.0
+        self._seconds = self._busy = self._waited = 0.0
         self._begun: tuple[float, float, int, int] | None = None
         self._completed_within = self._bytes_within = 0
 
@@ -41,6 +43,7 @@ class Tally:
         self._seconds = monotonic() - begun
         self._busy = (time.process_time() - used) / self._seconds
         self._used = self._watch.used(self._before)
+        self._waited = self._used.pop(_OURSELVES).waited
         self._completed_within, self._bytes_within = self._completed - completed, received - before
 
     def answered(self, exchange: Exchange, now: float) -> None:
@@ -70,6 +73,7 @@ class Tally:
             unchecked=self._unchecked,
             connections_opened=self.connections_opened,
             busy=self._busy,
+            waited=self._waited,
             is_open_loop=self._is_open_loop,
             errors=dict(self._errors.most_common()),
             latency=self.latency,

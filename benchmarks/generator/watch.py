@@ -25,11 +25,13 @@ _PROC = Path("/proc")
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Of one name, at one moment. `written_bytes` and `read_bytes` went to and came from a disk;
-    `peak_bytes` is the sum of the most that each process ever had resident."""
+    `peak_bytes` is the sum of the most that each process ever had resident; `waited_seconds` is how long
+    their main threads had work to do while somebody else had the core."""
 
     at: float
     processes: int
     cpu_seconds: float
+    waited_seconds: float
     resident_bytes: int
     peak_bytes: int
     read_bytes: int
@@ -38,10 +40,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Between two samples. `cpu` is processor time by wall time: 1.0 is one core."""
+    """Between two samples. `cpu` is processor time by wall time: 1.0 is one core. `waited` is the share of
+    the time in which it would have worked on, had nobody else had its core: latencies are then those of the
+    machine."""
 
     seconds: float
     cpu_seconds: float
+    waited_seconds: float
     resident_bytes: int
     peak_bytes: int
     grown_bytes: int
@@ -51,6 +56,10 @@ class Used:
     @property
     def cpu(self) -> float:
         return self.cpu_seconds / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def waited(self) -> float:
+        return self.waited_seconds / self.seconds if self.seconds > 0 else 0.0
 
 
 class Watch:
@@ -72,6 +81,7 @@ def between(before: Sample, after: Sample) -> Used:
     return Used(
         after.at - before.at,
         max(0.0, after.cpu_seconds - before.cpu_seconds),
+        max(0.0, after.waited_seconds - before.waited_seconds),
         after.resident_bytes,
         after.peak_bytes,
         after.resident_bytes - before.resident_bytes,
@@ -84,10 +94,10 @@ def sample(pid: int, proc: Path = _PROC) -> Sample:
     """A process and its children now. What has ended meanwhile counts as nothing."""
     found = [_one(one, proc) for one in family(pid, proc)]
     processes = [one for one in found if one is not None]
-    sums = [sum(column) for column in zip(*processes, strict=True)] or [0, 0, 0, 0, 0]
-    ticks, resident, peak, read, written = sums
+    sums = [sum(column) for column in zip(*processes, strict=True)] or [0, 0, 0, 0, 0, 0]
+    ticks, waited, resident, peak, read, written = sums
     cpu = ticks / os.sysconf("SC_CLK_TCK")
-    return Sample(monotonic(), len(processes), cpu, resident, peak, read, written)
+    return Sample(monotonic(), len(processes), cpu, waited / 1e9, resident, peak, read, written)
 
 
 def family(pid: int, proc: Path = _PROC) -> list[int]:
@@ -99,8 +109,8 @@ def family(pid: int, proc: Path = _PROC) -> list[int]:
     return pids
 
 
-def _one(pid: int, proc: Path) -> tuple[int, int, int, int, int] | None:
-    """Ticks, resident, peak, read and written bytes of one process, None if it is gone."""
+def _one(pid: int, proc: Path) -> tuple[int, int, int, int, int, int] | None:
+    """Ticks, nanoseconds waited, resident, peak, read and written bytes of one process, None if gone."""
     place = proc / str(pid)
     fields = _text(place / "stat").rpartition(")")[2].split()
     if len(fields) < 15:
@@ -108,8 +118,10 @@ def _one(pid: int, proc: Path) -> tuple[int, int, int, int, int] | None:
     # User and system time of its own, then of the children it has waited for (proc(5), fields 14 to 17).
     ticks = sum(int(field) for field in fields[11:15])
     status, io = _values(_text(place / "status")), _values(_text(place / "io"))
+    waited = _text(place / "schedstat").split()[1:2]  # the main thread: run, waited (ns), slices
     return (
         ticks,
+        int(waited[0]) if waited else 0,
         status.get("VmRSS", 0) << 10,
         status.get("VmHWM", 0) << 10,
         io.get("read_bytes", 0),

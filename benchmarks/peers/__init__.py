@@ -8,7 +8,8 @@ from benchmarks.peers.direct import Direct
 from benchmarks.peers.edgeproxy import Edgeproxy
 from benchmarks.peers.haproxy import Haproxy
 from benchmarks.peers.nginx import Nginx, nginx_with_slices
-from benchmarks.peers.peer import Absent, Peer, Server
+from benchmarks.peers.peer import Absent, Peer, Server, adjusted
+from benchmarks.peers.squid import Squid
 from benchmarks.peers.trafficserver import TrafficServer
 from benchmarks.peers.varnish import Varnish
 
@@ -16,10 +17,12 @@ PEERS: dict[str, Peer] = {
     "edgeproxy": Edgeproxy(),
     "nginx": Nginx(),
     "nginx-plain": Nginx("nginx-plain", "nginx-plain: the same without open_file_cache, nginx's default", ""),
-    "nginx-slice-1m": nginx_with_slices("1m"),
-    "nginx-slice-4m": nginx_with_slices("4m"),
+    "nginx-slice": nginx_with_slices("nginx-slice", "1m"),
+    "nginx-slice-4m": nginx_with_slices("nginx-slice-4m", "4m"),
     "haproxy": Haproxy(),
     "varnish": Varnish(),
+    "squid": Squid(),
+    "squid-whole": Squid(name="squid-whole", is_whole=True),
     "trafficserver": TrafficServer(),
     "trafficserver-slice": TrafficServer("trafficserver-slice", "1m"),
     "direct": Direct(),
@@ -34,6 +37,8 @@ __all__ = [
     "Nginx",
     "Peer",
     "Server",
+    "Squid",
     "TrafficServer",
     "Varnish",
+    "adjusted",
 ]

@@ -108,6 +108,7 @@ class Edgeproxy:
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
             )
         )
+        begun = time.perf_counter()
         process = spawn([sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True)
         assert process.stdout
         end = time.monotonic() + 20
@@ -123,4 +124,4 @@ class Edgeproxy:
         admin = f"http://{match[2].decode()}" if match[2] else ""
         url = f"http://{match[1].decode()}"
         secure = f"https://{match[3].decode()}" if match[3] else ""
-        return Server(self.name, url, process, admin, url, secure)
+        return Server(self.name, url, process, admin, url, secure, begun)

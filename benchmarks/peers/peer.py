@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from benchmarks import machine
@@ -36,10 +37,19 @@ class Peer(Protocol):
     def start(self, directory: Path, origin: str) -> Server: ...
 
 
+def adjusted(peer: Peer, **settings: object) -> Peer:
+    """The same peer with those of `settings` that it has."""
+    of_peer: Any = peer
+    known = {setting.name for setting in fields(of_peer)}
+    changed: Peer = replace(of_peer, **{name: value for name, value in settings.items() if name in known})
+    return changed
+
+
 @dataclass
 class Server:
     """A running server. `process` is None for one that is not ours to stop. `http2_url` takes HTTP/2 by
-    prior knowledge, "" for a server that has no such address."""
+    prior knowledge, "" for a server that has no such address. `begun` is when its process was started, by
+    `time.perf_counter`."""
 
     name: str
     url: str
@@ -47,6 +57,7 @@ class Server:
     admin_url: str = ""
     http2_url: str = ""
     secure_url: str = ""
+    begun: float = field(default_factory=time.perf_counter)
 
     def _pids(self) -> list[int]:
         """Our process and its children (nginx: master, worker and cache manager)."""
@@ -89,6 +100,27 @@ class Server:
             if self.process.stdout:
                 self.process.stdout.close()
 
+    def kill(self) -> None:
+        """End all of its processes at once and by force, as a machine that runs out of memory might; those
+        of a master do not outlive it. They are gone when this returns, or ten seconds have passed."""
+        if self.process is None:
+            return
+        pids = self._pids()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.stop(signal.SIGKILL)
+        end = time.monotonic() + 10
+        while any(map(_is_running, pids)) and time.monotonic() < end:
+            time.sleep(0.005)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
 
 def program(name: str) -> str:
     """The full path of an installed program. Raises Absent."""
@@ -105,8 +137,9 @@ def free_port() -> int:
 
 
 def spawn(argv: list[str], log: Path, *, pipe: bool = False) -> subprocess.Popen[bytes]:
-    """Start a server on the servers' core; what it says goes to `log`. Variables named as settings of the
-    node do not reach it: it takes one that it does not know for a mistake."""
+    """Start a server on the servers' core; what it says goes to `log`. Its environment is ours without what
+    configures the node, which also refuses variables of ours that begin like its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGEPROXY_")}
     with log.open("ab") as stderr:
         return subprocess.Popen(
             argv,
@@ -114,7 +147,7 @@ def spawn(argv: list[str], log: Path, *, pipe: bool = False) -> subprocess.Popen
             stdout=subprocess.PIPE if pipe else stderr,
             stderr=stderr,
             cwd=machine.ROOT,
-            env={name: value for name, value in os.environ.items() if not name.startswith("EDGEPROXY_")},
+            env=environment,
             preexec_fn=lambda: machine.pin(machine.server_core()),
         )
 
@@ -129,7 +162,7 @@ def wait_until_open(server: Server, log: Path, seconds: float = 20.0) -> Server:
             socket.create_connection((address.hostname or "", address.port or 0), timeout=1).close()
             return server
         except OSError:
-            time.sleep(0.02)
+            time.sleep(0.004)
     server.stop(signal.SIGKILL)
     raise Absent(f"{server.name} did not start: {tail(log)}")
 

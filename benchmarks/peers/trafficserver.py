@@ -19,14 +19,16 @@ CONFIG proxy.config.exec_thread.affinity INT 0
 CONFIG proxy.config.accept_threads INT 0
 CONFIG proxy.config.task_threads INT 1
 CONFIG proxy.config.cache.threads_per_disk INT 8
-CONFIG proxy.config.cache.ram_cache.size INT 256M
+CONFIG proxy.config.cache.ram_cache.size INT {ram_bytes}
 CONFIG proxy.config.http.server_ports STRING {port}:ip-in=127.0.0.1
+CONFIG proxy.config.cache.agg_write_backlog INT 256M
 CONFIG proxy.config.http.cache.http INT 1
 CONFIG proxy.config.http.cache.required_headers INT 2
+CONFIG proxy.config.cache.dir.sync_frequency INT {sync_seconds}
 CONFIG proxy.config.cache.enable_read_while_writer INT 1
 CONFIG proxy.config.cache.read_while_writer.max_retries INT 10
 CONFIG proxy.config.cache.read_while_writer_retry.delay INT 50
-CONFIG proxy.config.http.background_fill_active_timeout INT 0
+CONFIG proxy.config.http.background_fill_active_timeout INT 60
 CONFIG proxy.config.http.background_fill_completed_threshold FLOAT 0.0
 CONFIG proxy.config.http.cache.max_open_read_retries INT 300
 CONFIG proxy.config.http.cache.open_read_retry_time INT 10
@@ -50,12 +52,15 @@ _FILES = {
 
 @dataclass(frozen=True, slots=True)
 class TrafficServer:
-    """`slice_size` is a size of the plugin's ("1m", "4m"); "" leaves both plugins out."""
+    """`slice_size` is a size of the plugin's ("1m", "4m"); "" leaves both plugins out. The directory of the
+    store is written every `sync_seconds`, 60 by default; what came later is lost with the process."""
 
     name: str = "trafficserver"
     slice_size: str = ""
+    ram_bytes: int = 256 << 20
     storage_bytes: int = 2 << 30
     patience_seconds: int = 60
+    sync_seconds: int = 60
 
     @property
     def method(self) -> str:
@@ -65,8 +70,9 @@ class TrafficServer:
             else "no plugin (a range of what is not stored passes through)"
         )
         return (
-            f"{self.name}: disk cache of {self.storage_bytes >> 20} MiB, 256 MiB RAM cache, one event "
-            f"thread, read while writer, {plugins}"
+            f"{self.name}: disk cache of {self.storage_bytes >> 20} MiB, {self.ram_bytes >> 20} MiB RAM "
+            f"cache, one event thread, read while writer, "
+            f"256 MB may wait to be written (by default 5, beyond which nothing is stored), {plugins}"
         )
 
     def refuses(self, size: int) -> str:
@@ -111,7 +117,12 @@ class TrafficServer:
         }
         root.write_text("".join(f"{name}: {path}\n" for name, path in places.items()))
         files = _FILES | {
-            "records.config": _RECORDS.format(port=port, patience=self.patience_seconds),
+            "records.config": _RECORDS.format(
+                port=port,
+                patience=self.patience_seconds,
+                ram_bytes=self.ram_bytes,
+                sync_seconds=self.sync_seconds,
+            ),
             "remap.config": remap,
             "storage.config": f"{folders['cache']} {self.storage_bytes}\n",
         }

@@ -1,4 +1,4 @@
-"""Varnish with file storage and the documented handling of ranges."""
+"""Varnish with storage in a file or in RAM, and the documented handling of ranges."""
 
 from __future__ import annotations
 
@@ -22,24 +22,42 @@ backend origin {{
 """
 
 
+# Access logs are off everywhere; what each request would write into the log in shared memory is masked.
+_UNLOGGED = (
+    "Begin,End,Hit,Length,Link,ReqAcct,ReqHeader,ReqMethod,ReqProtocol,ReqStart,ReqUnset,ReqURL,RespHeader,"
+    "RespProtocol,RespReason,RespStatus,RespUnset,Timestamp,VCL_call,VCL_return"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Varnish:
-    """`storage_bytes` of disk are taken at the start."""
+    """`storage_bytes` of disk are taken at the start; `ram_bytes` of RAM instead of them unless 0."""
 
+    ram_bytes: int = 0
     storage_bytes: int = 2 << 30
     patience_seconds: int = 60
     name: str = "varnish"
 
     @property
     def method(self) -> str:
+        where = (
+            f"malloc storage of {self.ram_bytes >> 20} MiB"
+            if self.ram_bytes
+            else f"file storage of {self.storage_bytes >> 20} MiB in the page cache"
+        )
         return (
-            f"Varnish: file storage of {self.storage_bytes >> 20} MiB in the page cache, streaming, built-in "
-            "rules (a miss fetches the whole body, a range is cut out of it), one core"
+            f"{self.name}: {where} (gone with the process), streaming, built-in "
+            "rules (a miss fetches the whole body, a range is cut out of it), one pool of threads, requests "
+            "are not logged"
         )
 
     def refuses(self, size: int) -> str:
         # Space for the body and for what the allocator of file storage cannot use.
-        return "" if size * 1.1 <= self.storage_bytes else "its storage is smaller than the body"
+        return (
+            ""
+            if size * 1.1 <= (self.ram_bytes or self.storage_bytes)
+            else "its storage is smaller than the body"
+        )
 
     def start(self, directory: Path, origin: str) -> Server:
         executable = program("varnishd")
@@ -50,11 +68,17 @@ class Varnish:
         rules.write_text(
             _RULES.format(host=address.hostname, port=address.port, patience=self.patience_seconds)
         )
+        storage = (
+            f"malloc,{self.ram_bytes}"
+            if self.ram_bytes
+            else f"file,{shlex.quote(str(directory / 'storage'))},{self.storage_bytes}"
+        )
         options = (
             f"-F -n {shlex.quote(str(directory / 'work'))} -f {shlex.quote(str(rules))} "
             f"-a 127.0.0.1:{port} -T none -j none "
-            f"-s file,{shlex.quote(str(directory / 'storage'))},{self.storage_bytes} "
+            f"-s {storage} "
             "-p thread_pools=1 -p thread_pool_min=300 -p thread_pool_max=1000 "
+            f"-p vsl_mask={','.join('-' + tag for tag in _UNLOGGED.split(','))} "
             "-p timeout_idle=300 -p send_timeout=300 -p idle_send_timeout=300"
         )
         process = spawn([executable, *shlex.split(options)], log)

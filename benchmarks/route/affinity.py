@@ -89,7 +89,7 @@ def _policy(world: World, policy: Policy) -> Pick:
 
 
 def measure(result: Result, *, quick: bool) -> None:
-    requests = 5000 if quick else 40_000
+    requests = 2000 if quick else 40_000
     chance, data = random.Random(1), azure()
     drawn = some_nodes(data, NODES, chance)
     world = azure_world(data, drawn, 1.0, chance)

@@ -7,10 +7,9 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from benchmarks.report import Limit, Result, Table
+from benchmarks.report import Limit, Plot, Result, Series, Table
 from benchmarks.route.data import azure
 from benchmarks.route.figures import COLUMNS, Figures, figures
-from benchmarks.route.plot import Series, bars
 from benchmarks.route.world import NOW, World, azure_world, loaded
 from edgeproxy.router.policies import Geo, GeoRtt, LeastConnections, Policy, RoundRobin
 from edgeproxy.router.snapshot import Snapshot
@@ -107,15 +106,18 @@ def measure(result: Result, *, quick: bool) -> None:
         result.tables.append(Table(["policy", *COLUMNS], rows, title))
     result.tables.append(_places(requests))
     _judge(result, found)
-    if not quick:
-        series = [
-            Series(name.removesuffix(", open"), one.mean, one.p50, one.p95)
-            for name, one in found.items()
-            if name.endswith(", open")
-        ]
-        bars(
-            "routing-five-nodes.svg", "Round trip to the chosen node, five nodes in four regions (ms)", series
-        )
+    result.plots.append(plotted(found))
+
+
+def plotted(found: dict[str, Figures]) -> Plot:
+    """The policies of the open loop."""
+    by_policy = {name.removesuffix(", open"): one for name, one in found.items() if name.endswith(", open")}
+    series = [
+        Series(label, [(name, getattr(one, label)) for name, one in by_policy.items()])
+        for label in ("mean", "p50", "p95")
+    ]
+    title = "Round trip to the chosen node, five nodes in four regions, open loop"
+    return Plot(title, "bars", "policy", "ms", series)
 
 
 def _judge(result: Result, found: dict[str, Figures]) -> None:

@@ -39,7 +39,7 @@ h1 { font-size:22px; margin:0; } h2 { font-size:16px; margin:0 0 8px; }
 .draining .dot, .maintenance .dot { fill:var(--draining); }
 .degraded .load { fill:none; stroke:var(--degraded); }
 .grid2 { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr)); gap:14px; }
-.grid2 .card { margin:0; } .scroll { overflow-x:auto; }
+.grid2 .card { margin:0; } .below { margin-top:14px; } .scroll { overflow-x:auto; }
 table { border-collapse:collapse; width:100%; } th { text-align:left; font-weight:600; color:var(--soft); }
 th, td { padding:5px 10px 5px 0; border-top:1px solid var(--line); vertical-align:top; }
 th.wide, td.wide { padding-left:14px; }
@@ -72,7 +72,7 @@ def page(status: dict[str, Any]) -> str:
         f'<section class="card"><h2>Nodes</h2>{_node_table(nodes)}</section><div class="grid2">'
         f'<section class="card"><h2>Clients by country</h2>{_flow_table(status["flows"])}</section>'
         f'<section class="card"><h2>Refused and complained of</h2>{_trouble_table(status)}</section>'
-        "</div></main></body></html>"
+        f"</div>{_shadow_card(status['shadow'])}</main></body></html>"
     )
 
 
@@ -124,8 +124,29 @@ def _flow_table(flows: Sequence[dict[str, Any]]) -> str:
     return _table(heads, rows, "Nobody has been sent anywhere yet.")
 
 
+def _shadow_card(shadows: Sequence[dict[str, Any]]) -> str:
+    """What policies that are only asked would have done; nothing where there are none."""
+    if not shadows:
+        return ""
+    heads = (
+        *(("policy", ""), ("decisions", "number"), ("other node", "number")),
+        *(("its mean", "number"), ("ours", "number")),
+    )
+    rows = [
+        (
+            escape(one["policy"]),
+            str(one["decisions"]),
+            str(one["different"]),
+            f"{one['shadow_mean_ms']:.1f} ms",
+            f"{one['live_mean_ms']:.1f} ms",
+        )
+        for one in shadows
+    ]
+    return f'<section class="card below"><h2>Shadow policies</h2>{_table(heads, rows, "")}</section>'
+
+
 def _trouble_table(status: dict[str, Any]) -> str:
-    heads = (("node", ""), ("why", ""), ("", "number"))
+    heads = (("node", ""), ("why", ""), ("times", "number"))
     rows = [(escape(one["node"]), escape(one["reason"]), "") for one in status["refusals"]]
     rows += [
         (escape(one["node"]), f"complaint: {escape(one['how'])}", str(one["count"]))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from edgeproxy.cli.environment import SHELLS, node_url, proxied, rendered, variables
+from edgeproxy.cli.environment import IMAGE_BUNDLE, SHELLS, in_image, node_url, proxied, rendered, variables
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
 from edgeproxy.errors import ConfigurationError
@@ -37,9 +37,11 @@ def env(
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.netloc or not place.isprintable() or " " in place:
         raise click.UsageError("--url is written http://host:port or https://host")
-    values = variables(config, place) if is_mirror else proxied(place, _bundle(config))
+    bundle = "" if is_mirror else _bundle(config)
+    before = in_image(bundle) if bundle and shell == "docker" else ""
+    values = variables(config, place) if is_mirror else proxied(place, IMAGE_BUNDLE if before else bundle)
     try:
-        click.echo(rendered(values, shell), nl=False)
+        click.echo(before + rendered(values, shell), nl=False)
     except KeyError as absent:
         raise click.UsageError(f"{shell} has no place for this: it needs {absent.args[0]}") from None
 

@@ -63,16 +63,20 @@ def variables(config: Config, url: str) -> dict[str, str]:
 # Each client looks at another one; those that are set replace what it trusts, so it is the bundle they name.
 _TRUST = (
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "GIT_SSL_CAINFO"),
-    *("NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO"),
+    *("NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+    *("DENO_CERT", "HTTPLIB2_CA_CERTS", "NIX_SSL_CERT_FILE", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"),
 )
-_UNPROXIED = "localhost,127.0.0.1,::1"
+_UNPROXIED = ("localhost", "127.0.0.1", "::1")
+IMAGE_BUNDLE = "/etc/ssl/edgeproxy-bundle.pem"  # where images are given it
 
 
-def proxied(url: str, bundle: str) -> dict[str, str]:
+def proxied(url: str, bundle: str, directly: str = "") -> dict[str, str]:
     """What to set so that clients go through the node at `url` and know nothing else of it; `bundle` is the
-    file of whom they trust, "" where no host is answered under its own name."""
+    file of whom they trust, "" where no host is answered under its own name. `directly` are hosts that they
+    went to without a proxy before, and still do; "*" says nothing of a host."""
+    kept = [host for host in (part.strip() for part in directly.split(",")) if host not in ("", "*")]
     found = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), url)
-    found |= dict.fromkeys(("NO_PROXY", "no_proxy"), _UNPROXIED)
+    found |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(dict.fromkeys((*_UNPROXIED, *kept))))
     return found | (dict.fromkeys(_TRUST, bundle) if bundle else {})
 
 
@@ -89,6 +93,14 @@ def rendered(values: Mapping[str, str], shell: str) -> str:
             return _uv(values)
         case _:
             return "".join(f"{_line(name, value, shell)}\n" for name, value in values.items())
+
+
+def in_image(bundle: str) -> str:
+    """Lines of a Dockerfile before those that set variables: the bundle is a file of this machine."""
+    return (
+        f"# beside the Dockerfile: cp {bundle} edgeproxy-bundle.pem\n"
+        f"COPY edgeproxy-bundle.pem {IMAGE_BUNDLE}\n"
+    )
 
 
 def _pip(values: Mapping[str, str]) -> dict[str, str]:

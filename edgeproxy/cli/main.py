@@ -16,7 +16,7 @@ from edgeproxy.errors import ConfigurationError, EdgeError
 # Each is a module of this package with a function of its name.
 _COMMANDS = (
     *("serve", "check", "status", "ls", "explain", "purge", "reload", "warm", "env"),
-    *("route", "where", "run", "ca", "intercept"),
+    *("route", "where", "run", "ca", "intercept", "bench", "simulate"),
 )
 
 

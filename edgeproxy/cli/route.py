@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from edgeproxy import garbage
 from edgeproxy.cli.options import configured, read
 from edgeproxy.cli.route_replay import replay
 from edgeproxy.config import Config
@@ -27,6 +28,6 @@ def route(context: click.Context, config_file: Path | None, settings: tuple[str,
 
     config = read(config_file, settings)
     # The router's libraries are needed by this command only.
-    from edgeproxy.process import route as route_clients
-
+    with garbage.none_while_loading():
+        from edgeproxy.process import route as route_clients
     return route_clients(config, again)

@@ -31,22 +31,27 @@ def replay(config_file: Path | None, settings: tuple[str, ...], log: Any, polici
         log, keeper.snapshot, lambda address, bits: keeper.client(address, bits=bits), policies or POLICIES
     )
     click.echo(
-        f"{outcome.lines} lines, {outcome.unusable} unusable, {outcome.unknown_nodes} of unknown nodes"
+        f"{outcome.lines} lines: {outcome.unusable} unusable, {outcome.unknown_nodes} of unknown nodes, "
+        f"{outcome.others} between nodes and routers"
     )
     for number, why in outcome.errors:
         click.echo(f"line {number}: {why}", err=True)
+    counts = {
+        "answered": [one.answered for one in outcome.outcomes],
+        "to origin": [one.to_origin for one in outcome.outcomes],
+        "unanswered": [one.unanswered for one in outcome.outcomes],
+        "not as logged": [one.beside_log.different for one in outcome.outcomes],
+    }
     show(
         rows(
             {
                 "policy": one.policy,
-                "answered": one.answered,
-                "to origin": one.to_origin,
-                "unanswered": one.unanswered,
+                # Columns without anything in them would leave the others no room on a terminal.
+                **{name: found[place] for name, found in counts.items() if any(found)},
                 "expected ms": round(one.expected_ms, 1),
-                "differs from the log": one.beside_log.different,
                 "by node": one.by_node,
             }
-            for one in outcome.outcomes
+            for place, one in enumerate(outcome.outcomes)
         )
     )
 

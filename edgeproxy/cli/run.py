@@ -72,7 +72,8 @@ def _answers(url: str) -> bool:
 
 
 def _run(command: Sequence[str], url: str, bundle: str) -> int:
-    environment = {**os.environ, **proxied(url, bundle)}
+    directly = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    environment = {**os.environ, **proxied(url, bundle, directly)}
     try:
         process = subprocess.Popen(command, env=environment)
     except FileNotFoundError:

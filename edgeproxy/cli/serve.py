@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from pathlib import Path
 
 import click
 
+from edgeproxy import garbage
 from edgeproxy.cli.environment import certificate_to_trust, node_url, site_url, variables
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
@@ -33,11 +33,8 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
     old = predecessor(os.environ)
     try:
         config = read(config_file, settings)
-        gc.disable()  # nothing that is loaded is garbage, now or later
-        from edgeproxy.process import serve as serve_node
-
-        gc.freeze()
-        gc.enable()
+        with garbage.none_while_loading():
+            from edgeproxy.process import serve as serve_node
     except EdgeError as error:
         if old is not None:
             old.tell_failed(str(error))
@@ -45,7 +42,7 @@ def serve(config_file: Path | None, settings: tuple[str, ...], offline: bool) ->
     if old is None:
         click.echo(hints(config), err=True, nl=False)
     status = serve_node(config, again, old)
-    gc.freeze()  # the interpreter would look through everything again as it ends
+    garbage.freeze()  # the interpreter would look through everything again as it ends
     return status
 
 

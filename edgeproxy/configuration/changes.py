@@ -12,7 +12,7 @@ from edgeproxy.configuration.values import options
 
 # What a running node takes over. Of `listen` that is only where it listens; whatever is not named here needs
 # a restart.
-_WHOLE = frozenset({"log", "limits", "upstream", "fill", "site", "parent", "siblings"})
+_WHOLE = frozenset({"log", "limits", "upstream", "fill", "site", "parent", "siblings", "proxy"})
 _OF_NODE = frozenset({"name", "offline"})
 _OF_ROUTER = frozenset(
     {

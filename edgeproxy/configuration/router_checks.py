@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from edgeproxy.config_router import Router, RouterCoverage, RouterDns, RouterNode, RouterZone
+from edgeproxy.configuration.upstream_checks import check_pair, check_pins
 from edgeproxy.errors import ConfigurationError
 
 SECRET_LENGTH_MIN = 32
@@ -37,6 +38,8 @@ def check_router(router: Router) -> None:
     if router.rules.full > router.rules.overfull:
         raise ConfigurationError("router.rules.full", "is above router.rules.overfull")
     _check_signals(router)
+    check_pins(router.tls.pins, "router.tls.pins")
+    check_pair(router.tls.certificate, router.tls.key, "router.tls")
     _check_dns(router.dns, router.node)
 
 

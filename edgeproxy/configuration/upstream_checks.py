@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
@@ -36,10 +37,7 @@ def _check_parent(parent: Parent, path: str) -> None:
     if not parent.sites:
         raise ConfigurationError(f"{path}.sites", 'is empty: nothing would be asked; "*" stands for all')
     _check_secrets(parent, path)
-    for pin in parent.pins:
-        if _PIN.fullmatch(pin) is None:
-            message = "a pin is the SHA-256 of a public key in base64: 43 signs and ="
-            raise ConfigurationError(f"{path}.pins", message)
+    check_pins(parent.pins, f"{path}.pins")
     if parent.pins and not parent.url.startswith("https:"):
         raise ConfigurationError(f"{path}.pins", "need a URL with https")
 
@@ -78,6 +76,19 @@ def _check_secrets(section: Parent | Siblings, path: str) -> None:
         raise ConfigurationError(f"{path}.token_file", "token is set already")
     if _TOKEN.fullmatch(section.token) is None:
         raise ConfigurationError(f"{path}.token", "is written in printable ASCII without spaces")
-    if bool(section.certificate) != bool(section.key):
-        missing = "key" if section.certificate else "certificate"
+    check_pair(section.certificate, section.key, path)
+
+
+def check_pins(pins: Iterable[str], path: str) -> None:
+    """Raises ConfigurationError for what is no pin of a public key."""
+    for pin in pins:
+        if _PIN.fullmatch(pin) is None:
+            message = "a pin is the SHA-256 of a public key in base64: 43 signs and ="
+            raise ConfigurationError(path, message)
+
+
+def check_pair(certificate: str, key: str, path: str) -> None:
+    """Raises ConfigurationError where one file is told and the other is not."""
+    if bool(certificate) != bool(key):
+        missing = "key" if certificate else "certificate"
         raise ConfigurationError(f"{path}.{missing}", "certificate and key are set together or not at all")

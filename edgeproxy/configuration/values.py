@@ -176,7 +176,8 @@ def from_text(option: Option, path: str, text: str, directory: Path) -> Any:
 def _untext(option: Option, path: str, text: str) -> Any:
     if option.optional and text in ("", "none"):
         return None
-    if option.type == "list" and not text.startswith("["):
+    is_address = option.unit == "address" and not text.endswith("]")  # one of IPv6, in brackets itself
+    if option.type == "list" and (is_address or not text.startswith("[")):
         items = [item.strip(" ") for item in text.split(",") if item.strip(" ")]
         return [int(item) if option.numbers and item.isdecimal() else item for item in items]
     if option.type in ("list", "table"):

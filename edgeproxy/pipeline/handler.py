@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Protocol, assert_never
 
 from edgeproxy.errors import RequestError, UpstreamError
-from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Outcome, Request, Response
+from edgeproxy.message import CacheOutcome, Clock, ForwardReason, Headers, Outcome, Request, Response
 from edgeproxy.pipeline.answer import Answers, stale_outcome
 from edgeproxy.pipeline.children import PURGES_PATH, Children
 from edgeproxy.pipeline.from_store import FromStore, as_expected
@@ -22,6 +22,8 @@ from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.sites.registry import NOT_SERVED, SiteTable
 from edgeproxy.sites.site import Plan, Site
 from edgeproxy.storage.store import Store
+from edgeproxy.upstream.reach_text import REACH_FIELD, encode_reach
+from edgeproxy.upstream.upstream import Origin
 
 OWN_PATH = "/.well-known/edgeproxy"
 _UNANSWERED = (CacheOutcome.ERROR, CacheOutcome.REFUSED)
@@ -116,8 +118,12 @@ class Pipeline:
     def _knows(self, request: Request) -> Response:
         """What another process of this node asks: whether a site serves something under this name."""
         host, _, port = request.authority.rpartition(":")
-        is_known = port.isdecimal() and self._sites.has_host(request.scheme, host.strip("[]"), int(port))
-        return self._answers.local(Response(204 if is_known else 404), "")
+        host = host.strip("[]")
+        if not port.isdecimal() or not self._sites.has_host(request.scheme, host, int(port)):
+            return self._answers.local(Response(404), "")
+        reach = self._sites.reach_of(Origin(request.scheme, host, int(port)))
+        told = ((REACH_FIELD, encode_reach(reach)),) if reach is not None else ()
+        return self._answers.local(Response(204, Headers(told)), "")
 
     async def _passed_on(self, request: Request, plan: Plan | Response) -> Response:
         """To a host no site knows, for a client that takes this node for a proxy."""

@@ -10,7 +10,7 @@ import binascii
 import hmac
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 REALM = "edgeproxy"
@@ -29,6 +29,10 @@ class Rules:
     refused_hosts: tuple[str, ...] = ()
     users: tuple[str, ...] = field(default=(), repr=False)
     tokens: tuple[str, ...] = field(default=(), repr=False)
+
+    def of_named(self) -> Rules:
+        """For clients that have shown who they are already, or cannot be asked."""
+        return replace(self, users=(), tokens=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.proxy.loops import Loops
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.address_guard import Address, permitted
 
@@ -23,19 +25,19 @@ Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 @dataclass(frozen=True, slots=True)
 class Dialing:
     """`connect_seconds` for all attempts together. `private` lets clients go to addresses not public.
-    `own` are addresses of this node: a proxy that asks itself asks for ever."""
+    `loops` knows the addresses of this node: a proxy that asks itself asks for ever."""
 
     resolve: Resolve
     connect_seconds: float
     private: bool = False
-    own: Callable[[str, int], bool] = lambda _address, _port: False
+    loops: Loops = field(default_factory=Loops)
     tasks: Tasks = field(default_factory=lambda: Tasks(lambda _name, _error: None))  # errors are read below
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A connected socket that does not block. Raises UpstreamError that says what is wrong."""
         addresses = permitted(host, await self.resolve(host), private=self.private)
         chosen = _in_turn(addresses)[:ADDRESSES_MAX]
-        if any(self.own(str(address), port) for address in chosen):
+        if any(self.loops.leads_here(address, port) for address in chosen):
             raise UpstreamError(ProxyError.PROXY_LOOP_DETECTED, f"{host}:{port} is this proxy", sent=False)
         try:
             async with asyncio.timeout(self.connect_seconds):
@@ -52,7 +54,7 @@ class Dialing:
             while True:
                 address = next(left, None)
                 if address is not None:
-                    running.add(self.tasks.start(_connect(address, port), f"dial {host}"))
+                    running.add(self.tasks.start(_connect(address, port, self.loops), f"dial {host}"))
                 elif not running:
                     raise _failed(host, port, why)
                 wait = None if address is None else ATTEMPT_SECONDS
@@ -83,18 +85,34 @@ async def _give_up(running: set[asyncio.Task[socket.socket]]) -> None:
             task.result().close()
 
 
-async def _connect(address: Address, port: int) -> socket.socket:
+async def _connect(address: Address, port: int, loops: Loops) -> socket.socket:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     connected = socket.socket(family, socket.SOCK_STREAM)
     try:
         connected.setblocking(False)
         with contextlib.suppress(OSError):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(connected, (str(address), port))
+        with contextlib.suppress(BlockingIOError):
+            connected.connect((str(address), port))
+        loops.made(connected)
+        await _writable(connected)
+        number = connected.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
     except BaseException:
         connected.close()
         raise
     return connected
+
+
+async def _writable(connected: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(connected.fileno(), lambda: None if waiter.done() else waiter.set_result(None))
+    try:
+        await waiter
+    finally:
+        loop.remove_writer(connected.fileno())
 
 
 def _in_turn(addresses: Sequence[Address]) -> list[Address]:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
+from edgeproxy.message import Request, Response
+from edgeproxy.metrics import Metrics
 from edgeproxy.policy.rules import Rules as CacheRules
-from edgeproxy.proxy.access import Rules, judge
+from edgeproxy.proxy.access import Rules
+from edgeproxy.proxy.refusing import judged
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.sites.site import Plan
 from edgeproxy.sites.urls import parse_url
-from edgeproxy.upstream.upstream import Reach
-
-SITE = "proxy"
+from edgeproxy.upstream.upstream import Origin, Reach
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Without `rules` nothing is passed on but what belongs to a host that sites know."""
+    """Without `rules` nothing is passed on but what belongs to a host that sites `knows`. `reach_of` tells
+    how such a host is reached, None where no site tells; then, and for all other hosts, it is `reach`."""
 
     rules: Rules | None
     reach: Reach
+    knows: Callable[[str, str, int], bool]
+    reach_of: Callable[[Origin], Reach | None]
     welcome: Welcome
+    metrics: Metrics
 
     def plan(self, request: Request) -> Plan | Response | None:
         """None where the client does not mean another host. It has gone through CONNECT if it `is_named`:
-        that it may go there has been judged."""
+        that it may go there has been judged, and it may name another host now than it did then."""
         scheme = request.target_scheme or (request.scheme if request.is_named else "")
         if not scheme:
             return None
@@ -33,19 +38,14 @@ class Elsewhere:
         if parsed is None:
             return None
         origin = parsed[0]
-        if not request.is_named:
-            if self.rules is None or scheme != "http":
-                return None
-            shown = request.headers.get("Proxy-Authorization")
-            refusal = judge(self.rules, request.client, origin.host, origin.port, shown)
-            if refusal is not None:
-                return Response(
-                    refusal.status,
-                    Headers((("Content-Type", "text/plain; charset=utf-8"), *refusal.fields)),
-                    BytesBody(f"{refusal.line}\n".encode()),
-                    Outcome(CacheOutcome.REFUSED, SITE, detail=refusal.rule),
-                )
-        return Plan(origin, request.target, CacheRules(), self.reach, keep_authorization=True)
+        if request.is_named and self.knows(origin.scheme, origin.host, origin.port):
+            reach = self.reach_of(origin) or self.reach
+            return Plan(origin, request.target, CacheRules(), reach, keep_authorization=True)
+        if self.rules is None or (scheme != "http" and not request.is_named):
+            return None
+        rules = self.rules.of_named() if request.is_named else self.rules
+        refusal = judged(rules, request, origin.host, origin.port, self.metrics, close=False)
+        return refusal or Plan(origin, request.target, CacheRules(), self.reach, keep_authorization=True)
 
     def own(self, request: Request) -> Response | None:
         return self.welcome.answer(request)

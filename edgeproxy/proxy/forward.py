@@ -10,45 +10,42 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from edgeproxy.errors import ProxyError, UpstreamError
-from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
-from edgeproxy.proxy.access import judge
+from edgeproxy.errors import UpstreamError
+from edgeproxy.message import Request, Response
+from edgeproxy.proxy.access import Refusal
 from edgeproxy.proxy.naming import Named
+from edgeproxy.proxy.refusing import failed, judged, refused
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.transparent import Transparent
+from edgeproxy.proxy.upgrades import Upgrades
 from edgeproxy.proxy.way import Way
-from edgeproxy.serving.service import Reached, Service
+from edgeproxy.serving.connecting import ESTABLISHED
+from edgeproxy.serving.service import Reached, Reset, Service
 
 if TYPE_CHECKING:
     from edgeproxy.proxy.leaves import Leaves
 
-_STATUS = {
-    ProxyError.DESTINATION_IP_PROHIBITED: 403,
-    ProxyError.PROXY_LOOP_DETECTED: 508,
-    ProxyError.CONNECTION_TIMEOUT: 504,
-    ProxyError.DNS_TIMEOUT: 504,
-}
-
 
 class ForwardProxy:
-    """Answers CONNECT, and takes connections that a firewall turned to us."""
+    """Answers CONNECT, and takes connections that a firewall turned to us; `upgrades` answers who wants
+    another protocol of a host that is answered here. `via` names this node to hosts."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, via: str) -> None:
         self.shared = shared
+        self.upgrades = Upgrades(shared, via)
         self._transparent = Transparent(shared)
 
     async def reach(self, service: Service, request: Request) -> Response | Reached:
         shared, authority = self.shared, request.authority
         host, _, number = authority.rpartition(":")
         host, port = host.strip("[]"), int(number)
-        shown = request.headers.get("Proxy-Authorization")
-        refusal = judge(shared.settings.rules, request.client, host, port, shown)
+        if shared.settings.is_off:
+            return refused(Refusal(405, "connect", "CONNECT is not answered here"), shared.metrics)
+        refusal = judged(shared.settings.rules, request, host, port, shared.metrics, close=True)
         if refusal is not None:
-            shared.metrics.count("proxy_refusals_total", refusal.rule)
-            return _refused(refusal.status, refusal.line, refusal.rule, refusal.fields)
+            return refusal
         if shared.settings.only_sites and not await shared.has_site("https", host, port):
-            shared.metrics.count("proxy_refusals_total", "connect")
-            return _refused(403, f"{host} is not served here", "connect", ())
+            return refused(Refusal(403, "connect", f"{host} is not served here"), shared.metrics)
         way = Way(shared, service, request, host, port, time.monotonic(), lambda: shared.dial(host, port))
         leaves = await self._leaves(service, request.client, host, port)
         if leaves is not None:
@@ -56,7 +53,7 @@ class ForwardProxy:
         try:
             return _Blind(way, await way.dial())
         except UpstreamError as error:
-            return self._failed(error)
+            return failed(error, shared.metrics)
 
     async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
         await self._transparent.taken(service, connected, peer)
@@ -70,11 +67,6 @@ class ForwardProxy:
             return None
         return await shared.ca.leaves()
 
-    def _failed(self, error: UpstreamError) -> Response:
-        self.shared.metrics.count("proxy_refusals_total", error.error.value)
-        fields = (("Proxy-Status", f"edgeproxy; error={error.error.value}"),)
-        return _refused(_STATUS.get(error.error, 502), str(error), error.error.value, fields)
-
     async def aclose(self) -> None:
         await self.shared.aclose()
 
@@ -85,15 +77,10 @@ class _Blind:
     def __init__(self, way: Way, server: socket.socket) -> None:
         self._way, self._server = way, server
 
-    def take(self, connected: socket.socket, early: bytes) -> None:
-        self._way.tunnel(connected, self._server, early)
+    head = ESTABLISHED
+
+    def take(self, connected: socket.socket, early: bytes, resets: Reset | None = None) -> None:
+        self._way.tunnel(connected, self._server, early, *([] if resets is None else [resets]))
 
     def drop(self) -> None:
         self._server.close()
-
-
-def _refused(status: int, line: str, why: str, fields: tuple[tuple[str, str], ...]) -> Response:
-    content = f"{line}\n".encode()
-    headers = Headers((("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), *fields))
-    outcome = Outcome(CacheOutcome.REFUSED, detail=f"{why}: {line}")
-    return Response(status, headers, BytesBody(content), outcome, close=True)

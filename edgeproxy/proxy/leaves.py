@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgeproxy.proxy.authority import Authority
+from edgeproxy.serving.tls import TICKETS
 
 LIFETIME = timedelta(days=90)
 RENEW = timedelta(days=1)
@@ -99,6 +100,8 @@ class Leaves:
         certificate = mint(self._authority, self._key, host, now)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        context.num_tickets = TICKETS
         _load(context, certificate.public_bytes(Encoding.PEM) + self._authority.pem, self._key_pem)
         self._finish(context)
         self.minted += 1

@@ -18,9 +18,11 @@ from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Certified
 from edgeproxy.proxy.way import Way
 from edgeproxy.serving.client_hello import NotTls
+from edgeproxy.serving.connecting import ESTABLISHED
 from edgeproxy.serving.first_bytes import look_at_hello
 from edgeproxy.serving.handshakes import INCOMING_BYTES, OUTGOING_BYTES, reason_of
 from edgeproxy.serving.negotiation import PROTOCOLS, Negotiation
+from edgeproxy.serving.service import Reset
 
 if TYPE_CHECKING:
     from edgeproxy.proxy.leaves import Leaves
@@ -32,16 +34,18 @@ _CLOSING_SECONDS = 120.0
 class Named:
     """The host is one that a site knows: what the client says first decides."""
 
+    head = ESTABLISHED
+
     def __init__(self, way: Way, leaves: Leaves) -> None:
         self._way, self._leaves = way, leaves
 
-    def take(self, connected: socket.socket, early: bytes) -> None:
-        self._way.shared.tasks.start(self._go(connected, early), f"CONNECT {self._way.host}")
+    def take(self, connected: socket.socket, early: bytes, resets: Reset | None = None) -> None:
+        self._way.shared.tasks.start(self._go(connected, early, resets), f"CONNECT {self._way.host}")
 
     def drop(self) -> None:
         return None
 
-    async def _go(self, connected: socket.socket, early: bytes) -> None:
+    async def _go(self, connected: socket.socket, early: bytes, resets: Reset | None) -> None:
         way, entered = self._way, False
         connected.setblocking(False)
         try:
@@ -49,12 +53,12 @@ class Named:
             if context is None:
                 server = await way.dial()
                 entered = True
-                way.tunnel(connected, server, early)
+                way.tunnel(connected, server, early, *([] if resets is None else [resets]))
             else:
                 await self._secure(connected, context)
                 entered = True
         except UpstreamError as error:
-            way.shared.metrics.count("proxy_refusals_total", error.error.value)
+            way.refused(error.error.value, str(error), 502)
         except (OSError, TimeoutError):
             pass  # the client left, or was silent
         finally:

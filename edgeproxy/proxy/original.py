@@ -14,12 +14,12 @@ Place = tuple[str, int]
 
 def original(connected: socket.socket, ports: frozenset[int]) -> Place | None:
     """Address and port; None for a connection that was meant for us, at one of the `ports` where such are
-    taken. REDIRECT changes the address and remembers the old one; TPROXY leaves it as the socket's own."""
-    own = connected.getsockname()[:2]
-    place = _redirected(connected)
-    if place is None:
-        return None if own[1] in ports else (_plain(own[0]), own[1])
-    return None if place == (_plain(own[0]), own[1]) else place
+    taken. REDIRECT changes the address and remembers the old one; TPROXY leaves it as the socket's own, and
+    so the kernel tells that one too where it tracks connections."""
+    address, own_port = connected.getsockname()[:2]
+    own = (_plain(address), own_port)
+    place = _redirected(connected) or own
+    return None if place == own and own_port in ports else place
 
 
 def _redirected(connected: socket.socket) -> Place | None:

@@ -17,36 +17,41 @@ from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.proxy.tunnel import Tunnel
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.address_guard import Address, refusal
+from edgeproxy.upstream.upstream import Reach
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time. `only_sites`: nowhere else."""
+    """`idle_seconds` without a byte end a tunnel; `tunnels_max` at a time. `only_sites`: nowhere else;
+    `is_off`: nowhere at all. `web_sockets` of hosts that are answered here are passed on."""
 
     rules: Rules
     idle_seconds: float
     tunnels_max: int
     only_sites: bool = False
+    is_off: bool = False
+    web_sockets: bool = True
 
 
-# Whether a site serves something under a scheme, a host and a port.
+# Whether a site serves something under a scheme, a host and a port; and how it reaches that.
 HasSite: TypeAlias = Callable[[str, str, int], Awaitable[bool]]
+ReachOf: TypeAlias = Callable[[str, str, int], Awaitable[Reach | None]]
 
 
 @dataclass(slots=True)
 class Shared:
     """`has_site` tells which hosts sites know over a scheme; without a `ca` none is answered here over TLS.
-    `ports` are those of transparent listeners."""
+    `ports` are those of transparent listeners. `settings`, `dialing` and `ca` may be replaced at any time."""
 
     settings: Settings
     dialing: Dialing
     has_site: HasSite
+    reach_of: ReachOf
     ca: LocalCa | None
     tasks: Tasks
     metrics: Metrics
     clock: Clock
     report: Callable[[str], None]
-    closing: Callable[[], Awaitable[None]] | None = None
     ports: Callable[[], frozenset[int]] = frozenset
     refusers: Refusers = field(default_factory=Refusers)
     tunnels: set[Tunnel] = field(default_factory=set)
@@ -54,11 +59,12 @@ class Shared:
     def __post_init__(self) -> None:
         self.metrics.gauge("tunnels", lambda: len(self.tunnels))
 
-    async def dial(self, host: str, port: int) -> socket.socket:
-        """Raises UpstreamError."""
+    async def dial(self, host: str, port: int, *, private: bool = False) -> socket.socket:
+        """`private`: also to an address that is not public, whatever the rules say. Raises UpstreamError."""
         if len(self.tunnels) >= self.settings.tunnels_max:
             raise UpstreamError(ProxyError.CONNECTION_LIMIT_REACHED, "too many tunnels at a time", sent=False)
-        return await self.dialing.dial(host, port)
+        dialing = replace(self.dialing, private=True) if private else self.dialing
+        return await dialing.dial(host, port)
 
     async def dial_directly(self, address: Address, port: int) -> socket.socket:
         """To where a client has been going already: any address but those of a machine itself. Raises
@@ -91,5 +97,3 @@ class Shared:
         for tunnel in list(self.tunnels):
             tunnel.abort("the node is ending")
         await self.dialing.aclose()
-        if self.closing is not None:
-            await self.closing()

@@ -2,6 +2,7 @@
 
 original destination -> judge -> refused: closed, counted
     443: ClientHello with a name that a site knows -> see `naming`
+    a connection of our own, turned back: closed, counted
     80:  a request whose Host a site knows         -> HTTP as if this were the host
     all else                                       -> tunnel to where it was meant to go"""
 
@@ -12,7 +13,6 @@ import ipaddress
 import re
 import socket
 import time
-from dataclasses import replace
 
 import aiofastnet
 
@@ -39,6 +39,7 @@ class Transparent:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._has_told = False
 
     async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
         """The connection has entered; it is opened, or given up and closed."""
@@ -50,8 +51,6 @@ class Transparent:
                 shared.metrics.count("proxy_refusals_total", "direct")
             else:
                 entered = await self._go(service, connected, peer, *place)
-        except UpstreamError as error:
-            shared.metrics.count("proxy_refusals_total", error.error.value)
         except (OSError, TimeoutError):
             pass  # the client left
         finally:
@@ -62,15 +61,22 @@ class Transparent:
     async def _go(
         self, service: Service, connected: socket.socket, peer: str, address: str, port: int
     ) -> bool:
-        """Whether it goes on. Raises UpstreamError, OSError."""
+        """Whether it goes on. Raises OSError."""
         shared = self._shared
-        scheme, name = await _first(connected, port)
-        rules = replace(shared.settings.rules, users=(), tokens=())  # nobody could ask for them
-        refusal = judge(rules, peer, name or address, port, "")
-        if refusal is not None:
-            shared.metrics.count("proxy_refusals_total", refusal.rule)
+        way = self._way(service, peer, address, address, port)
+        if shared.dialing.loops.has_made(connected.getpeername()):
+            way.refused("loop", "made by this node itself", 508)
+            self._tell_of_loop(address, port)
             return False
+        if shared.settings.is_off:
+            way.refused("connect", "nothing is passed on here")
+            return False
+        scheme, name = await _first(connected, port)
         way = self._way(service, peer, name or address, address, port)
+        refusal = judge(shared.settings.rules.of_named(), peer, name or address, port, "")
+        if refusal is not None:
+            way.refused(refusal.rule, refusal.line)
+            return False
         is_known = bool(name) and bool(service.named) and await shared.has_site(scheme, name, port)
         if is_known and scheme == "http":
             named = service.named["http"]
@@ -85,11 +91,23 @@ class Transparent:
                 Named(way, leaves).take(connected, b"")
                 return True
         if shared.settings.only_sites:
-            shared.metrics.count("proxy_refusals_total", "connect")
+            way.refused("connect", f"{name or address} is not served here")
             return False
-        server = await way.dial()
+        try:
+            server = await way.dial()
+        except UpstreamError as error:
+            way.refused(error.error.value, str(error), 502)
+            return False
         way.tunnel(connected, server, b"")
         return True
+
+    def _tell_of_loop(self, address: str, port: int) -> None:
+        if not self._has_told:
+            self._has_told = True
+            self._shared.report(
+                f"a connection of this node to {address}:{port} was turned back to it: exempt the user it "
+                "runs as from the firewall's rules (edgeproxy intercept apply --local-except USER)"
+            )
 
     def _way(self, service: Service, peer: str, name: str, address: str, port: int) -> Way:
         shared = self._shared

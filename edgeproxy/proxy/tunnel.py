@@ -15,7 +15,7 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 READ_BYTES = 64 << 10
@@ -173,9 +173,10 @@ class _Direction:
 
 class Tunnel:
     """Between `client` and `server`, two connected sockets that do not block; it owns both. `first` is what
-    the client had sent already. `closed` is told once, when both are closed."""
+    the client had sent already. `closed` is told once, when both are closed, `resets` before that if the
+    tunnel is broken off."""
 
-    __slots__ = ("_client", "_closed", "_down", "_server", "_up", "is_closed", "opened", "why")
+    __slots__ = ("_client", "_closed", "_down", "_resets", "_server", "_up", "is_closed", "opened", "why")
 
     def __init__(
         self,
@@ -183,7 +184,9 @@ class Tunnel:
         server: socket.socket,
         closed: Callable[[Tunnel], None],
         first: bytes = b"",
+        resets: Sequence[Callable[[], None]] = (),
     ) -> None:
+        self._resets = resets
         self._client, self._server, self._closed = client, server, closed
         self._up = _Direction(self, client, server, first)
         self._down = _Direction(self, server, client, b"")
@@ -216,6 +219,8 @@ class Tunnel:
         if self.is_closed:
             return
         self.why = why
+        for tell in self._resets:
+            tell()
         for one in (self._client, self._server):
             with contextlib.suppress(OSError):
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -43,8 +43,9 @@ class Welcome:
         match request.path.removeprefix(BASE).rstrip("/"):
             case "" if url:
                 return self._page(request, url)
-            case "/proxy.pac" if url and self.is_proxy and request.scheme == "http":
-                return _sent(pac(request.authority), "application/x-ns-proxy-autoconfig")
+            case "/proxy.pac" if url and self.is_proxy:
+                text = pac(request.authority, secured=request.scheme == "https")
+                return _sent(text, "application/x-ns-proxy-autoconfig")
             case "/ca.pem" if self.ca is not None:
                 return _file(self.ca)
             case _:
@@ -78,12 +79,14 @@ class Welcome:
         return found
 
 
-def pac(authority: str) -> str:
-    """A proxy auto-configuration file: through the node, and directly where it cannot be reached."""
+def pac(authority: str, *, secured: bool = False) -> str:
+    """A proxy auto-configuration file: through the node, over TLS if `secured`, and directly where it
+    cannot be reached."""
+    through = f"{'HTTPS' if secured else 'PROXY'} {authority}; DIRECT"
     return (
         "function FindProxyForURL(url, host) {\n"
         '  if (isPlainHostName(host) || host === "127.0.0.1" || host === "[::1]") return "DIRECT";\n'
-        f"  return {json.dumps(f'PROXY {authority}; DIRECT')};\n"
+        f"  return {json.dumps(through)};\n"
         "}\n"
     )
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import Any
 
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
@@ -13,7 +14,7 @@ from edgeproxy.relay.answering import Answering, Answers
 from edgeproxy.relay.channel import Channel
 from edgeproxy.relay.marks import Marks
 from edgeproxy.relay.messages import DECODER
-from edgeproxy.relay.reports import Tally
+from edgeproxy.relay.reports import Heard, Tally
 from edgeproxy.tasks import Tasks
 
 _REST_SECONDS = 0.05
@@ -21,7 +22,8 @@ _AT_ONCE = 64
 
 
 class RelayListener:
-    """Answers with `handler` what comes over channels to `listening`, which it owns."""
+    """Answers with `handler` what comes over channels to `listening`, which it owns; `heard` is told what
+    servers noticed."""
 
     def __init__(
         self,
@@ -33,12 +35,13 @@ class RelayListener:
         metrics: Metrics,
         clock: Clock,
         report: Callable[[str], None],
+        heard: Heard = lambda _: None,
     ) -> None:
         listening.setblocking(False)
         self._socket = listening
         self._channels: set[Answering] = set()
         self._ended = asyncio.Event()
-        self._tally = Tally(metrics, marks)
+        self._tally = Tally(metrics, marks, heard)
         self._shared = Answers(
             handler,
             marks=marks,
@@ -51,6 +54,11 @@ class RelayListener:
             answered=self._ended.set,
         )
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What each server has to tell people."""
+        return self._tally.told
 
     @property
     def connections(self) -> int:

@@ -13,12 +13,13 @@ Taken(1)              ->                 for each part that has been sent on
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from edgeproxy.message import Certified, Outcome, Pair
 from edgeproxy.policy.timed_fields import TimedFields
+from edgeproxy.router.announcement import RoundTrip
 
 
 class _Said(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -136,13 +137,26 @@ class Broken(_Said, tag=12, frozen=True):
     text: str
 
 
+class Noticed(msgspec.Struct, array_like=True, frozen=True):
+    """What a server noticed since its last report, for routers: seconds of processor time, the mean lateness
+    of its event loop (seconds), how far its clients are (at most `router.announcement.ROUND_TRIPS_MAX`
+    prefixes)."""
+
+    processor_seconds: float
+    late_seconds: float
+    round_trips: list[RoundTrip]
+
+
 class Report(_Said, tag=13, frozen=True):
-    """What a server counted since its last report, its gauges now, and the marks it used."""
+    """What a server counted since its last report, its gauges now, the marks it used, what it noticed if
+    anybody wants to know, and what it has to tell people (None: the same as before)."""
 
     counters: list[tuple[str, tuple[str, ...], int]]
     histograms: list[tuple[str, tuple[str, ...], list[int], float]]
     gauges: dict[str, float]
     used: list[tuple[int, int]]
+    noticed: Noticed | None = None
+    told: dict[str, Any] | None = None
 
 
 Message: TypeAlias = (

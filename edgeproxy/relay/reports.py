@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import structs
 
 from edgeproxy.metrics import COUNTERS, HISTOGRAMS, SECONDS_BUCKETS, Histogram, Metrics
 from edgeproxy.relay.channel import Channel, ChannelLost
 from edgeproxy.relay.handler import Channels
 from edgeproxy.relay.marks import Marks
-from edgeproxy.relay.messages import Report
+from edgeproxy.relay.messages import Noticed, Report
 from edgeproxy.relay.recall import Recall
 
 PERIOD_SECONDS = 0.5
+
+Heard = Callable[[Noticed], None]
+"""Who gathers what routers are to be told."""
 
 
 class Tally:
     """The filler's side: adds up what came, and keeps each server's gauges while its channel is open."""
 
-    def __init__(self, metrics: Metrics, marks: Marks | None) -> None:
-        self._metrics, self._marks = metrics, marks
+    def __init__(self, metrics: Metrics, marks: Marks | None, heard: Heard = lambda _: None) -> None:
+        self._metrics, self._marks, self._heard = metrics, marks, heard
         self._gauges: dict[Channel, dict[str, float]] = {}
+        self._told: dict[Channel, dict[str, Any]] = {}
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """What each server has to tell people."""
+        return list(self._told.values())
 
     def total(self, gauge: str) -> float:
         return sum(gauges.get(gauge, 0.0) for gauges in self._gauges.values())
@@ -36,12 +49,17 @@ class Tally:
                     known.counts[place] += count
                 known.sum += seconds
         self._gauges[channel] = report.gauges
+        if report.noticed is not None:
+            self._heard(report.noticed)
+        if report.told is not None:
+            self._told[channel] = report.told
         if self._marks is not None:
             for slot, generation in report.used:
                 self._marks.used(slot, generation)
 
     def gone(self, channel: Channel) -> None:
         self._gauges.pop(channel, None)
+        self._told.pop(channel, None)
 
 
 class Difference:
@@ -52,7 +70,7 @@ class Difference:
         self._counters: dict[tuple[str, tuple[str, ...]], int] = {}
         self._histograms: dict[tuple[str, tuple[str, ...]], Histogram] = {}
 
-    def report(self, used: list[tuple[int, int]]) -> Report:
+    def report(self, used: list[tuple[int, int]], noticed: Noticed | None = None) -> Report:
         metrics = self._metrics
         metrics.settle()
         counters = []
@@ -71,14 +89,25 @@ class Difference:
                     histograms.append((name, labels, more_of, histogram.sum - before.sum))
                     self._histograms[name, labels] = Histogram(list(histogram.counts), histogram.sum)
         gauges = {name: read() for name, read in metrics.gauges.items()}
-        return Report(counters, histograms, gauges, used)
+        return Report(counters, histograms, gauges, used, noticed)
 
 
 class Reporter:
-    """A server's side."""
+    """A server's side. `notice` gives what was noticed since the last time, `told` what it has to tell
+    people."""
 
-    def __init__(self, channels: Channels, metrics: Metrics, recall: Recall) -> None:
+    def __init__(
+        self,
+        channels: Channels,
+        metrics: Metrics,
+        recall: Recall,
+        *,
+        notice: Callable[[], Noticed | None] = lambda: None,
+        told: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
         self._channels, self._recall = channels, recall
+        self._notice, self._telling = notice, told
+        self._told: dict[str, Any] = {}
         self._difference = Difference(metrics)
         self._channel: Channel | None = None
 
@@ -91,10 +120,14 @@ class Reporter:
     async def tell(self) -> None:
         """Now. What cannot be told is told another time."""
         if self._channel is None or self._channel.is_closed:
+            self._told = {}
             try:
                 self._channel = await self._channels.take()
             except ChannelLost:
                 return
         self._recall.sweep()
         used, self._recall.used = self._recall.used, set()
-        self._channel.send(self._difference.report(list(used)))
+        told = self._telling()
+        changed, self._told = told if told != self._told else None, told
+        report = self._difference.report(list(used), self._notice())
+        self._channel.send(structs.replace(report, told=changed))

@@ -72,6 +72,20 @@ class Announcements:
         now = self._clock()
         announcement = parse(body)
         self._registry.authorise(announcement.name, token)
+        await self._heard(announcement, now)
+        return Heard(self._registry.rules.heartbeat_seconds, self._peers(announcement.name, now))
+
+    async def own(self, announcement: Announcement) -> None:
+        """What the node tells in which this map is: that it lives needs no proof."""
+        now = self._clock()
+        try:
+            await self._heard(announcement, now)
+        except Refused as refused:
+            self._report(f"what this node tells itself is refused: {refused}")
+        self._keeper.lives(announcement.name)
+
+    async def _heard(self, announcement: Announcement, now: float) -> None:
+        """Raises Refused."""
         holds = await _holds(announcement)
         matters = self._registry.announced(announcement, now, holds)
         self._keeper.round_trips(announcement.name, announcement.round_trips)
@@ -79,7 +93,6 @@ class Announcements:
             self._keeper.saw(announcement.name, seen.node, seen.alive, seen.rtt)
         if matters:
             self._keeper.changed()
-        return Heard(self._registry.rules.heartbeat_seconds, self._peers(announcement.name, now))
 
     def _peers(self, name: str, now: float) -> list[Peer]:
         """Whom a node looks at: for each another choice, so that each is looked at by several."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from edgeproxy.message import Clock
 from edgeproxy.router.announcement import BODY_BYTES_MAX, Announcement
 from edgeproxy.router.announcements import PATH, Heard
 from edgeproxy.router.short_exchange import ExchangeFailed, exchange
+from edgeproxy.router.tls_trust import TlsTrust
 from edgeproxy.tasks import Tasks
 
 REFUSED_SECONDS = 300.0  # between two lines about the same trouble with one router
@@ -49,7 +49,7 @@ class Announcer:
         tasks: Tasks,
         report: Callable[[str], None],
         heard: Callable[[list[tuple[str, str]]], None] = lambda _: None,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsTrust | None = None,
     ) -> None:
         self._settings = settings
         self._gather = gather

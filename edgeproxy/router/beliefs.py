@@ -82,6 +82,14 @@ def _spread(client: Place | None, distance: float | None) -> float:
     return MS_PER_100_KM * radius / 100 if radius > UNCERTAIN_KM else 0.0
 
 
+def distances_of(place: Place | None, nodes: Sequence[RouteNode]) -> list[float | None]:
+    """In km, None where it is not known."""
+    if place is None:
+        return [None] * len(nodes)
+    away = distances_from(place)
+    return [None if node.place is None else away(node.place) for node in nodes]
+
+
 @dataclass(frozen=True, slots=True)
 class Beliefs:
     """Never changed."""
@@ -104,33 +112,51 @@ class Beliefs:
         return self.estimates(client, alone, now, access_ms=access_ms)[0]
 
     def estimates(
-        self, client: Client, nodes: Sequence[RouteNode], now: float, *, access_ms: float = 10.0
+        self,
+        client: Client,
+        nodes: Sequence[RouteNode],
+        now: float,
+        *,
+        access_ms: float = 10.0,
+        distances: Sequence[float | None] | None = None,
     ) -> list[Estimate]:
-        """In the order of `nodes`; what was observed of one of them helps with the others."""
+        """In the order of `nodes`; what was observed of one of them helps with the others. `distances` (km)
+        are those of the client, where they are known already."""
         place, asn = client.place, client.whereabouts.asn
-        away = None if place is None else distances_from(place)
-        everybody = self._everybody(now)
-        around = None if place is None or not self.neighbours.cells else self.neighbours.around(place)
-        unplaced, placed = _spread(None, None), _spread(place, 0.0)
-        ways = []
-        for node in nodes:
-            distance = None if away is None or node.place is None else away(node.place)
-            radius = unplaced if distance is None else placed
-            way = _Way(node.name, _guess(distance, access_ms), radius, distance)
-            if around is None:
-                way.mean, way.finest = everybody
-            else:
-                way.mean, is_near = around.of(node.name)
-                way.finest = CELL if is_near else EVERYBODY
-            if asn and node.asn == asn:
-                way.share = SAME_AS_SHARE
-                way.mean += math.log(SAME_AS_SHARE)
-            ways.append(way)
+        if distances is None:
+            distances = distances_of(place, nodes)
+        ways = self._from_afar(place, nodes, distances, now, access_ms)
+        if asn:
+            for number, node in enumerate(nodes):
+                if node.asn == asn:
+                    ways.shares[number] = SAME_AS_SHARE
+                    ways.means[number] += math.log(SAME_AS_SHARE)
         for level in (AS, BGP_PREFIX, PREFIX):
             group = client.groups[level]
             if group is not None:
-                self._refine(ways, level, group, now)
-        return [way.estimate() for way in ways]
+                self._refine(ways, nodes, level, group, now)
+        return ways.estimates()
+
+    def _from_afar(
+        self,
+        place: Place | None,
+        nodes: Sequence[RouteNode],
+        distances: Sequence[float | None],
+        now: float,
+        access_ms: float,
+    ) -> _Ways:
+        """What distance and the neighbourhood of a place tell of the ways to nodes."""
+        unplaced, placed = _spread(None, None), _spread(place, 0.0)
+        priors = [_guess(distance, access_ms) for distance in distances]
+        radii = [unplaced if distance is None else placed for distance in distances]
+        if place is None or not self.neighbours.cells:
+            mean, finest = self._everybody(now)
+            return _Ways(priors, radii, distances, [mean] * len(nodes), [finest] * len(nodes))
+        around = self.neighbours.around(place)
+        known, other = around.nodes.get, around.other
+        afar = [known(node.name, other) for node in nodes]
+        finests: list[int | None] = [CELL if is_near else EVERYBODY for _, is_near in afar]
+        return _Ways(priors, radii, distances, [mean for mean, _ in afar], finests)
 
     def _everybody(self, now: float) -> tuple[float, int | None]:
         """What all ways have in common, where nothing is known of places."""
@@ -140,47 +166,54 @@ class Beliefs:
         count = everybody.decayed(now, EVERYBODY)
         return count * everybody.mean / (count + STRENGTH), EVERYBODY
 
-    def _refine(self, ways: Sequence[_Way], level: int, group: Hashable, now: float) -> None:
+    def _refine(
+        self, ways: _Ways, nodes: Sequence[RouteNode], level: int, group: Hashable, now: float
+    ) -> None:
+        observed, means = self.observed.get, ways.means
         found = [
-            (way, one, one.decayed(now, level))
-            for way in ways
-            if (one := self.observed.get((level, group, way.node))) is not None
+            (number, one, one.decayed(now, level))
+            for number, node in enumerate(nodes)
+            if (one := observed((level, group, node.name))) is not None
         ]
         if not found:
             return
         weights = [count / (count + 1.0) for _, _, count in found]
         apart = sum(
-            weight * max(-APART_MOST, min(APART_MOST, one.mean - way.mean))
-            for weight, (way, one, _) in zip(weights, found, strict=True)
+            weight * max(-APART_MOST, min(APART_MOST, one.mean - means[number]))
+            for weight, (number, one, _) in zip(weights, found, strict=True)
         )
         shift = apart / (sum(weights) + GROUP_STRENGTH)
-        for way in ways:
-            way.mean += shift
-        for way, one, count in found:
-            way.mean = (count * one.mean + STRENGTH * way.mean) / (count + STRENGTH)
-            way.count, way.variance, way.finest = count, one.variance, level
+        means = ways.means = [mean + shift for mean in means]
+        for number, one, count in found:
+            means[number] = (count * one.mean + STRENGTH * means[number]) / (count + STRENGTH)
+            ways.refined[number] = one.variance / (count + STRENGTH)
+            ways.finests[number] = level
 
 
 @dataclass(slots=True)
-class _Way:
-    """An estimate in the making; `mean` and `variance` of ln(rtt / prior)."""
+class _Ways:
+    """Estimates in the making, a place in each list for each way; `means` of ln(rtt / prior), and of those
+    that were `refined` its variance, shrunk. `shares` are those of priors that a common AS leaves."""
 
-    node: str
-    prior: float
-    radius: float
-    distance: float | None
-    share: float = 1.0  # of the prior that a common AS leaves
-    mean: float = 0.0
-    variance: float = 0.0
-    count: float = 0.0
-    finest: int | None = None
+    priors: list[float]
+    radii: list[float]
+    distances: Sequence[float | None]
+    means: list[float]
+    finests: list[int | None]
+    refined: dict[int, float] = field(default_factory=dict)
+    shares: dict[int, float] = field(default_factory=dict)
 
-    def estimate(self) -> Estimate:
-        finest = self.finest
-        spread = PRIOR_SPREAD if finest is None else SPREAD[finest]
-        rtt = self.prior * math.exp(self.mean)
-        deviation = rtt * math.sqrt(self.variance / (self.count + STRENGTH) + spread * spread)
-        if finest is None or finest >= CELL:  # where the client is still matters
-            deviation = math.hypot(deviation, self.radius)
-        source = "distance" if finest is None else LEVEL_NAMES[finest]
-        return Estimate(rtt, deviation, self.prior * self.share, self.distance, source)
+    def estimates(self) -> list[Estimate]:
+        made, refined, shares, exp = [], self.refined, self.shares, math.exp
+        for number, (prior, radius, distance, mean, finest) in enumerate(
+            zip(self.priors, self.radii, self.distances, self.means, self.finests, strict=True)
+        ):
+            spread = PRIOR_SPREAD if finest is None else SPREAD[finest]
+            rtt = prior * exp(mean)
+            deviation = rtt * math.sqrt(refined.get(number, 0.0) + spread * spread)
+            if finest is None or finest >= CELL:  # where the client is still matters
+                deviation = math.hypot(deviation, radius)
+            source = "distance" if finest is None else LEVEL_NAMES[finest]
+            prior *= shares.get(number, 1.0)
+            made.append(Estimate(rtt, deviation, prior, distance, source))
+        return made

@@ -45,12 +45,14 @@ def choose(
     the node that the group is at, "" if it is at none: the other nodes take it in only while they have room
     to spare, since what comes within the time to live of answers is not seen in their load yet. None where
     nothing of that is known."""
-    by_cost = sorted(candidates, key=lambda one: (one.cost.total, one.name))
+    by_cost = sorted(candidates, key=_order)
     pool = pool_of(by_cost, asked, rules)
     key = asked.key if asked is not None else group
-    weights = [(one.name, one.node.weight * _warmth(one.node, rules, now)) for one in pool]
-    order = {name: place for place, name in enumerate(ranked(key, weights))}
-    in_pool = sorted(pool, key=lambda one: order.get(one.name, len(order)))
+    in_pool = pool
+    if len(pool) > 1:
+        weights = [(one.name, one.node.weight * _warmth(one.node, rules, now)) for one in pool]
+        order = {name: place for place, name in enumerate(ranked(key, weights))}
+        in_pool = sorted(pool, key=lambda one: order.get(one.name, len(order)))
     if len(pool) == 1 and _is_cold(pool[0].node, group, rules, now) and len(by_cost) > 1:
         return _spilt(
             by_cost, in_pool, group, rules, "the nearest has come back and takes clients little by little"
@@ -62,6 +64,11 @@ def choose(
         if _takes(one.node, group, flying, capacity, rules, is_new=is_new):
             return _with_first(one, in_pool, by_cost, _why(one, by_cost, len(pool)))
     return _spilt(by_cost, in_pool, group, rules, "the near nodes are full")
+
+
+def _order(one: Candidate) -> tuple[float, str]:
+    network, doubt, queue, miss, policy = one.cost
+    return network + doubt + queue + miss + policy, one.node.name
 
 
 def pool_of(by_cost: Sequence[Candidate], asked: RouteObject | None, rules: RouteRules) -> list[Candidate]:

@@ -6,7 +6,7 @@ private networks are left out, since routers can make nothing of them."""
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from edgeproxy.router.announcement import ROUND_TRIPS_MAX, RoundTrip
@@ -15,7 +15,7 @@ from edgeproxy.router.tcp_info import least_rtt
 
 SAMPLES_MAX = 32  # of one prefix between two reports: enough for a middle
 KNOWN_MAX = 4096
-RTT_MS_LEAST, RTT_MS_MOST = 0.01, 30_000.0
+RTT_MS_LEAST, RTT_MS_MOST = 0.001, 30_000.0  # 1 us is the least a kernel tells
 
 
 @dataclass(slots=True)
@@ -63,6 +63,17 @@ class ClientRtts:
             found = self._gathered[prefix] = _Gathered([])
         found.samples.append(rtt)
         found.connections += 1
+
+    def heard(self, told: Iterable[RoundTrip]) -> None:
+        """What another process of this node has `taken`: its middle stands for as many samples."""
+        for one in told:
+            found = self._gathered.get(one.prefix)
+            if found is None:
+                if len(self._gathered) >= self._prefixes_max:
+                    continue
+                found = self._gathered[one.prefix] = _Gathered([])
+            found.samples += [one.rtt] * min(one.connections, SAMPLES_MAX - len(found.samples))
+            found.connections += one.connections
 
     def _prefix(self, peer: str) -> str | None:
         """The prefix of an address, None if it is not measured; remembered for a /24 or an IPv6 address."""

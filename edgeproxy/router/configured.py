@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from edgeproxy.config_router import Router, RouterNode
+from edgeproxy.config_router import Router, RouterNode, RouterTls
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.router.announcement import AnnounceRules
 from edgeproxy.router.arrivals import ALIVE_PATH
@@ -19,6 +19,7 @@ from edgeproxy.router.place import Place
 from edgeproxy.router.prober import ProbeSettings
 from edgeproxy.router.registry import Listed
 from edgeproxy.router.snapshot import RouteRules
+from edgeproxy.router.tls_trust import NotTrusted, TlsTrust, TrustSettings
 from edgeproxy.router.votes import VoteRules
 
 PlaceOf = Callable[[str], Place | None]
@@ -141,3 +142,36 @@ def keeper_settings(router: Router) -> KeeperSettings:
     health = router.health
     votes = VoteRules(down_row=health.down, down_most=health.down_of_ten, up_row=health.up)
     return KeeperSettings(votes=votes)
+
+
+def trust_of(router: Router, ca_file: str) -> TlsTrust:
+    """`ca_file` holds the roots where the router's own options name none. Raises ConfigurationError for files
+    that cannot be used."""
+    tls = router.tls
+    pins = tuple(pin.removeprefix("sha256//") for pin in tls.pins)
+    for option in ("ca_file", "certificate", "key"):
+        name = getattr(tls, option)
+        if name and not Path(name).is_file():
+            raise ConfigurationError(f"router.tls.{option}", f"{name}: no such file")
+    trust = TlsTrust(TrustSettings(tls.verify_tls, tls.ca_file or ca_file, pins, tls.certificate, tls.key))
+    if tls != RouterTls():
+        try:
+            trust.context()
+        except NotTrusted as error:
+            raise ConfigurationError("router.tls", str(error)) from None
+    return trust
+
+
+def tells_itself(router: Router) -> bool:
+    """Whether this process is a node that has a map of its own to tell how it fares."""
+    return router.enabled and bool(router.own)
+
+
+def is_told_of(router: Router) -> bool:
+    """Whether anybody is told how this node fares: routers, or its own map."""
+    return bool(router.signals.routers) or tells_itself(router)
+
+
+def tells_round_trips(router: Router) -> bool:
+    """Whether connections of clients are to be measured, in whichever process of this node they are."""
+    return is_told_of(router) and router.signals.round_trips

@@ -37,17 +37,30 @@ class Cost(NamedTuple):
         return " + ".join(f"{value:.1f} {name}" for name, value in terms if round(value, 1))
 
 
-def cost_of(estimate: Estimate, node: RouteNode, asked: RouteObject | None, rules: RouteRules) -> Cost:
+def standing_of(node: RouteNode, rules: RouteRules) -> tuple[float, float]:
+    """Queue and policy of a node, which are the same for all clients."""
     used = node.utilisation
     used = UTILISATION_MOST if used > UTILISATION_MOST else used if used > 0.0 else 0.0
     policy = node.policy_ms
     if node.state is NodeState.DEGRADED:
         policy += DEGRADED_MS
+    return rules.queue_ms * used / (1.0 - used), policy
+
+
+def cost_of(
+    estimate: Estimate,
+    node: RouteNode,
+    asked: RouteObject | None,
+    rules: RouteRules,
+    standing: tuple[float, float] | None = None,
+) -> Cost:
+    """`standing` is the node's `standing_of`, for who decides about it often."""
+    queue, policy = standing_of(node, rules) if standing is None else standing
     return Cost(
         estimate.rtt,
         rules.caution * estimate.deviation,
-        rules.queue_ms * used / (1.0 - used),
-        0.0 if asked is None or _has(node, asked) else node.fill_ms,
+        queue,
+        0.0 if asked is None or not node.fill_ms or _has(node, asked) else node.fill_ms,
         policy,
     )
 

@@ -3,14 +3,17 @@ same snapshot at the same time has the same answer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
+from edgeproxy.router.beliefs import distances_of
 from edgeproxy.router.choice import Candidate, Choice, choose
 from edgeproxy.router.client import Client
-from edgeproxy.router.cost import cost_of
+from edgeproxy.router.cost import cost_of, standing_of
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.exploring import explored
 from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.place import Place
 from edgeproxy.router.refusals import Eligible, Refused, eligible
 from edgeproxy.router.snapshot import Kept, RouteObject, Snapshot
 from edgeproxy.router.staying import settled
@@ -48,6 +51,8 @@ class Decision:
 
 
 PLAIN = Asking()
+PLACES_MAX = 1024  # of which one snapshot keeps how far they are from nodes
+ELIGIBLE_MAX = 4096  # kinds of clients of which one snapshot keeps who may serve them
 
 Choosing = Callable[
     [Sequence[Candidate], Client, RouteObject | None, Snapshot, float, Asking], tuple[Choice, Kept | None]
@@ -71,6 +76,23 @@ def decide_by(
     asking: Asking = PLAIN,
 ) -> Decision:
     """Who may serve is the same whoever chooses among them."""
+    found = eligible_for(client, snapshot, asking)
+    candidates = candidates_for(client, asked, found.nodes, snapshot, now) if found.nodes else []
+    return concluded(choosing, found, candidates, client, asked, snapshot, now, asking)
+
+
+def eligible_for(client: Client, snapshot: Snapshot, asking: Asking) -> Eligible:
+    """Who may serve; worked out once for all clients of whom the same is to be said."""
+    worked, where = snapshot.worked_out, client.whereabouts
+    if worked.is_by_address is None:
+        worked.is_by_address = any(node.networks for node in snapshot.nodes)
+    key: Hashable = None
+    if not worked.is_by_address and not asking.excluded:
+        entry = snapshot.coverage.entry(client)
+        key = (asking.family, asking.scheme, where.country, where.asn, entry[1] if entry is not None else "")
+        held = worked.eligible.get(key)
+        if held is not None:
+            return held
     found = eligible(
         snapshot.nodes,
         client,
@@ -79,8 +101,10 @@ def decide_by(
         scheme=asking.scheme,
         excluded=asking.excluded,
     )
-    candidates = candidates_for(client, asked, found.nodes, snapshot, now) if found.nodes else []
-    return concluded(choosing, found, candidates, client, asked, snapshot, now, asking)
+    if key is not None:
+        worked.eligible[key] = found
+        crowded_out(worked.eligible, ELIGIBLE_MAX)
+    return found
 
 
 def concluded(
@@ -137,13 +161,32 @@ def candidates_for(
     rules = snapshot.rules
     if snapshot.made_at:
         now = min(now, snapshot.made_at + rules.map_seconds)
-    estimates = snapshot.beliefs.estimates(client, snapshot.nodes, now, access_ms=rules.access_ms)
-    wanted = {node.name for node in nodes}
-    return [
-        Candidate(node, estimate, cost_of(estimate, node, asked, rules))
-        for node, estimate in zip(snapshot.nodes, estimates, strict=True)
-        if node.name in wanted
+    worked = snapshot.worked_out
+    estimates = snapshot.beliefs.estimates(
+        client, snapshot.nodes, now, access_ms=rules.access_ms, distances=_distances(client.place, snapshot)
+    )
+    if worked.standings is None:
+        worked.standings = tuple(standing_of(node, rules) for node in snapshot.nodes)
+    candidates = [
+        Candidate(node, estimate, cost_of(estimate, node, asked, rules, standing))
+        for node, estimate, standing in zip(snapshot.nodes, estimates, worked.standings, strict=True)
     ]
+    if len(nodes) == len(candidates):
+        return candidates
+    wanted = {node.name for node in nodes}
+    return [one for one in candidates if one.name in wanted]
+
+
+def _distances(place: Place | None, snapshot: Snapshot) -> list[float | None]:
+    """Most clients are at the place of their country, or city."""
+    if place is None:
+        return [None] * len(snapshot.nodes)
+    known = snapshot.worked_out.distances
+    found = known.get(place)
+    if found is None:
+        found = known[place] = distances_of(place, snapshot.nodes)
+        crowded_out(known, PLACES_MAX)
+    return found
 
 
 def _reason(choice: Choice, covered: str, *, panic: bool) -> str:

@@ -1,7 +1,8 @@
 """One line of a log of decisions: JSON, its fields defined here and nowhere else.
 
-The fields `time`, `client`, `url` and `bytes` are those of the access log, so that the access log of any node
-can be replayed as well: what it does not say (the node, how the question came) has a default."""
+The fields `time`, `client`, `url`, `bytes`, `site` and `source` are those of the access log, so that the
+access log of any node can be replayed as well: what it does not say (how the question came, and but for a
+router's the node) has a default."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ import msgspec
 
 from edgeproxy.router.client import Address, parse
 from edgeproxy.router.decide import Asking
+from edgeproxy.router.redirects import SITE
 from edgeproxy.router.snapshot import RouteObject
 
 LINE_BYTES_MAX = 64 << 10
 LARGE_BYTES = 1 << 20  # from here on a redirect pays
+BETWEEN_OURSELVES = "/route/v1/"  # paths of announcements and probes
 
 
 class UnusableLine(ValueError):
@@ -44,6 +47,18 @@ class LoggedDecision(msgspec.Struct, frozen=True, omit_defaults=True):
     excluded: tuple[str, ...] = ()
     reason: str = ""
     rtt_ms: float | None = None
+    site: str = ""
+    source: str = ""
+
+    @property
+    def chosen(self) -> str:
+        """The node that was chosen; a router's access log tells it as the source."""
+        return self.node or (self.source if self.site == SITE else "")
+
+    @property
+    def is_question(self) -> bool:
+        """Whether a client asked: what nodes and routers ask each other is logged as well."""
+        return not self.url.startswith(BETWEEN_OURSELVES)
 
     @property
     def at(self) -> float:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from edgeproxy.message import Clock, Headers, Pair, Response
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.holdings import digest_of
 from edgeproxy.router.snapshot import RouteObject
 
@@ -83,6 +84,5 @@ class KnownFiles:
         if not self._entries_max:
             return
         self._known.pop(target, None)
-        if len(self._known) >= self._entries_max:
-            del self._known[next(iter(self._known))]
         self._known[target] = (facts, self._clock() + self._seconds)
+        crowded_out(self._known, self._entries_max)

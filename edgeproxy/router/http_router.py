@@ -8,7 +8,7 @@ files, asked for without credentials, is; and the redirect carries what HEAD wou
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edgeproxy.config_router import Router
@@ -22,6 +22,7 @@ from edgeproxy.router.asking_fields import (
 )
 from edgeproxy.router.behind import Behind
 from edgeproxy.router.client import Client, parse
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.decide import Asking, Decision
 from edgeproxy.router.file_facts import NOTHING, FileFacts, KnownFiles, facts_of
 from edgeproxy.router.files import Files
@@ -91,6 +92,7 @@ class HttpRouter:
         self._map = routing.snapshot
         self._prepared = Prepared(self._map, clock())
         self._shared = SharedRedirects()
+        self._kinds: dict[tuple[str, str], int | None] = {}  # of clients, as long as the map is the same
         self._clients_since = clock()
 
     def _look(self) -> None:
@@ -100,6 +102,7 @@ class HttpRouter:
             self._map = snapshot
             self._prepared = Prepared(snapshot, self._clock())
             self._shared.clear()
+            self._kinds.clear()
             self._sent.generation += 1
             if self._clock() - self._clients_since > CLIENTS_SECONDS:
                 self._clients.clear()
@@ -130,7 +133,9 @@ class HttpRouter:
             return None
         client = self._client(request.client)
         away = self._away(request, client)
-        return away if away is not None else self._sent_on(request, client, facts, _NOBODY)
+        if away is not None:
+            return away
+        return self._sent_on(request, client, facts, self._routing.excluded(client))
 
     def _repeatable(self, sent: Sent) -> Response:
         """To who has asked twice already, and whom no complaint is expected of any more."""
@@ -162,7 +167,8 @@ class HttpRouter:
         client = self._client(request.client)
         self._complained(client, node, "asked again")
         facts = self._known.get(request.target)
-        return None if facts is None else self._sent_on(request, client, facts, frozenset((node,)))
+        excluded = self._routing.excluded(client) | {node}
+        return None if facts is None else self._sent_on(request, client, facts, excluded)
 
     # -- which requests are for whom -------------------------------------------------------------
 
@@ -170,9 +176,9 @@ class HttpRouter:
         client = self._client(request.client)
         if self._settings.endpoint and request.path == self._settings.endpoint:
             return await self._listed(request, client)
-        excluded = _NOBODY
         if f"{EXCLUDE}=" in request.target:
-            request, excluded = self._excluding(request, client)
+            request = self._excluding(request, client)
+        excluded = self._routing.excluded(client)
         away = self._away(request, client)
         if away is not None:
             return away
@@ -180,7 +186,7 @@ class HttpRouter:
             return await self._get(request, client, excluded)
         if request.method == "HEAD":
             return await self._head(request)
-        return self._upload(request, client) or await self._inner(request)
+        return self._upload(request, client, excluded) or await self._inner(request)
 
     def _away(self, request: Request, client: Client) -> Response | None:
         """To the original URL, if clients of this country are not served; who brings credentials, which a
@@ -202,14 +208,14 @@ class HttpRouter:
             return await self._behind.answer(request)
         return await self._inner(request)
 
-    def _upload(self, request: Request, client: Client) -> Response | None:
+    def _upload(self, request: Request, client: Client, excluded: frozenset[str]) -> Response | None:
         """Large content without credentials goes straight to a node, where this is none itself."""
         size = request.body.length if request.body is not None else None
         if self._own or size is None or size < self._settings.redirect_above:
             return None
         if has_credentials(request.headers):
             return None
-        decision = self._decided(request, client, FileFacts(size), self._asking(request))
+        decision = self._decided(request, client, FileFacts(size), self._asking(request, excluded))
         if not decision.ranked:
             return self._redirects.nobody(decision)
         self._count(decision.ranked[0].name, client.whereabouts.country)
@@ -223,7 +229,7 @@ class HttpRouter:
                 return await self._get_private(request, client, excluded)
             return await self._inner(request)
         facts = self._known.get(request.target)
-        if facts is None and self._own and not self._leads_away(request, client):
+        if facts is None and self._own and not self._leads_away(request, client, excluded):
             return await self._behind.answer(request)
         if facts is None:
             facts = await self._behind.learn(request)
@@ -231,9 +237,9 @@ class HttpRouter:
             return await self._behind.answer(request)
         return self._sent_on(request, client, facts, excluded) or await self._behind.answer(request)
 
-    def _leads_away(self, request: Request, client: Client) -> bool:
+    def _leads_away(self, request: Request, client: Client, excluded: frozenset[str]) -> bool:
         """Whether another node would be clearly nearer: then it matters how large the file is."""
-        decision = self._decide(client, NOTHING.asked(request.path), self._asking(request))
+        decision = self._decide(client, NOTHING.asked(request.path), self._asking(request, excluded))
         return bool(decision.ranked) and self._is_clearly_nearer(decision)
 
     # -- decisions ---------------------------------------------------------------------------------
@@ -242,12 +248,14 @@ class HttpRouter:
         self, request: Request, client: Client, facts: FileFacts, excluded: frozenset[str]
     ) -> Response | None:
         """None if it is to be answered here."""
-        asking, form = self._asking(request, excluded), wanted_form(request.headers)
-        kind = None if form else self._shareable(client, asking)
-        shared = self._shared.get(kind, request.target, facts)
-        if shared is not None:
-            self._routing.decided(client, shared.decision)
-            return self._note(request, client, shared, is_settled=False)
+        form, chance = wanted_form(request.headers), self._draw()
+        kind = None if form or excluded else self._shareable(request, client, chance)
+        if kind is not None:
+            shared = self._shared.get(kind, request.target, facts)
+            if shared is not None:
+                self._routing.decided(client, shared.decision)
+                return self._note(request, client, shared, is_settled=False)
+        asking = self._asking(request, excluded, chance)
         decision = self._decided(request, client, facts, asking)
         if form:
             return self._list(request, Wanted(request.target, form), client, decision, facts)
@@ -262,11 +270,17 @@ class HttpRouter:
         self._shared.put(kind, request.target, made)
         return self._note(request, client, made, is_settled=bool(excluded))
 
-    def _shareable(self, client: Client, asking: Asking) -> Hashable | None:
+    def _shareable(self, request: Request, client: Client, chance: float) -> int | None:
         """The kind of client for which a decision made now is that for all others of it; None for none."""
-        if self._policy is not None or self._shadows or asking.chance < self._map.rules.explore_share:
+        if self._policy is not None or self._shadows or chance < self._map.rules.explore_share:
             return None
-        return self._prepared.shared_kind(client, asking)
+        key = (request.client, request.scheme)
+        try:
+            return self._kinds[key]
+        except KeyError:
+            kind = self._kinds[key] = self._prepared.shared_kind(client, self._asking(request, chance=chance))
+            crowded_out(self._kinds, CLIENTS_MAX)
+            return kind
 
     def _note(self, request: Request, client: Client, made: Shared, *, is_settled: bool) -> Response:
         """Remember where a client is sent."""
@@ -279,9 +293,11 @@ class HttpRouter:
         self._count(node, country)
         return made.response
 
-    def _asking(self, request: Request, excluded: frozenset[str] = _NOBODY) -> Asking:
+    def _asking(
+        self, request: Request, excluded: frozenset[str] = _NOBODY, chance: float | None = None
+    ) -> Asking:
         scheme = "https" if request.scheme == "https" else ""
-        return Asking(family_of(request.client), scheme, excluded, self._draw())
+        return Asking(family_of(request.client), scheme, excluded, self._draw() if chance is None else chance)
 
     def _decided(self, request: Request, client: Client, facts: FileFacts, asking: Asking) -> Decision:
         asked = facts.asked(request.path)
@@ -330,7 +346,8 @@ class HttpRouter:
         facts = self._known.get(wanted.target)
         if facts is None and self._files.is_file(wanted.target, request.authority):
             facts = await self._behind.learn(about)
-        decision = self._decided(about, client, facts or NOTHING, self._asking(about))
+        asking = self._asking(about, self._routing.excluded(client))
+        decision = self._decided(about, client, facts or NOTHING, asking)
         return self._list(about, wanted, client, decision, facts or NOTHING)
 
     def _list(
@@ -347,21 +364,20 @@ class HttpRouter:
         held = self._clients.get(text)
         if held is None:
             held = self._routing.client(parse(text))
-            if len(self._clients) >= CLIENTS_MAX:
-                del self._clients[next(iter(self._clients))]
             self._clients[text] = held
+            crowded_out(self._clients, CLIENTS_MAX)
         return held
 
-    def _excluding(self, request: Request, client: Client) -> tuple[Request, frozenset[str]]:
-        """Nodes that the client says have not served it."""
+    def _excluding(self, request: Request, client: Client) -> Request:
+        """Without the nodes that the client says have not served it."""
         target, found = complained_of(request.target, {node.name for node in self._map.nodes})
         for node in sorted(found):
-            self._complained(client, node, "said so")
-        return replace(request, target=target) if found else request, found
+            self._complained(client, node, "said so", lasts=True)
+        return replace(request, target=target) if found else request
 
-    def _complained(self, client: Client, node: str, how: str) -> None:
+    def _complained(self, client: Client, node: str, how: str, *, lasts: bool = False) -> None:
         self._metrics.count("complaints_total", node, how)
-        self._routing.complained(client, node)
+        self._routing.complained(client, node, lasts=lasts)
 
     def _count(self, node: str, country: str) -> None:
         self._metrics.count("redirects_total", node, country)

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from edgeproxy.message import Clock
 from edgeproxy.router.announcement import RoundTrip
 from edgeproxy.router.client import Address, Client, Geography, identify
-from edgeproxy.router.complaints import Complaints
+from edgeproxy.router.complaints import NOBODY, Complaints, number_of
 from edgeproxy.router.coverage import Coverage
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.decide import Decision
 from edgeproxy.router.judging import OWN, Judging
 from edgeproxy.router.learner import Learner
@@ -25,6 +26,7 @@ from edgeproxy.router.nodes import NodeState, RouteNode
 from edgeproxy.router.place import Place
 from edgeproxy.router.registry import Registry
 from edgeproxy.router.snapshot import Kept, RouteRules, Snapshot
+from edgeproxy.router.suspicions import Suspicions
 from edgeproxy.router.votes import VoteRules
 
 OVERDUE = 6.0  # maps that may be made in a hurry without new beliefs
@@ -72,7 +74,9 @@ class Keeper:
             clock=clock,
         )
         self._judging = Judging(settings.votes)
-        self._complaints = Complaints(settings.groups_max)
+        self._complaints = Complaints()
+        self._suspicions = Suspicions()
+        self._look: Callable[[str], None] = lambda _: None
         self._weights = Weights(settings.groups_max)
         self._bookings = Bookings(settings.move_share)
         self._kept: dict[Hashable, Kept] = {}
@@ -108,12 +112,11 @@ class Keeper:
             kept = replace(kept, seen=self._bookings.book(weight, total, now + wait, now) - wait)
         self._kept.pop(group, None)
         self._kept[group] = kept
-        if len(self._kept) > self._settings.groups_max:
-            del self._kept[next(iter(self._kept))]
+        crowded_out(self._kept, self._settings.groups_max)
         self._has_moved = True
         self._weights.least = len(self._kept)
 
-    def complained(self, client: Client, node: str) -> None:
+    def complained(self, client: Client, node: str, *, lasts: bool = False) -> None:
         if node not in self._judging.nodes:
             return
         now, group = self._clock(), client.group
@@ -121,12 +124,16 @@ class Keeper:
         if kept is not None and kept.node == node:
             del self._kept[group]
             self._has_moved = True
+        if self._suspicions.raised(group, node, now):
+            self._look(node)
+        if lasts and client.address is not None:
+            self._complaints.excluded(number_of(client.address), node, now)
         if self._complaints.made(group, node, now):
             self._judged(self._judging.looked("clients", node, False, now), node)
 
     def excluded(self, client: Client) -> frozenset[str]:
-        """Nodes that the client's group has complained of lately."""
-        return self._complaints.of(client.group, self._clock())
+        address = client.address
+        return NOBODY if address is None else self._complaints.of(number_of(address), self._clock())
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)
@@ -138,12 +145,26 @@ class Keeper:
         self._signalled_at = now = self._clock()
         self._judged(self._judging.looked(OWN, node, alive, now), node)
 
+    def lives(self, node: str) -> None:
+        """The node says so itself, and this map is in it: nobody else may be looking at it."""
+        self._judged(self._judging.told("itself", node, True, self._clock()), node)
+
     def is_suspicious(self, node: str) -> bool:
         return self._judging.is_suspicious(node)
 
-    def failed(self, node: str) -> None:
-        """A request that was passed on to a node failed there."""
-        self.looked(node, False)
+    def failed(self, client: Client, node: str, *, unreachable: bool) -> None:
+        """A request of `client` that was passed on to a node failed there; `unreachable`: before the node
+        can have seen it, so that it says more of the node than of the request."""
+        now = self._clock()
+        if node not in self._judging.nodes or not self._suspicions.raised(client.group, node, now):
+            return
+        if unreachable and self._suspicions.counts_as_look(node, now):
+            self.looked(node, False)
+        self._look(node)
+
+    def look_by(self, look: Callable[[str], None]) -> None:
+        """`look` is called with a node that should be looked at soon."""
+        self._look = look
 
     def saw(self, point: str, node: str, alive: bool, rtt: float = 0.0) -> None:
         """The node `point` tells what it sees of another; `rtt` in ms, 0 if it is unknown."""

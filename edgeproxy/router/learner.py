@@ -8,6 +8,7 @@ from itertools import islice
 
 from edgeproxy.router.beliefs import ALL_NODES, CELL, EVERYBODY, PREFIX, Beliefs, Key, Observed, prior_of
 from edgeproxy.router.client import LEVELS, Client
+from edgeproxy.router.crowding import crowded_out
 from edgeproxy.router.neighbours import Neighbours, Told, fitted
 from edgeproxy.router.pair import Pair, begun, updated
 from edgeproxy.router.place import Place
@@ -90,8 +91,7 @@ class Learner:
         pair = self._pairs.pop(key, None)
         pair = begun(rtt) if pair is None else updated(pair, rtt, connections)
         self._pairs[key] = pair
-        if len(self._pairs) > self._entries_max:
-            del self._pairs[next(iter(self._pairs))]
+        crowded_out(self._pairs, self._entries_max)
         return pair
 
     def _set(self, key: Key, value: float, variance: float, now: float, weight: float) -> None:
@@ -120,9 +120,7 @@ class Learner:
             told = self._cells.setdefault(key[2], {})
             told.pop(key[1], None)
             told[key[1]] = after
-        if len(self._observed) > self._entries_max:
-            level, group, node = oldest = next(iter(self._observed))
-            del self._observed[oldest]
+        for level, group, node in crowded_out(self._observed, self._entries_max):
             if level == CELL:
                 self._forget_cell(group, node)
 

@@ -7,7 +7,6 @@ what clients near this node may expect of the other."""
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from edgeproxy.router.nodes import RouteNode
 from edgeproxy.router.prober import Prober, ProbeSettings
 from edgeproxy.router.registry import Listed
 from edgeproxy.router.short_exchange import ExchangeFailed, connect_ms
+from edgeproxy.router.tls_trust import TlsTrust
 from edgeproxy.router.votes import Looks, VoteRules, looked
 from edgeproxy.tasks import Tasks
 
@@ -43,7 +43,7 @@ class Mesh:
         tasks: Tasks,
         timer: Clock,
         changed: Callable[[], None],
-        tls: ssl.SSLContext | None = None,
+        tls: TlsTrust | None = None,
     ) -> None:
         self._settings = settings
         self._tasks = tasks

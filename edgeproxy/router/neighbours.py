@@ -28,6 +28,7 @@ PLACES_MAX = 4096
 SPOT_DEGREES = 2.0
 
 Vector = tuple[float, float, float]
+Near = list[tuple[int, float]]
 Spot = tuple[int, int]
 """A place in steps of two degrees: within two hundred kilometres neighbours are the same."""
 
@@ -72,7 +73,7 @@ class Neighbours:
     cells: tuple[Vector, ...] = ()
     regions: tuple[tuple[float, float], ...] = ()
     ways: tuple[tuple[tuple[int, float, float], ...], ...] = ()
-    _near: dict[Spot, list[tuple[int, float]]] = field(default_factory=dict, compare=False, repr=False)
+    _near: dict[Spot, tuple[int, Near]] = field(default_factory=dict, compare=False, repr=False)
     _asked: dict[Spot, Around] = field(default_factory=dict, compare=False, repr=False)
 
     def afar(self, client: Place, node: str) -> Afar:
@@ -107,12 +108,17 @@ class Neighbours:
         return Around(known, Afar(region, False))
 
     def _nearest(self, spot: Spot) -> list[tuple[int, float]]:
-        near = self._near.get(spot)
-        if near is None:
-            near = _nearest(_vector(spot[0] * SPOT_DEGREES, spot[1] * SPOT_DEGREES), self.cells)
-            if len(self._near) >= PLACES_MAX:
-                self._near.clear()
-            self._near[spot] = near
+        """Cells keep their numbers from one map to the next, so only those that are new are looked at."""
+        seen, near = self._near.get(spot, (0, []))
+        if seen == len(self.cells):
+            return near
+        point = _vector(spot[0] * SPOT_DEGREES, spot[1] * SPOT_DEGREES)
+        if seen > len(self.cells):  # a later map has been asked already
+            return _nearest(point, self.cells, 0, [])
+        near = _nearest(point, self.cells, seen, near)
+        if len(self._near) >= PLACES_MAX:
+            self._near.clear()
+        self._near[spot] = len(self.cells), near
         return near
 
 
@@ -143,7 +149,7 @@ def fitted(told: Iterable[Told], former: Neighbours | None = None) -> Neighbours
         regions[number] = value + weight * rest, weights + weight
         ways[number].append((order[node], weight * (rest - shifts[number]), weight))
     made = Neighbours(common, nodes, numbers, tuple(places), tuple(regions), tuple(map(tuple, ways)))
-    if former is not None and len(former.cells) == len(places):
+    if former is not None:
         return replace(made, _near=former._near)
     return made
 
@@ -175,13 +181,16 @@ def _vector(north: float, east: float) -> Vector:
     return across * math.cos(longitude), across * math.sin(longitude), math.sin(latitude)
 
 
-def _nearest(point: Vector, cells: tuple[Vector, ...]) -> list[tuple[int, float]]:
+def _nearest(point: Vector, cells: tuple[Vector, ...], seen: int, near: Near) -> Near:
+    """Numbers of cells and their nearness; `near` is what it is for the first `seen` of them."""
     x, y, z = point
-    products = [
-        (product, number)
-        for number, (a, b, c) in enumerate(cells)
-        if (product := x * a + y * b + z * c) > FAR_COSINE
-    ]
+    numbers = [*(number for number, _ in near), *range(seen, len(cells))]
+    products = []
+    for number in numbers:
+        a, b, c = cells[number]
+        product = x * a + y * b + z * c
+        if product > FAR_COSINE:
+            products.append((product, number))
     return [
         (number, math.exp(-EARTH_RADIUS_KM * math.acos(max(-1.0, min(1.0, product))) / NEIGHBOUR_KM))
         for product, number in heapq.nlargest(NEAREST, products)

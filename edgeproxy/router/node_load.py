@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from edgeproxy.message import Clock
 
 LAG_EVERY_SECONDS = 0.25
+TAKEN_SECONDS = 0.5  # of which a load is made, at least
+LATE_MAX = 256  # samples of lateness; a load is taken long before there are so many
 SHARE_MOST = 10.0  # what is said of a limit that is far behind
 
 
@@ -67,9 +69,34 @@ def _share(used: float, limit: float) -> float:
     return min(max(0.0, used / limit), SHARE_MOST) if limit > 0 else 0.0
 
 
+class Lateness:
+    """By how much the event loop is late. `run` watches it and lasts until cancelled; what others were late
+    by can be added."""
+
+    def __init__(self) -> None:
+        self._late: list[float] = []
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + LAG_EVERY_SECONDS
+            await asyncio.sleep(LAG_EVERY_SECONDS)
+            self.add(loop.time() - due)
+
+    def add(self, seconds: float) -> None:
+        self._late.append(max(0.0, seconds))
+        del self._late[:-LATE_MAX]
+
+    def taken(self) -> float:
+        """The mean since the last time, in seconds."""
+        late, self._late = self._late, []
+        return sum(late) / len(late) if late else 0.0
+
+
 class NodeLoad:
-    """`run` watches the event loop and lasts until cancelled; `taken` tells the load since the last time.
-    `processor` counts seconds: of this process and the children that have ended, unless told otherwise."""
+    """`taken` tells the load since the last time. `lateness` is to be run by whoever made this. `processor`
+    counts seconds: of this process and the children that have ended, unless told otherwise; other processes
+    of the node tell by `worked`."""
 
     def __init__(
         self,
@@ -85,28 +112,26 @@ class NodeLoad:
         self._bytes_sent = bytes_sent
         self._timer = timer
         self._processor = processor or _processor_seconds
-        self._late: list[float] = []
+        self._elsewhere = 0.0
+        self._told: Load | None = None
+        self.lateness = Lateness()
         self._before = self._usage()
 
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            due = loop.time() + LAG_EVERY_SECONDS
-            await asyncio.sleep(LAG_EVERY_SECONDS)
-            self.was_late(loop.time() - due)
-
-    def was_late(self, seconds: float) -> None:
-        self._late.append(max(0.0, seconds))
-        del self._late[:-256]
+    def worked(self, processor_seconds: float, late_seconds: float) -> None:
+        """Another process of this node used so much, and its event loop was late by so much."""
+        self._elsewhere += max(0.0, processor_seconds)
+        self.lateness.add(late_seconds)
 
     def _usage(self) -> Usage:
-        late, self._late = self._late, []
-        lag = sum(late) / len(late) if late else 0.0
-        return Usage(self._timer(), self._connections(), self._bytes_sent(), self._processor(), lag)
+        used = self._processor() + self._elsewhere
+        return Usage(self._timer(), self._connections(), self._bytes_sent(), used, self.lateness.taken())
 
     def taken(self) -> Load:
-        before, self._before = self._before, self._usage()
-        return load_of(before, self._before, self._limits)
+        """Two who ask at the same time are told the same: of a moment no load can be made."""
+        if self._told is None or self._timer() - self._before.at >= TAKEN_SECONDS:
+            before, self._before = self._before, self._usage()
+            self._told = load_of(before, self._before, self._limits)
+        return self._told
 
 
 def _processor_seconds() -> float:

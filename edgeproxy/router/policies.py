@@ -66,13 +66,25 @@ class Geo:
         return decide_by(_by_distance, client, asked, snapshot, now, asking)
 
 
+class Turns:
+    """Counts questions: each begins with the candidate behind that of the one before."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def next(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        first = self._asked % len(candidates)
+        self._asked += 1
+        return (*candidates[first:], *candidates[:first])
+
+
 class RoundRobin:
     """Each answer begins with the node behind that of the one before."""
 
     name = "round-robin"
 
     def __init__(self) -> None:
-        self._asked = 0
+        self._turns = Turns()
 
     def decide(
         self,
@@ -85,9 +97,7 @@ class RoundRobin:
         return decide_by(self._in_turn, client, asked, snapshot, now, asking)
 
     def _in_turn(self, candidates: Sequence[Candidate], *_: object) -> tuple[Choice, Kept | None]:
-        first = self._asked % len(candidates)
-        self._asked += 1
-        return Choice((*candidates[first:], *candidates[:first]), "its turn"), None
+        return Choice(self._turns.next(candidates), "its turn"), None
 
 
 class LeastConnections:
@@ -96,7 +106,7 @@ class LeastConnections:
     name = "least-connections"
 
     def __init__(self) -> None:
-        self._asked = 0
+        self._turns = Turns()
 
     def decide(
         self,
@@ -109,10 +119,9 @@ class LeastConnections:
         return decide_by(self._least, client, asked, snapshot, now, asking)
 
     def _least(self, candidates: Sequence[Candidate], *_: object) -> tuple[Choice, Kept | None]:
-        first = self._asked % len(candidates)
-        self._asked += 1
-        turned = (*candidates[first:], *candidates[:first])
-        ranked = sorted(turned, key=lambda one: one.node.in_flight / max(one.node.capacity, 1e-9))
+        ranked = sorted(
+            self._turns.next(candidates), key=lambda one: one.node.in_flight / max(one.node.capacity, 1e-9)
+        )
         return Choice(tuple(ranked), "the least in flight"), None
 
 

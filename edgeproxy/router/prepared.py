@@ -12,9 +12,9 @@ from edgeproxy.router.beliefs import AS, BGP_PREFIX, PREFIX
 from edgeproxy.router.choice import Candidate
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
-from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, nearest
+from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, eligible_for, nearest
 from edgeproxy.router.nodes import RouteNode
-from edgeproxy.router.refusals import Eligible, eligible
+from edgeproxy.router.refusals import Eligible
 from edgeproxy.router.snapshot import RouteObject, RouteRules, Snapshot
 
 KINDS_MAX = 65_536
@@ -36,6 +36,7 @@ class Prepared:
             for node in snapshot.nodes
         )
         self._kinds: dict[Hashable, tuple[Eligible, list[Candidate]]] = {}
+        self._numbers: dict[Hashable, int] = {}
 
     def decide(self, client: Client, asked: RouteObject, now: float, asking: Asking) -> Decision:
         snapshot = self._snapshot
@@ -57,17 +58,21 @@ class Prepared:
             ]
         return concluded(nearest, found, candidates, client, asked, snapshot, now, asking)
 
-    def shared_kind(self, client: Client, asking: Asking) -> Hashable | None:
-        """All clients of this kind get the same for an object, but who explores; None if that is not so."""
+    def shared_kind(self, client: Client, asking: Asking) -> int | None:
+        """The number of a kind: all clients of it get the same for an object, but who explores. None if that
+        is not so."""
         if not self._is_steady or asking.excluded:
             return None
-        return self._kind(client, asking)
+        kind = self._kind(client, asking)
+        return self._numbers.setdefault(kind, len(self._numbers)) if self._has_room(kind) else None
+
+    def _has_room(self, kind: Hashable) -> bool:
+        """Numbers are never given twice, so they end with the room for them."""
+        return kind in self._numbers or len(self._numbers) < KINDS_MAX
 
     def _prepare(self, client: Client, now: float, asking: Asking) -> tuple[Eligible, list[Candidate]]:
         snapshot = self._snapshot
-        found = eligible(
-            snapshot.nodes, client, snapshot.coverage, family=asking.family, scheme=asking.scheme
-        )
+        found = eligible_for(client, snapshot, asking)
         if not found.nodes:
             return found, []
         return found, candidates_for(client, None, found.nodes, snapshot, now)

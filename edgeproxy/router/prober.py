@@ -6,7 +6,6 @@ seconds even where each of them is a silence."""
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +14,7 @@ from edgeproxy.message import Clock
 from edgeproxy.router.registry import Listed
 from edgeproxy.router.rendezvous import share
 from edgeproxy.router.short_exchange import ExchangeFailed, exchange
+from edgeproxy.router.tls_trust import TlsTrust
 from edgeproxy.tasks import Tasks
 
 
@@ -47,7 +47,7 @@ class Prober:
         *,
         tasks: Tasks,
         timer: Clock,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsTrust | None = None,
     ) -> None:
         self._targets = targets
         self._judge = judge
@@ -56,6 +56,7 @@ class Prober:
         self._timer = timer
         self._tls = tls
         self._due: dict[str, float] = {}
+        self._began: dict[str, float] = {}
         self._running: set[str] = set()
 
     async def run(self) -> None:
@@ -73,13 +74,22 @@ class Prober:
             name: self._due.get(name, now + settings.every_seconds * share(name) / 4)
             for name in targets
         }
+        self._began = {name: at for name, at in self._began.items() if name in targets}
         for name in sorted(self._due, key=lambda one: self._due[one]):
             if self._due[name] > now or len(self._running) >= settings.at_once:
                 break
             if name not in self._running:
                 self._running.add(name)
                 self._due[name] = now + settings.every_seconds
+                self._began[name] = now
                 self._tasks.start(self._probe(name, targets[name]), f"probe {name}")
+
+    def soon(self, name: str) -> None:
+        """Somebody doubts that this node serves: look again, as soon as one that surprises is."""
+        if name in self._due:
+            began = self._began.get(name, float("-inf"))
+            earliest = max(self._timer(), began + self._settings.again_seconds)
+            self._due[name] = min(self._due[name], earliest)
 
     async def _probe(self, name: str, url: str) -> None:
         alive = False

@@ -39,11 +39,13 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """`errors` are the first lines that could not be used: the number of the line and why; `unusable` counts
-    all. `unknown_nodes`: lines whose node is not in the map."""
+    all. `unknown_nodes`: lines whose node is not in the map; `others`: what nodes and routers asked each
+    other, which is no question of a client."""
 
     lines: int
     unusable: int
     unknown_nodes: int
+    others: int
     errors: tuple[tuple[int, str], ...]
     first: float | None
     last: float | None
@@ -61,7 +63,7 @@ def replay(
     is none of that name."""
     counting = [_Counting(policy(name)) for name in names]
     known = {node.name for node in snapshot.nodes}
-    count = unusable = unknown = 0
+    count = unusable = unknown = others = 0
     errors: list[tuple[int, str]] = []
     times: list[float] = []
     for number, text in enumerate(lines, 1):
@@ -75,13 +77,18 @@ def replay(
             if len(errors) < ERRORS_MAX:
                 errors.append((number, str(error)))
             continue
+        if not line.is_question:
+            others += 1
+            continue
         times = [min([*times[:1], line.at]), max([*times[1:], line.at])]
-        unknown += bool(line.node) and line.node not in known
-        _ask(counting, line, snapshot, identify, line.node if line.node in known else "")
+        logged = line.chosen
+        unknown += bool(logged) and logged not in known
+        _ask(counting, line, snapshot, identify, logged if logged in known else "")
     return Replayed(
         count,
         unusable,
         unknown,
+        others,
         tuple(errors),
         times[0] if times else None,
         times[1] if times else None,

@@ -26,8 +26,13 @@ class Routing(Protocol):
         """An answer was given: what it says is to be kept for the client's group is kept."""
         ...
 
-    def complained(self, client: Client, node: str) -> None:
-        """A client says that a node did not serve it: a soft failure of its group and the node."""
+    def complained(self, client: Client, node: str, *, lasts: bool = False) -> None:
+        """A client was not served by a node: a soft failure of its group and the node. `lasts` where it has
+        said so itself: then the node is among those `excluded` for a while."""
+        ...
+
+    def excluded(self, client: Client) -> frozenset[str]:
+        """Nodes that somebody at the client's address has complained of lately."""
         ...
 
     def watch(self, changed: Callable[[], None]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from edgeproxy.message import Response
+from edgeproxy.router.crowding import crowded_out
 
 AT_ONCE_SECONDS = 0.5  # nobody has tried and failed so soon
 AGAIN_SECONDS = 5.0  # a redirect is given again for so long, if there is no other map
@@ -59,9 +60,8 @@ class SentTable:
         if not self._entries_max:
             return
         self._sent.pop(key, None)
-        if len(self._sent) >= self._entries_max:
-            del self._sent[next(iter(self._sent))]
         self._sent[key] = sent
+        crowded_out(self._sent, self._entries_max)
 
     def again(self, sent: Sent, now: float, *, is_part: bool) -> Again:
         """Somebody asks for it again; `is_part`: for a part of it."""

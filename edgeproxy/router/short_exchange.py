@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import ssl
 import time
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
+
+from edgeproxy.router.tls_trust import TlsTrust
 
 HEAD_BYTES_MAX = 16 << 10
 CONTENT_BYTES_MAX = 64 << 10
@@ -65,17 +66,20 @@ async def exchange(
     method: str = "GET",
     fields: tuple[tuple[str, str], ...] = (),
     content: bytes = b"",
-    tls: ssl.SSLContext | None = None,
+    tls: TlsTrust | None = None,
 ) -> Answered:
     """One request and its answer, all within `seconds`. Raises ExchangeFailed."""
     place = place_of(url)
-    secured = (tls or _trusting_the_system()) if place.is_secure else None
+    trust = (tls or _trusting_the_system()) if place.is_secure else None
     try:
+        secured = None if trust is None else trust.context()
         async with asyncio.timeout(seconds):
             reader, writer = await asyncio.open_connection(
                 place.host, place.port, ssl=secured, limit=HEAD_BYTES_MAX
             )
             try:
+                if trust is not None:
+                    trust.check(writer.get_extra_info("ssl_object"))
                 writer.write(_request(place, method, fields, content))
                 await writer.drain()
                 status, answer = await _answer(reader)
@@ -107,8 +111,8 @@ async def connect_ms(url: str, *, seconds: float) -> float:
 
 
 @cache
-def _trusting_the_system() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def _trusting_the_system() -> TlsTrust:
+    return TlsTrust()
 
 
 def _request(place: Place, method: str, fields: tuple[tuple[str, str], ...], content: bytes) -> bytes:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from edgeproxy.router.beliefs import Beliefs
 from edgeproxy.router.coverage import Coverage
 from edgeproxy.router.nodes import RouteNode
+from edgeproxy.router.place import Place
+from edgeproxy.router.refusals import Eligible
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`kept` is where groups are now; `generation` numbers the map, `made_at` is wall-clock time."""
+    """`kept` is where groups are now; `generation` numbers the map, `made_at` is wall-clock time.
+    `worked_out` is what follows from it for many clients, kept by who decides; another snapshot has none."""
 
     nodes: tuple[RouteNode, ...]
     beliefs: Beliefs = Beliefs()
@@ -56,6 +59,19 @@ class Snapshot:
     kept: Mapping[Hashable, Kept] = field(default_factory=dict)
     generation: int = 0
     made_at: float = 0.0
+    worked_out: WorkedOut = field(default_factory=lambda: WorkedOut(), init=False, compare=False, repr=False)
+
+
+@dataclass(slots=True)
+class WorkedOut:
+    """What is the same for many clients of a snapshot. `standings`: queue and policy of each node, in ms.
+    `distances`: of each node, in km, by the place of a client. `eligible`: by what it depends on. Both are
+    bounded by who keeps them."""
+
+    standings: tuple[tuple[float, float], ...] | None = None
+    is_by_address: bool | None = None
+    eligible: dict[Hashable, Eligible] = field(default_factory=dict)
+    distances: dict[Place, list[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

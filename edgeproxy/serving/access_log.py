@@ -29,7 +29,7 @@ from edgeproxy.serving.log_line import (
 from edgeproxy.serving.request_memo import Remembered
 from edgeproxy.serving.trace import RequestIds
 
-_PERIOD = 0.05  # seconds between two looks at the queue
+_PERIOD = 0.05  # seconds in which lines gather to be written together
 _BATCH = 512
 _CLOSING_SECONDS = 2.0
 
@@ -46,7 +46,9 @@ class AccessLog:
         self._queue: deque[LogEntry | Recalled] = deque()
         self._limit = settings.queue
         self._lost = 0  # by the thread; moved to the metrics by the loop, which owns them
-        self._wake = threading.Event()
+        self._wake = threading.Event()  # there is a line, or nothing more comes
+        self._asleep = False  # the thread waits for a line: whoever has one wakes it
+        self._ended = threading.Event()
         self._closing = False
         self._descriptor = -1
         self._is_pipe = False
@@ -82,6 +84,9 @@ class AccessLog:
             self._metrics.count("log_lines_dropped_total")
             return
         self._queue.append(entry)
+        if self._asleep:
+            self._asleep = False
+            self._wake.set()
 
     def count_lost(self) -> None:
         """Count lines the thread could not write. Called now and then by the loop."""
@@ -96,6 +101,7 @@ class AccessLog:
         if thread is None:
             return
         self._closing = True
+        self._ended.set()
         self._wake.set()
         thread.join(_CLOSING_SECONDS)
         if not thread.is_alive():
@@ -106,12 +112,21 @@ class AccessLog:
 
     def _run(self) -> None:
         while True:
-            self._wake.wait(_PERIOD)
+            self._sleep()
+            self._ended.wait(_PERIOD)
             closing = self._closing
             while self._queue:
                 self._write_batch()
             if closing:
                 return
+
+    def _sleep(self) -> None:
+        """Until there is a line. Who puts one looks at `_asleep` after that, so that one sees the other."""
+        self._wake.clear()
+        self._asleep = True
+        if not self._queue and not self._closing:
+            self._wake.wait()
+        self._asleep = False
 
     def _write_batch(self) -> None:
         lines: list[bytes] = []

@@ -15,8 +15,8 @@ def copy_of(transport: Any) -> socket.socket:
     return socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
 
 
-def tell(connected: socket.socket) -> bool:
+def tell(connected: socket.socket, head: bytes = ESTABLISHED) -> bool:
     """Say that the way is open. A client that asked and does not take these bytes is not there."""
     with contextlib.suppress(OSError):
-        return connected.send(ESTABLISHED) == len(ESTABLISHED)
+        return connected.send(head) == len(head)
     return False

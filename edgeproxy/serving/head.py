@@ -109,7 +109,7 @@ def _understood(
     expects_continue = _expects_continue(noted.get("expect"), version)
     headers = Headers(pairs)
     if method == "CONNECT":
-        return _connect(target, version, headers, length)
+        return connect_head(target, version, headers, length)
     target_scheme = ""
     if target[0] != "/":
         target, absolute, target_scheme = _reduced(target, method)
@@ -137,8 +137,8 @@ def _understood(
     )
 
 
-def _connect(target: str, version: str, headers: Headers, length: int | None) -> Head:
-    """RFC 9110 section 9.3.6: the target is host and port, and there is no content."""
+def connect_head(target: str, version: str, headers: Headers, length: int | None) -> Head:
+    """RFC 9110 section 9.3.6: the target is host and port, and there is no content. Raises RequestError."""
     authority = valid_authority(target)
     if authority.endswith("]") or ":" not in authority:
         raise RequestError(400, "CONNECT names a host and a port")

@@ -7,28 +7,26 @@ asks the handler and sends."""
 from __future__ import annotations
 
 import asyncio
-import time
 
 from edgeproxy.errors import BodyAborted, RequestError
-from edgeproxy.message import Request, Response
-from edgeproxy.serving import connecting, ending, http2
+from edgeproxy.serving import ending, http2
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.chunked import ChunkDecoder, LengthDecoder
-from edgeproxy.serving.exchange import Progress, account, make_request
-from edgeproxy.serving.head import Head, parse_head
+from edgeproxy.serving.head import parse_head
 from edgeproxy.serving.head_syntax import is_foreign
-from edgeproxy.serving.http1_answers import DROP_BYTES, Answering
+from edgeproxy.serving.http1_answers import DROP_BYTES
+from edgeproxy.serving.http1_connect import Connecting
 from edgeproxy.serving.http2_frames import PREFACE
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
 from edgeproxy.serving.request_body import IncomingBody
 from edgeproxy.serving.response_head import CONTINUE
-from edgeproxy.serving.service import Connects, Reached
+from edgeproxy.serving.service import OpenConnection
 
 LINGER_SECONDS = 2.0  # for a client to take the last answer while it still sends
 GONE_SECONDS = 1.0  # without progress after the client ended its side
 
 
-class Connection(Answering):
+class Connection(Connecting):
     """One client connection. `peer` is the other end's address, "" for a unix socket; `proxied`
     tells that a PROXY header comes first."""
 
@@ -145,6 +143,9 @@ class Connection(Answering):
         if self.is_idle:
             self.close()
 
+    def _turn(self, other: OpenConnection) -> None:
+        self._service.turned(self, other)
+
     # Bytes to requests.
 
     def _take(self, data: bytes) -> None:
@@ -216,7 +217,7 @@ class Connection(Answering):
         elif len(data) >= len(PREFACE):
             other = http2.Connection(self._service, self._peer, not self._memorable)
             self._transport.set_protocol(other)
-            self._service.turned(self, other)
+            self._turn(other)
             other.take_over(self._transport, self._client)
             other.data_received(data)
             return False
@@ -260,7 +261,11 @@ class Connection(Answering):
             self._connect(head)
             return
         if head.length == 0:
-            self._start(None)
+            upgrades = self._service.upgrades
+            if upgrades is not None and upgrades.takes(head.method, head.version, head.headers):
+                self._leave(head, upgrades)
+            else:
+                self._start(None)
             return
         self._content = self._dropped = 0
         if head.length is None:
@@ -278,46 +283,6 @@ class Connection(Answering):
             rest = self._take_content(rest)
         if rest:
             self._reader.push(rest)
-
-    def _connect(self, head: Head) -> None:
-        """The connection is to become a way to somewhere else: nothing more of it is read here."""
-        if self._service.connects is None or self._secured:
-            self._refuse(RequestError(405, "CONNECT is not answered here"))
-            return
-        self._keep = self._quick = self._reading = False
-        self._transport.pause_reading()
-        request = make_request(self._service, head, self._peer, self._client, None, None, self._certified)
-        self._task = self._service.tasks.start(self._reach(self._service.connects, request, head), "CONNECT")
-
-    async def _reach(self, connects: Connects, request: Request, head: Head) -> None:
-        progress = Progress(time.monotonic())
-        reached = await connects.reach(self._service, request)
-        if not isinstance(reached, Response):
-            self._hand_over(reached)
-            return
-        try:
-            await self._answer(request, head, reached, progress)
-        finally:
-            account(self._service, request, reached.outcome, progress)
-        if progress.complete:
-            self._exchanged()
-
-    def _hand_over(self, reached: Reached) -> None:
-        self._task = None  # the end of the transport is not the end of what was reached
-        try:
-            connected = connecting.copy_of(self._transport)
-        except OSError:
-            reached.drop()
-            self.abort()
-            return
-        early = self._reader.rest()
-        self._service.readmit(self._peer)
-        if connecting.tell(connected):
-            reached.take(connected, early)
-        else:
-            connected.close()
-            reached.drop()
-        self._transport.abort()
 
     def _send_continue(self) -> None:
         if self._owes_continue and self._decoder is not None and not self._content:

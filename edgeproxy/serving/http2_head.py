@@ -10,7 +10,7 @@ import re
 from edgeproxy.config import Limits
 from edgeproxy.errors import EdgeError, RequestError
 from edgeproxy.message import Headers, Pair
-from edgeproxy.serving.head import NOT_MEMORABLE, Head, valid_authority
+from edgeproxy.serving.head import NOT_MEMORABLE, Head, connect_head, valid_authority
 from edgeproxy.serving.http2_hpack import RawPairs
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -47,7 +47,7 @@ def parse_fields(
     if len(target) > limits.uri:
         raise RequestError(414, "request target too long")
     if method == "CONNECT":
-        raise RequestError(405, "CONNECT is not answered here")
+        return connect_head(authority, "2", _headers(fields, ""), length if b"content-length" in noted else 0)
     if not any_scheme and pseudo[b":scheme"].lower() != scheme.encode("ascii"):
         raise RequestError(421, "this listener does not answer for that scheme")
     if not authority and target != "*":

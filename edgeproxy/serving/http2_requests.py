@@ -7,7 +7,7 @@ import time
 
 from edgeproxy.errors import BodyAborted, RequestError
 from edgeproxy.message import Headers
-from edgeproxy.serving.http2_answers import Answering
+from edgeproxy.serving.http2_connect import Connecting
 from edgeproxy.serving.http2_frames import (
     END_HEADERS,
     END_STREAM,
@@ -46,7 +46,7 @@ class FieldBlock:
         self.frames = 0
 
 
-class Requesting(Answering):
+class Requesting(Connecting):
     """The requesting half of a connection."""
 
     __slots__ = ()
@@ -153,6 +153,9 @@ class Requesting(Answering):
         self.served += 1
         try:
             head = parse_fields(pairs, limits, service.scheme, ended=ended, any_scheme=self._any_scheme)
+            connects = service.connects
+            if head.method == "CONNECT" and connects is None:
+                raise RequestError(405, "CONNECT is not answered here")
             unwanted = head.method in ("GET", "HEAD")
             most = min(DROP_BYTES, limits.body) if unwanted else limits.body
             if head.length is not None and head.length > most:
@@ -170,6 +173,9 @@ class Requesting(Answering):
         else:
             key = b""
         stream = self._open(stream_id, head, ended=ended)
+        if connects is not None and head.method == "CONNECT":
+            self._connect(connects, stream, head)
+            return
         stream.key = key
         if ended:
             self._start(stream)

@@ -49,6 +49,7 @@ class Stream:
         "is_closed",
         "is_ended",
         "is_queued",
+        "is_way",
         "key",
         "owes_continue",
         "priority",
@@ -76,6 +77,7 @@ class Stream:
         self._expired = expired
         self.priority: Priority = UNTOLD
         self.is_queued = False
+        self.is_way = False  # its bytes are those of a connection to somewhere else
         self.key = b""  # what the answer may be remembered under
         self.task: asyncio.Task[None] | None = None
         self.answered = False  # the head of the answer is out
@@ -214,6 +216,8 @@ class Stream:
     # -- timeouts: what the sweep asks ---------------------------------------------------------
 
     def pulse(self) -> tuple[str, float, object, object]:
+        if self.is_way:
+            return ("busy", 0.0, None, None)  # who is at its other end watches over silence
         if self._part is not None and self.window <= 0:
             return ("write", self._limits.write_timeout, self.sent, self.window)
         body = self.body

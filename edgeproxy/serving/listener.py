@@ -20,7 +20,7 @@ from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.measuring import Measure, Measuring
 from edgeproxy.serving.request_memo import RequestMemo
-from edgeproxy.serving.service import Connects, OpenConnection, Service
+from edgeproxy.serving.service import Connects, OpenConnection, Service, Upgrades
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
 from edgeproxy.serving.sweep import Sweep
 from edgeproxy.tasks import Tasks
@@ -65,7 +65,7 @@ class Listeners:
     `report` takes one line for the node's own log. The clock gives wall-clock seconds, `sequence`
     the current number that a Reuse must have to be used. `handshakes` are needed for `listen.https`.
     Sockets that are `inherited` are not bound again. Whoever `owns_paths` removes the name of a unix socket
-    at the end. `connects` answers CONNECT on listeners without TLS."""
+    at the end. `connects` answers CONNECT."""
 
     def __init__(
         self,
@@ -224,8 +224,12 @@ class Listeners:
 
     def _service(self, name: str, scheme: str) -> Service:
         named: dict[str, Service] = {}
-        if self._connects is not None and scheme != HTTPS:
-            named = {each: self._make_service("proxy", each, is_named=True) for each in ("http", HTTPS)}
+        if self._connects is not None:
+            upgrades = self._connects.upgrades
+            named = {
+                each: self._make_service("proxy", each, is_named=True, upgrades=upgrades)
+                for each in ("http", HTTPS)
+            }
         return self._make_service(name, scheme, connects=self._connects, named=named)
 
     def _make_service(
@@ -235,6 +239,7 @@ class Listeners:
         *,
         is_named: bool = False,
         connects: Connects | None = None,
+        upgrades: Upgrades | None = None,
         named: Mapping[str, Service] | None = None,
     ) -> Service:
         service = Service(
@@ -253,7 +258,9 @@ class Listeners:
             turned=self._door.turned,
             scheme=scheme,
             connects=connects,
+            upgrades=upgrades,
             readmit=self._door.readmit,
+            admit=self._door.admit,
             gave_up=self._door.gave_up,
             named=named,
             is_named=is_named,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from edgeproxy.config import Limits
-from edgeproxy.message import Clock, Handler, Request, Response, at_once_of
+from edgeproxy.message import Clock, Handler, Headers, Request, Response, at_once_of
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
@@ -57,11 +57,24 @@ class OpenConnection(Waiting, Protocol):
     def abort(self) -> None: ...
 
 
-class Reached(Protocol):
-    """Where a CONNECT leads. `take` is called once: the client has been told, and `connected` is its socket,
-    which is Reached's from now on; `early` is what it had sent already."""
+class Reset(Protocol):
+    """How two that share a pair of sockets tell each other of what such a pair does not carry."""
 
-    def take(self, connected: socket.socket, early: bytes) -> None: ...
+    abort: Callable[[str], None]
+
+    def reset(self) -> None: ...
+
+
+class Reached(Protocol):
+    """Where a CONNECT leads. `take` is called once: the client has been told `head`, and `connected` is its
+    socket, which is Reached's from now on; `early` is what it had sent already. Where the socket is one of a
+    pair, `resets` is there: Reached calls `reset` before it breaks off, and may set what to call when the
+    client does."""
+
+    @property
+    def head(self) -> bytes: ...
+
+    def take(self, connected: socket.socket, early: bytes, resets: Reset | None = None) -> None: ...
 
     def drop(self) -> None:
         """The client left before."""
@@ -69,7 +82,10 @@ class Reached(Protocol):
 
 
 class Connects(Protocol):
-    """What is done with CONNECT (RFC 9110 section 9.3.6)."""
+    """What is done with CONNECT (RFC 9110 section 9.3.6). `upgrades` are for hosts that are answered here."""
+
+    @property
+    def upgrades(self) -> Upgrades | None: ...
 
     async def reach(self, service: Service, request: Request) -> Response | Reached:
         """A Response refuses. Raises nothing a client could bring about."""
@@ -80,13 +96,27 @@ class Connects(Protocol):
         ...
 
 
+class Upgrades(Protocol):
+    """What is done with requests to switch to another protocol (RFC 9110 section 7.8)."""
+
+    def takes(self, method: str, version: str, headers: Headers) -> bool:
+        """Whether a request without content is one. Any other is answered as if it asked for nothing."""
+        ...
+
+    async def reach(self, service: Service, request: Request) -> Response | Reached:
+        """A Response where nothing is switched. Raises nothing a client could bring about."""
+        ...
+
+
 class Service:
     """The handler of a listener with everything needed to serve it. `lost` is told of each
     connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
-    answers CONNECT; what goes on from there is served by `named` (by scheme), whose clients mean the host.
-    `readmit` counts a client once more whose connection is taken over, until it is `opened` or `gave_up`."""
+    answers CONNECT, `upgrades` who wants another protocol; what goes on from there is served by `named`
+    (by scheme), whose clients mean the host. `readmit` counts a client once more whose connection is taken
+    over, until it is `opened` or `gave_up`; `admit` does so where limits permit, else it names the limit."""
 
     __slots__ = (
+        "admit",
         "at_once",
         "clock",
         "connects",
@@ -113,6 +143,7 @@ class Service:
         "tasks",
         "trusted",
         "turned",
+        "upgrades",
     )
 
     def __init__(
@@ -133,14 +164,18 @@ class Service:
         turned: Callable[[OpenConnection, OpenConnection], None],
         scheme: str = "http",
         connects: Connects | None = None,
+        upgrades: Upgrades | None = None,
         readmit: Callable[[str], None] = lambda _peer: None,
+        admit: Callable[[str, int], str | None] = lambda _peer, _descriptor: None,
         gave_up: Callable[[str], None] = lambda _peer: None,
         named: Mapping[str, Service] | None = None,
         is_named: bool = False,
     ) -> None:
         self.is_named = is_named
         self.connects = connects
+        self.upgrades = upgrades
         self.readmit = readmit
+        self.admit = admit
         self.gave_up = gave_up
         self.named: Mapping[str, Service] = named or {}
         self.sending: set[BodyWriter] = set()

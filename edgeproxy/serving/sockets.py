@@ -14,7 +14,7 @@ from edgeproxy.address import Address, parse_address
 from edgeproxy.config import Listen
 from edgeproxy.errors import StartError
 
-_IPV6_TRANSPARENT = 75
+_IP_TRANSPARENT, _IPV6_TRANSPARENT = 19, 75  # linux/in.h, linux/in6.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,22 @@ def _bind_tcp(
 def _take_any_address(listening: socket.socket) -> None:
     """For TPROXY, which leaves connections the address they were meant for. It takes a privilege, and
     REDIRECT does without."""
-    level, option = (
-        (socket.IPPROTO_IPV6, _IPV6_TRANSPARENT)
-        if listening.family == socket.AF_INET6
-        else (socket.SOL_IP, 19)
-    )
     with contextlib.suppress(OSError):
-        listening.setsockopt(level, option, 1)
+        listening.setsockopt(*_any_address(listening), 1)
+
+
+def takes_any_address(listening: socket.socket) -> bool:
+    """Whether TPROXY may give connections to this socket."""
+    try:
+        return bool(listening.getsockopt(*_any_address(listening)))
+    except OSError:
+        return False
+
+
+def _any_address(listening: socket.socket) -> tuple[int, int]:
+    if listening.family == socket.AF_INET6:
+        return socket.IPPROTO_IPV6, _IPV6_TRANSPARENT
+    return socket.IPPROTO_IP, _IP_TRANSPARENT
 
 
 def _must_be_free(family: int, kind: int, where: tuple[Any, ...]) -> None:

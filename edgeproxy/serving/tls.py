@@ -18,6 +18,7 @@ from edgeproxy.serving import self_signed
 from edgeproxy.serving.certificates import CertificateFiles, Checked, check_authorities, check_files
 
 TLS_1_2 = 0x0303
+TICKETS = 1  # OpenSSL makes two; a client takes up a session once, and gets another ticket then
 _CIPHERS_1_2 = "ECDHE+AESGCM:ECDHE+CHACHA20"  # AEAD with forward secrecy; those of 1.3 all are
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -113,6 +114,7 @@ def _context(checked: Checked, settings: Tls, protocols: Sequence[str]) -> ssl.S
     context.minimum_version = _VERSIONS[settings.minimum]
     context.set_ciphers(_CIPHERS_1_2)
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.num_tickets = TICKETS
     if protocols:
         context.set_alpn_protocols(list(protocols))
     if settings.kernel and _kernel_helps():

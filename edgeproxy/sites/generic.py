@@ -110,6 +110,9 @@ class Generic:
         below = self.realms[0].below(target) if origin == self.origin else None
         return None if below is None else self._plan(below, (), "")
 
+    def reach_of(self, origin: Origin) -> Reach:
+        return self.reach
+
     def _plan(self, path: str, rewrite: tuple[tuple[str, str], ...], host: str) -> Plan:
         """`host` is the name under which a client knows us, "" where it does not."""
         if _UNSENDABLE.search(path) or not path.startswith("/"):

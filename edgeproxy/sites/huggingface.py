@@ -44,7 +44,7 @@ from edgeproxy.sites.hub_settings import Hub, hub
 from edgeproxy.sites.hub_transfers import Transfers
 from edgeproxy.sites.hub_tree import Entry, Listing
 from edgeproxy.sites.site import ContentWanted, Inquiry, Plan, Planned, Realm, Site, SiteContext
-from edgeproxy.upstream.upstream import Origin
+from edgeproxy.upstream.upstream import Origin, Reach
 
 PATHS_BYTES_MAX = 4 << 20
 _READING = ("GET", "HEAD")
@@ -113,6 +113,9 @@ class HuggingFace:
             raise RequestError(400, "the request target is not ASCII", close=False)
         raw, _, query = below.partition("?")
         return self._planned(self._request(request, raw, query, self._hub.url, self._hub.prefix))
+
+    def reach_of(self, origin: Origin) -> Reach:
+        return self._hub.reach
 
     # -- both ----------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from edgeproxy.sites.python_plans import IndexPlans
 from edgeproxy.sites.python_rules import IndexRules, index_rules
 from edgeproxy.sites.python_settings import believes_missing
 from edgeproxy.sites.site import Plan, Realm, SiteContext, View
-from edgeproxy.upstream.upstream import Origin
+from edgeproxy.upstream.upstream import Origin, Reach
 
 AGE_STEP_SECONDS = 3600.0  # views of pages filtered by age are made anew this often
 ALL_FORMS = (PageType.JSON, PageType.HTML, PageType.TEXT)
@@ -125,6 +125,9 @@ class PythonIndex:
 
     def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
         return self._files.realm_of(origin, target, is_node=is_node)
+
+    def reach_of(self, origin: Origin) -> Reach:
+        return self._plans.reach_of(origin)
 
     def plan_named(self, request: Request, origin: Origin, target: str) -> Plan | Response | None:
         path, _, query = target.partition("?")

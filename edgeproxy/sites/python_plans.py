@@ -44,6 +44,10 @@ class IndexPlans:
         self._reach = replace(reach, private_addresses=configured)
         self._learned_reach = replace(reach, private_addresses=links.private and configured)
 
+    def reach_of(self, origin: Origin) -> Reach:
+        """How a host of files, or the index itself, is reached."""
+        return self._reach if self._links.is_known(origin) else self._learned_reach
+
     def of_index(
         self,
         request: Request,
@@ -77,7 +81,7 @@ class IndexPlans:
             origin=origin,
             target=target,
             rules=rules,
-            reach=self._reach if known else self._learned_reach,
+            reach=self.reach_of(origin),
             key_suffix=self._credential(request),
             fields={
                 **(self._fields if own else {"Cookie": None}),

@@ -26,7 +26,7 @@ from edgeproxy.sites.python_rules import RETRY_AFTER_SECONDS
 from edgeproxy.sites.python_settings import authorization_field, link_hosts
 from edgeproxy.sites.site import Inquiry, Plan, Planned, Realm, Site, SiteContext
 from edgeproxy.sites.urls import configured_url, looks_private, parse_url
-from edgeproxy.upstream.upstream import Origin
+from edgeproxy.upstream.upstream import Origin, Reach
 
 
 def build_one(settings: config.Site, context: SiteContext, *, listed_only: bool = False) -> PythonIndex:
@@ -138,6 +138,15 @@ class PythonIndexes:
     def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
         found = (member.realm_of(origin, target, is_node=is_node) for member in self._members)
         return next(filter(None, found), None)
+
+    def reach_of(self, origin: Origin) -> Reach:
+        """As the index does that names the host, the first if none does."""
+        found = (member for member in self._members if any(realm.origin == origin for realm in member.realms))
+        member = next(found, None) or next(
+            (one for one in self._members if one.realm_of(origin, "/", is_node=False) is not None),
+            self._members[0],
+        )
+        return member.reach_of(origin)
 
     def plan_named(self, request: Request, origin: Origin, target: str) -> Planned | None:
         """Who names an index gets what that index has; a file is that of the index it belongs to. Names

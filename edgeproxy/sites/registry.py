@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple, TypeAlias
 
@@ -13,9 +13,9 @@ from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import BytesBody, Headers, Request, Response
 from edgeproxy.sites import generic, huggingface, python_upstreams
-from edgeproxy.sites.site import NamedSite, Planned, Realm, Site, SiteContext
+from edgeproxy.sites.site import NamedSite, Planned, ReachingSite, Realm, Site, SiteContext
 from edgeproxy.sites.urls import parse_url
-from edgeproxy.upstream.upstream import Origin
+from edgeproxy.upstream.upstream import Identity, Origin, Reach
 
 GROUP = "edgeproxy.sites"
 
@@ -164,10 +164,22 @@ class SiteTable:
 
     def has_host(self, scheme: str, host: str, port: int) -> bool:
         """Whether a site serves something under this name."""
-        origin = Origin(scheme, host, port)
-        if any(named.origin == origin for named, _ in self._by_name.get(origin.authority, ())):
-            return True
-        return any(own.realm_of(origin, "/", is_node=False) is not None for _, own in self._named_sites)
+        return self._site_of(Origin(scheme, host, port)) is not None
+
+    def _site_of(self, origin: Origin) -> Site | None:
+        for named, _ in self._by_name.get(origin.authority, ()):
+            if named.origin == origin:
+                return named.site
+        known = (
+            site for site, own in self._named_sites if own.realm_of(origin, "/", is_node=False) is not None
+        )
+        return next(known, None)
+
+    def reach_of(self, origin: Origin) -> Reach | None:
+        """How the site that serves something under this name reaches it, without what it identifies itself
+        by; None where no site does, or does not tell."""
+        site = self._site_of(origin)
+        return replace(site.reach_of(origin), identity=Identity()) if isinstance(site, ReachingSite) else None
 
     def named(self, name: str) -> Site | None:
         return next((site for site in self.sites if site.name == name), None)

@@ -313,3 +313,11 @@ class NamedSite(Protocol):
         """`target` is the raw target as it would be sent to `origin`; None if that is not this site's.
         Raises RequestError like `plan`."""
         ...
+
+
+@runtime_checkable
+class ReachingSite(Protocol):
+    """A NamedSite that tells how its upstreams are reached, for what it does not plan: a client that
+    means the host gets all of it."""
+
+    def reach_of(self, origin: Origin) -> Reach: ...

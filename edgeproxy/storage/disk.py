@@ -24,6 +24,7 @@ from edgeproxy.storage.directory import Directory
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
 from edgeproxy.storage.partial_claims import PartialClaims
+from edgeproxy.storage.partial_keys import PartialKeys
 from edgeproxy.storage.piece_uses import PieceUses
 from edgeproxy.storage.record import Damaged
 from edgeproxy.storage.trouble import ErrorBudget
@@ -49,8 +50,7 @@ class DiskLimits:
 
 @dataclass(frozen=True, slots=True)
 class OpenedBody:
-    """A body file open for reading, its footer read; ended by DiskTier.shut. `data` is all of it if that
-    was asked for."""
+    """A body file open for reading, ended by DiskTier.shut; `data` is all of it, if that was asked for."""
 
     body: str
     fd: int
@@ -69,6 +69,8 @@ class Room(Protocol):
     def reserve(self, size: int) -> None: ...
 
     def evict(self, size: int) -> int: ...
+
+    def still(self) -> contextlib.AbstractContextManager[object]: ...
 
 
 class DiskTier:
@@ -91,11 +93,11 @@ class DiskTier:
         self.reads = ErrorBudget(limits.errors_max, limits.rest_seconds)
         self.publishing: set[str] = set()  # renamed or about to be, not in the index yet
         self.room: Room  # set by whoever opens the tier
-        self.event = event
-        self.left = dropped
+        self.event, self.left = event, dropped
         self._lock = threading.Lock()
         self._proven = Proven()
         self.claims = PartialClaims()
+        self.partial_keys = PartialKeys()
         self.uses = PieceUses()
         self._open: dict[str, int] = {}  # bodies held open, and how often
         self._shrinking: set[str] = set()
@@ -250,11 +252,11 @@ class DiskTier:
 
     def failed(self, operation: str, error: OSError) -> StorageError:
         """Count an error of the disk; gives what to raise."""
-        why = errno.errorcode.get(error.errno or 0, "error")
         if error.errno in NO_ROOM:
             self.room.is_full = True
         if error.errno not in NOT_THE_DISK:
-            (self.reads if operation == "read" else self.writes).failed(why)
+            budget = self.reads if operation == "read" else self.writes
+            budget.failed(errno.errorcode.get(error.errno or 0, "error"))
         self.event("storage_errors_total", operation, f"disk: {operation}: {error.strerror or error}")
         return StorageError(f"disk: {operation}: {error.strerror or error}")
 

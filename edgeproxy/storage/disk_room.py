@@ -102,6 +102,10 @@ class DiskRoom:
                 freed += part
         return freed
 
+    def still(self) -> contextlib.AbstractContextManager[object]:
+        """Nothing is evicted inside the block: no body's file is gone whose row is not."""
+        return self._evicting
+
     def _make_room(self, lacking: Callable[[], int]) -> None:
         """Several threads may find that room is lacking; whoever comes second sees what the first has
         freed already."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Literal, Protocol, assert_never
 
+from edgeproxy.storage.sieve import Sieve
 from edgeproxy.storage.tiny_lfu import TinyLfu
 
 SMALL_SHARE = 10  # the small queue holds a tenth of the bytes
@@ -126,62 +127,62 @@ class S3Fifo:
             self._ghosts.popitem(last=False)
 
     def victims(self, size: int) -> list[str]:
-        named: dict[str, None] = {}
-        main_bytes, small_bytes = self._bytes - self._small_bytes, self._small_bytes
+        # Whoever is named leaves its queue meanwhile, so that each step looks at the front only.
+        named: list[tuple[str, _Place]] = []
         while size > 0 and len(named) < len(self._places):
-            from_small = small_bytes > 0 and small_bytes * SMALL_SHARE >= main_bytes + small_bytes
-            key = self._next_small(named) if from_small or not main_bytes else None
-            if key is None:
-                key = self._next_main(named) or self._next_small(named)
+            is_crowded = self._small and self._small_bytes * SMALL_SHARE >= self._bytes
+            key = self._next_small() if is_crowded else None
+            key = key or self._next_main() or self._next_small()
             if key is None:
                 break
-            named[key] = None
             place = self._places[key]
+            named.append((key, place))
             size -= place.size
-            main_bytes, small_bytes = self._bytes - self._small_bytes, self._small_bytes
-            for victim in named:
-                if self._places[victim].is_small:
-                    small_bytes -= self._places[victim].size
-                else:
-                    main_bytes -= self._places[victim].size
-        return list(named)
+            self._bytes -= place.size
+            if place.is_small:
+                self._small_bytes -= place.size
+        for key, place in reversed(named):
+            queue = self._small if place.is_small else self._main
+            queue[key] = None
+            queue.move_to_end(key, last=False)
+            self._bytes += place.size
+            if place.is_small:
+                self._small_bytes += place.size
+        return [key for key, _ in named]
 
-    def _next_small(self, named: dict[str, None]) -> str | None:
-        """The oldest newcomer that nobody read again; those that were read move to the main queue."""
-        for key in list(self._small):
-            if key in named:
-                continue
+    def _next_small(self) -> str | None:
+        """Take out the oldest newcomer that nobody read again; who was read moves to the main queue."""
+        while self._small:
+            key, _ = self._small.popitem(last=False)
             place = self._places[key]
             if place.reads == 0:
                 return key
             place.reads, place.is_small = 0, False
             self._small_bytes -= place.size
-            del self._small[key]
             self._main[key] = None
         return None
 
-    def _next_main(self, named: dict[str, None]) -> str | None:
-        """The oldest without a use left; each that has one pays it for another round."""
-        candidates = len(self._main) - sum(1 for key in named if not self._places[key].is_small)
-        while candidates > 0:
-            key = next(iter(self._main))
-            self._main.move_to_end(key)
+    def _next_main(self) -> str | None:
+        """Take out the oldest without a use left; each that has one pays it for another round."""
+        while self._main:
+            key, _ = self._main.popitem(last=False)
             place = self._places[key]
-            if key in named:
-                continue
             if place.reads == 0:
                 return key
             place.reads -= 1
+            self._main[key] = None
         return None
 
 
-def build(kind: Literal["lru", "s3-fifo", "w-tinylfu"]) -> Eviction:
+def build(kind: Literal["lru", "s3-fifo", "sieve", "w-tinylfu"]) -> Eviction:
     """The eviction named in the configuration."""
     match kind:
         case "lru":
             return Lru()
         case "s3-fifo":
             return S3Fifo()
+        case "sieve":
+            return Sieve()
         case "w-tinylfu":
             return TinyLfu()
         case _:

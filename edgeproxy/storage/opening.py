@@ -60,6 +60,8 @@ def open_disk(
         raise StartError(f"cache directory {directory.path}: {error}") from error
     limits = DiskLimits(limit, settings.free_space, settings.errors, settings.retry_disk, settings.sync)
     disk = DiskTier(directory, limits, known, event=event, dropped=dropped)
+    with contextlib.suppress(StorageError):  # then the index is asked each time
+        disk.partial_keys.load(known)
     disk.room = DiskRoom(disk)
     disk.account(held)
     return Opened(disk, trust, temporary)

@@ -268,6 +268,7 @@ class Partial:
                 await self._sync_file()
             reach("partial-before-index")
             row, now = PartialRow(stored, self.held, extents), self._owner.clock()
+            self._disk.partial_keys.note(row.stored)
             written = self._disk.index.submit(lambda c: partial_rows.put(c, row, data, now))
             await asyncio.wrap_future(written)
             self.told = row.allocated

@@ -75,6 +75,8 @@ class Partials:
             stored = None if partial is None else partial.stored
             if stored is not None and (stored.key == key or (digest and stored.digest == digest)):
                 await asyncio.wait([closing])
+        if not self._disk.partial_keys.may_have(key, digest):
+            return ()
         try:
             found, damaged = await self._threads.look_up(partial_rows.find, self._disk.index, key, digest)
         except StorageError as error:

@@ -126,6 +126,7 @@ def _write_and_punch(
         row = PartialRow(stored, allocated, extents.encode())
         partial_rows.put(connection, row, data, last_used)
 
+    disk.partial_keys.note(stored)
     disk.index.submit(lambda c: work(c, allocated)).result()
     reach("shrunk")
     for extent in victims:

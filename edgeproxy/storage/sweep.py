@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Callable
 
 from edgeproxy.errors import StorageError
@@ -24,6 +25,7 @@ from edgeproxy.storage.publishing import insert
 from edgeproxy.storage.record import Damaged
 
 ROWS_BATCH = 500
+REST_SECONDS_MAX = 0.05
 
 
 class Sweep:
@@ -45,6 +47,7 @@ class Sweep:
         self._imported = imported
         self._corrupt = corrupt
         self._stopped = False
+        self._resumed = 0.0
 
     def stop(self) -> None:
         self._stopped = True
@@ -53,10 +56,10 @@ class Sweep:
         """`temporary` are files left by an earlier process. Raises StorageError, OSError."""
         for body in temporary:
             self._disk.discard(body)
-        for body in self._disk.directory.body_ids():
-            if self._stopped:
-                return
-            self._judge_file(body)
+        self._resumed = time.monotonic()
+        self._judge_files()
+        if self._stopped:
+            return
         sweep_partials(self._disk, lambda: self._stopped)
         self._judge_rows()
         if self._disk.index.is_unfilled:
@@ -69,6 +72,25 @@ class Sweep:
         excess = self._disk.used - self._disk.limits.bytes_max
         if excess > 0:
             self._disk.evict(excess)
+
+    def _judge_files(self) -> None:
+        """Names come folder by folder, so the rows of a folder are read at once, not one for each."""
+        folder, known = "", frozenset[object]()
+        for body in self._disk.directory.body_ids():
+            if self._stopped:
+                return
+            if body[:2] != folder:
+                self._rest()
+                folder = body[:2]
+                sql = "select id from bodies where id >= ? and id < ?"
+                known = frozenset(row[0] for row in self._disk.index.read(sql, (folder, folder + "g")))
+            if body not in known:
+                self._judge_file(body)
+
+    def _rest(self) -> None:
+        """Leave at least half of the time to those who answer clients."""
+        time.sleep(min(time.monotonic() - self._resumed, REST_SECONDS_MAX))
+        self._resumed = time.monotonic()
 
     def _judge_file(self, body: str) -> None:
         if body in self._disk.publishing:
@@ -136,12 +158,21 @@ class Sweep:
                     gone.append(after)
                 elif real is not None and real != allocated:
                     drifted.append((after, real, allocated if isinstance(allocated, int) else 0))
+            self._rest()
             if gone:
-                self._disk.drop(gone)
+                self._drop_rows(gone)
             for body_id, real, told in drifted:
                 self._correct(body_id, real)
                 self._disk.account(real - told)
         self._drop_rows_without_body()
+
+    def _drop_rows(self, bodies: list[str]) -> None:
+        """What an eviction has just removed is left to it: it counts by the rows what it has freed."""
+        with self._disk.room.still():
+            sql = "select 1 from bodies where id = ?"
+            gone = [b for b in bodies if self._allocated(b) is None and self._disk.index.read(sql, (b,))]
+            if gone:
+                self._disk.drop(gone)
 
     def _drop_rows_without_body(self) -> None:
         sql = "delete from responses where body not in (select id from bodies)"

@@ -95,27 +95,30 @@ class TinyLfu:
             del self._main[key]
 
     def victims(self, size: int) -> list[str]:
-        named: dict[str, None] = {}
         self._fill_main(self._bytes - size)
+        # Whoever is named leaves its queue meanwhile, so that each step looks at the front only.
+        named: list[tuple[str, OrderedDict[str, None]]] = []
         left, left_window = self._bytes, self._window_bytes
-        while size > 0 and len(named) < len(self._sizes):
-            crowded = left_window * WINDOW_SHARE > left
-            candidate = _oldest(self._window, named) if crowded else None
-            rival = _oldest(self._main, named)
-            victim = candidate or rival or _oldest(self._window, named)
-            if candidate is not None and rival is not None and self._is_wanted_more(candidate, rival):
-                self._promote(candidate)
-                left_window -= self._sizes[candidate]
-                victim = rival
-            if victim is None:
-                break
-            named[victim] = None
+        while size > 0 and (self._window or self._main):
+            queue = self._main or self._window
+            if self._window and left_window * WINDOW_SHARE > left:
+                candidate, rival = next(iter(self._window)), next(iter(self._main), None)
+                if rival is not None and self._is_wanted_more(candidate, rival):
+                    self._promote(candidate)
+                    left_window -= self._sizes[candidate]
+                else:
+                    queue = self._window
+            victim, _ = queue.popitem(last=False)
+            named.append((victim, queue))
             held = self._sizes[victim]
             size -= held
             left -= held
-            if victim in self._window:
+            if queue is self._window:
                 left_window -= held
-        return list(named)
+        for victim, queue in reversed(named):
+            queue[victim] = None
+            queue.move_to_end(victim, last=False)
+        return [victim for victim, _ in named]
 
     def _fill_main(self, capacity: int) -> None:
         """While the main part has room in a tier of `capacity` bytes, who leaves the window need not
@@ -135,7 +138,3 @@ class TinyLfu:
         del self._window[key]
         self._window_bytes -= self._sizes[key]
         self._main[key] = None
-
-
-def _oldest(keys: OrderedDict[str, None], named: dict[str, None]) -> str | None:
-    return next((key for key in keys if key not in named), None)

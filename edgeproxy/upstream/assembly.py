@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from edgeproxy.config import Config, Parent, Siblings
@@ -78,15 +78,19 @@ def _parent(parent: Parent) -> Remote:
         parent.region,
         is_mirror=parent.asks == "own-name",
     )
-    pins = ";".join(pin if pin.startswith("sha256//") else f"sha256//{pin}" for pin in parent.pins)
     return Remote(
         candidate,
         origin,
-        _reach(parent, path, pins),
+        _reach(parent, path, pins_of(parent.pins)),
         prefix if candidate.is_mirror else "",
         _token(parent, path),
         parent.http2,
     )
+
+
+def pins_of(pins: Iterable[str]) -> str:
+    """As libcurl takes them."""
+    return ";".join(pin if pin.startswith("sha256//") else f"sha256//{pin}" for pin in pins)
 
 
 def _siblings(siblings: Siblings) -> Iterator[Remote]:

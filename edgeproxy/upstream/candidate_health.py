@@ -3,7 +3,7 @@
     HEALTHY --- it cannot be reached, says nothing, refuses us --------------> EJECTED (dead)
        |  \\---- half of what it lately did went wrong -----------------------> EJECTED
        ^                                                                         |
-       |  ten seconds                                          its time is over  v
+       |  ten seconds           its time is over, and a dead one answers a probe  v
     RETURNING <--- a probe or a request succeeds --------------------------- HALF_OPEN
 
 A dead candidate is not asked for clients before a probe has found it alive: they would wait for it. One
@@ -84,7 +84,7 @@ class Health(Struct, frozen=True, kw_only=True):
 
 def state(health: Health, now: float) -> State:
     if health.is_ejected:
-        return State.EJECTED if now < health.ejected_until else State.HALF_OPEN
+        return State.EJECTED if health.is_dead or now < health.ejected_until else State.HALF_OPEN
     if now - health.returned_at < SLOW_START_SECONDS:
         return State.RETURNING
     return State.HEALTHY

@@ -8,10 +8,11 @@ import time
 
 import structlog
 
+from edgeproxy import garbage
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import changes
 from edgeproxy.metrics import Metrics
-from edgeproxy.node_proxy import asking, build_proxy
+from edgeproxy.node_proxy import Asking, NodeProxy
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.own_log import configure_log
 from edgeproxy.relay.gate import Gate
@@ -24,6 +25,7 @@ from edgeproxy.serving.listener import Listeners
 from edgeproxy.serving.sockets import Inherited, Listening
 from edgeproxy.tasks import Tasks
 from edgeproxy.workers.child import Supervised, decoded, started
+from edgeproxy.workers.noticing import Noticing
 from edgeproxy.workers.orders import Inherit, Leave, Order, Pause, Reconfigure, Resume, Stop
 from edgeproxy.workers.share import share, workers
 
@@ -42,15 +44,21 @@ class Server:
         self._access_log = AccessLog(config.log, self._metrics)
         self._recall = Recall(table, config.node.worker_memory)
         self._relay = Relay(Channels(path), self._tasks, self._recall)
-        self._reporter = Reporter(Channels(path), self._metrics, self._recall)
+        self._noticing = Noticing(config.router)
+        self._reporter = Reporter(
+            Channels(path),
+            self._metrics,
+            self._recall,
+            notice=self._noticing.taken,
+            told=lambda: self._proxy.status(),
+        )
         self._gate = Gate()
         self._tls = ClientTls(config, clock=time.time, metrics=self._metrics, report=self._log.warning)
         words = table.words
-        self._proxy = build_proxy(
+        self._proxy = NodeProxy(
             config,
-            asking(lambda: self._relay),
+            Asking(lambda: self._relay),
             lambda: self._listeners,
-            {},
             self._tasks,
             self._metrics,
             time.time,
@@ -69,7 +77,7 @@ class Server:
             handshakes=self._tls.handshakes,
             inherited=Inherited(bound),
             owns_paths=False,
-            connects=self._proxy,
+            connects=self._proxy.connects,
         )
 
     async def run(self) -> int:
@@ -82,8 +90,7 @@ class Server:
             return 1
         orders.cancel()
         await self._reporter.tell()
-        if self._proxy is not None:
-            await self._proxy.aclose()
+        await self._proxy.aclose()
         await self._tasks.aclose()
         self._relay.channels.aclose()
         self._access_log.close()
@@ -93,7 +100,10 @@ class Server:
         self._access_log.start()
         await self._tls.start(self._tasks)
         await self._listeners.start()
+        self._listeners.measure(self._noticing.measure)
+        self._noticing.start(self._tasks)
         self._tasks.start(self._reporter.run(), "reports")
+        self._tasks.start(garbage.tidy_forever(), "garbage")
 
     async def _obey(self, order: Order) -> None:
         match order:
@@ -135,6 +145,7 @@ class Server:
         inherited, self._supervised.inherited = self._supervised.inherited, []
         added = _gathered(inherited)
         self._config = config
+        self._proxy.reconfigure(config)
         self._listeners.serve(self._relay)
         self._listeners.limit(share(config.limits, workers(config.node)))
         self._listeners.change(config.listen, added)

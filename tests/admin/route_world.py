@@ -51,6 +51,15 @@ def status(**changes: Any) -> dict[str, Any]:
             flow("", "paris", 4, None, None),
             flow("CN", "origin", 77, 39.9, 116.4),
         ],
+        "shadow": [
+            {
+                "policy": "round-robin",
+                "decisions": 31,
+                "different": 16,
+                "live_mean_ms": 87.14,
+                "shadow_mean_ms": 155.76,
+            }
+        ],
         "complaints": [{"node": "tokyo", "how": "asked again", "count": 9}],
         "refusals": [{"node": "tokyo", "reason": "down"}, {"node": "sao-paulo", "reason": "draining"}],
         "countries": [(52.5, 13.4, 400.0), (38.9, -77.0, 4000.0), (-25.0, 134.0, 2000.0), (0.0, 37.0, 500.0)],

@@ -42,6 +42,9 @@ def test_the_page_tells_nodes_flows_refusals_and_the_age_of_the_map() -> None:
     text = " ".join(Reader(page(status())).text)
     for words in ("4 of 6 nodes", "map 42, 3 s old", "sao-paulo", "draining", "62 %", "9000", "asked again"):
         assert words in text
+    for words in ("Shadow policies", "round-robin", "155.8 ms", "87.1 ms"):
+        assert words in text
+    assert "Shadow" not in page(status(shadow=[]))
 
 
 def test_an_old_map_is_said_to_be_old() -> None:

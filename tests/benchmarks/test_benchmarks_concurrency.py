@@ -25,12 +25,14 @@ def test_users_ask_for_bodies_by_zipf_and_now_and_then_for_the_api() -> None:
     assert set(targets) <= {*stored, records.path(5, "numpy")}
 
 
-def measured(*, beyond_ms: float, failed: int = 0, rate: float = 2000, cpu: float = 0.5) -> Measured:
+def measured(
+    *, beyond_ms: float, failed: int = 0, rate: float = 2000, cpu: float = 0.5, waited: float = 0.0
+) -> Measured:
     latency, beyond = Histogram(), Histogram()
     for _ in range(100):
         latency.add(0.3 + beyond_ms / 1000)
         beyond.add(beyond_ms / 1000)
-    used = {"node": Used(1.0, cpu, 1 << 30, 1 << 30, 0, 0, 0)}
+    used = {"node": Used(1.0, cpu, waited, 1 << 30, 1 << 30, 0, 0, 0)}
     outcome = Outcome(
         seconds=1.0,
         requests=1000 - failed,
@@ -56,6 +58,12 @@ def test_goals_are_of_the_service_and_p95_is_beyond_the_network() -> None:
     assert verdicts(measured(beyond_ms=1, rate=1400)) == [True, True, True, False, True, True]
     assert verdicts(measured(beyond_ms=1, cpu=0.76)) == [True, True, True, True, False, True]
     assert verdicts(measured(beyond_ms=1), memory=1 << 30) == [True, True, True, True, True, False]
+
+
+def test_a_goal_missed_while_others_had_the_core_was_not_measured() -> None:
+    disturbed = measured(beyond_ms=250, rate=1400, cpu=0.8, waited=0.3)
+    assert verdicts(disturbed) == [True, True, None, None, False, True]
+    assert verdicts(measured(beyond_ms=150, waited=0.3)) == [True] * 6
 
 
 def test_a_run_in_which_nothing_was_asked_is_no_success() -> None:

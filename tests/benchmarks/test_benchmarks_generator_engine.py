@@ -64,6 +64,8 @@ async def test_what_a_process_uses_is_told_for_the_span_that_is_measured() -> No
     assert outcome.used["us"].cpu_seconds >= 0
     assert outcome.used["us"].resident_bytes > 1 << 20
     assert outcome.used["nobody"].resident_bytes == 0
+    assert set(outcome.used) == {"us", "nobody"}
+    assert 0 <= outcome.waited < 1.1
 
 
 async def test_a_stall_is_charged_to_every_request_that_was_due_in_it() -> None:

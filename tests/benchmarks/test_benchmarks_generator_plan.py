@@ -52,7 +52,7 @@ def outcome(**given: Any) -> Outcome:
 
 def test_an_outcome_comes_out_of_json_as_it_went_in() -> None:
     whole = outcome(requests=3, failed=1, errors={"timeout": 1}, completed=3, bytes=300)
-    whole.used["node"] = Used(2.0, 1.0, 10, 20, 3, 4, 5)
+    whole.used["node"] = Used(2.0, 1.0, 0.5, 10, 20, 3, 4, 5)
     assert Outcome.from_json(whole.to_json()) == whole
 
 

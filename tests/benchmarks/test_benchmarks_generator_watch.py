@@ -18,6 +18,7 @@ def process(proc: Path, pid: int, children: str, ticks: tuple[int, int, int, int
     (proc / str(pid) / "stat").write_text(f"{pid} (a) name (b)) S 1 1 1 0 -1 0 0 0 0 0 {times} 20 0 1 0")
     status = f"Name:\tx\nVmHWM:\t {resident_kb + 5} kB\nVmRSS:\t {resident_kb} kB\n"
     (proc / str(pid) / "status").write_text(status)
+    (proc / str(pid) / "schedstat").write_text("5000 250000000 7\n")
     (proc / str(pid) / "io").write_text("rchar: 9\nread_bytes: 4096\nwrite_bytes: 8192\n")
 
 
@@ -29,6 +30,7 @@ def test_a_sample_is_of_a_process_and_all_below_it(tmp_path: Path) -> None:
     assert family(10, tmp_path) == [10, 11, 12, 13]
     seen = sample(10, tmp_path)
     assert (seen.processes, seen.cpu_seconds) == (3, pytest.approx(120 * TICK))
+    assert seen.waited_seconds == pytest.approx(0.75)
     assert (seen.resident_bytes, seen.peak_bytes) == (111 << 10, 126 << 10)
     assert (seen.read_bytes, seen.written_bytes) == (3 * 4096, 3 * 8192)
 
@@ -39,12 +41,12 @@ def test_what_has_ended_is_nothing(tmp_path: Path) -> None:
 
 
 def test_what_was_used_is_the_difference_and_never_below_nothing() -> None:
-    before = Sample(10.0, 1, 1.0, 100, 150, 7, 8)
-    used = between(before, Sample(12.0, 1, 2.5, 90, 160, 9, 8))
-    assert (used.seconds, used.cpu_seconds, used.cpu) == (2.0, 1.5, 0.75)
+    before = Sample(10.0, 1, 1.0, 0.1, 100, 150, 7, 8)
+    used = between(before, Sample(12.0, 1, 2.5, 0.6, 90, 160, 9, 8))
+    assert (used.seconds, used.cpu_seconds, used.cpu, used.waited) == (2.0, 1.5, 0.75, 0.25)
     assert (used.resident_bytes, used.peak_bytes, used.grown_bytes) == (90, 160, -10)
     assert (used.read_bytes, used.written_bytes) == (2, 0)
-    assert between(before, Sample(10.0, 0, 0.0, 0, 0, 0, 0)).cpu == 0.0
+    assert between(before, Sample(10.0, 0, 0.0, 0.0, 0, 0, 0, 0)).cpu == 0.0
 
 
 @pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="there is no /proc")

@@ -86,6 +86,26 @@ async def test_a_fresh_connection_costs_two_round_trips_and_a_kept_one_one() -> 
     assert 0.099 <= times[1] < 1
 
 
+async def test_a_client_may_be_nearer_than_others() -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"!")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    near = {"127.0.30.1": Distance(rtt=0.02)}
+    async with server, Link(server.sockets[0].getsockname(), Distance(rtt=0.3), distances=near) as link:
+        host, _, port = link.address.partition(":")
+        times = {}
+        for address in ("127.0.30.1", "127.0.30.2"):
+            begun = time.monotonic()
+            reader, writer = await asyncio.open_connection(host, int(port), local_addr=(address, 0))
+            assert await reader.read() == b"!"
+            writer.close()
+            times[address] = time.monotonic() - begun
+    assert 0.02 <= times["127.0.30.1"] < times["127.0.30.2"]
+    assert times["127.0.30.2"] >= 0.3
+
+
 async def test_two_connections_share_the_rate() -> None:
     async with linked(giving(bytes(MIB)), Distance(rate_down=4 * MIB, slow_start=False)) as link:
 

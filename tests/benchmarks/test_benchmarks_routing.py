@@ -1,12 +1,11 @@
 """The benchmark of the router: its data, its figures, and small runs of what it asks."""
 
 import random
-import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from benchmarks.report import Result
-from benchmarks.route import data, failing, five, last_mile, moving, plot, unknown
+from benchmarks.route import data, failing, five, last_mile, moving, unknown
 from benchmarks.route.figures import figures, percentile
 from benchmarks.route.world import azure_world, some_nodes
 from edgeproxy.router.policies import Geo, GeoRtt
@@ -94,11 +93,12 @@ def test_a_flapping_node_is_left_alone() -> None:
     assert failing.flapping() <= 4
 
 
-def test_a_picture_is_whole_xml_and_holds_every_figure() -> None:
-    text = plot.drawn("a <title>", [plot.Series("geo & rtt", 50.0, 30.0, 120.0)])
-    root = ElementTree.fromstring(text)
-    words = [element.text for element in root.iter() if element.text and element.text.strip()]
-    assert {"a <title>", "geo & rtt", "50", "30", "120"} <= set(words)
+def test_the_plot_of_policies_has_those_of_the_open_loop_with_mean_p50_and_p95() -> None:
+    made = figures([50.0, 30.0, 120.0], [30.0, 30.0, 30.0])
+    drawn = five.plotted({"geo, open": made, "geo+rtt, open": made, "geo, closed": made})
+    assert [one.label for one in drawn.series] == ["mean", "p50", "p95"]
+    assert [name for name, _ in drawn.series[0].points] == ["geo", "geo+rtt"]
+    assert drawn.series[1].points[0][1] == made.p50
 
 
 def test_a_cut_centre_fails_nobody() -> None:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,3 +28,15 @@ def test_another_url_can_be_told(run: Any) -> None:
 def test_without_a_known_port_a_url_must_be_told(run: Any) -> None:
     assert "--url" in run("env", "--set", "listen.http=127.0.0.1:0").err
     assert run("env", "--url", "edge:8080").code == 2
+
+
+def test_an_image_gets_the_bundle_as_a_file_of_its_own(run: Any, tmp_path: Path) -> None:
+    place = ("--set", f"cache.directory={tmp_path}", "--set", "cache.free_space=0")
+    asked = ("env", "--proxy", "--shell", "docker", "--url", "http://edge.example:8080", *place)
+    assert "COPY" not in run(*asked).out  # there is no authority to be trusted
+    assert run("ca", "init", *place).code == 0
+    lines = run(*asked).out.splitlines()
+    assert lines[0] == f"# beside the Dockerfile: cp {tmp_path / 'ca' / 'bundle.pem'} edgeproxy-bundle.pem"
+    assert lines[1] == "COPY edgeproxy-bundle.pem /etc/ssl/edgeproxy-bundle.pem"
+    assert 'ENV PIP_CERT="/etc/ssl/edgeproxy-bundle.pem"' in lines
+    assert str(tmp_path) not in "\n".join(lines[1:])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeproxy.cli.environment import node_url, rendered, variables
+from edgeproxy.cli.environment import node_url, proxied, rendered, variables
 from edgeproxy.config import Cache, Config, Listen, Site, Tls, default_sites
 
 FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
@@ -78,3 +78,17 @@ def test_no_value_escapes_its_quotes_in_a_shell(value: str) -> None:
     script = rendered({"V": value}, "sh") + 'printf %s "$V"'
     ran = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout == value
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", "localhost,127.0.0.1,::1"),
+        (".corp.example, 10.0.0.1", "localhost,127.0.0.1,::1,.corp.example,10.0.0.1"),
+        ("localhost,*,", "localhost,127.0.0.1,::1"),
+    ],
+)
+def test_hosts_that_were_asked_directly_still_are(before: str, after: str) -> None:
+    found = proxied("http://edge.example:8080", "", before)
+    assert (found["NO_PROXY"], found["no_proxy"]) == (after, after)
+    assert "PIP_CERT" not in found

@@ -23,6 +23,9 @@ def test_rules_are_printed_for_this_configuration(run: Any) -> None:
     )
     assert 'iifname { "eth0" }' in told.out
     assert 'meta skuid "ep" return' in told.out
+    told = run("intercept", "print", "--by", "tproxy", "--set", 'listen.transparent=["[::]:3129"]')
+    assert "# ip -6 rule add fwmark" in told.out
+    assert ("tproxy ip6 to :3129" in told.out, "tproxy ip to" in told.out) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from edgeproxy.config_router import (
     RouterNode,
     RouterRules,
     RouterSignals,
+    RouterTls,
     RouterZone,
 )
 from edgeproxy.configuration.checks import check
@@ -51,6 +52,7 @@ def zone(**changes: Any) -> Config:
     [
         router(),
         router(node=[]),
+        router(tls=RouterTls(pins=["A" * 43 + "=", "sha256//" + "A" * 43 + "="], certificate="/c", key="/k")),
         router(enabled=True, own="a", secret=SECRET),
         router(secret_file="/f", private=["/hf/acme", "/p/"]),
         router(endpoint="", countries=["DE", "FR"]),
@@ -72,6 +74,9 @@ def test_what_can_work_is_accepted(good: Config) -> None:
 @pytest.mark.parametrize(
     ("path", "bad"),
     [
+        ("router.tls.pins", router(tls=RouterTls(pins=["short"]))),
+        ("router.tls.key", router(tls=RouterTls(certificate="/c"))),
+        ("router.tls.certificate", router(tls=RouterTls(key="/k"))),
         ("router.node.c d", node(name="c d")),
         ("router.node.a", node(name="a")),
         ("router.node.c.url", node(url="")),

@@ -58,6 +58,8 @@ def test_a_value_of_the_file_becomes_the_options_type(
         (Node, "workers", "1", 1),
         (Node, "workers", "auto", "auto"),
         (Listen, "http", "127.0.0.1:1, [::1]:2", ["127.0.0.1:1", "[::1]:2"]),
+        (Listen, "http", "[::1]:2", ["[::1]:2"]),
+        (Listen, "http", "[::1]:2,127.0.0.1:1", ["[::1]:2", "127.0.0.1:1"]),
         (Listen, "http", '["127.0.0.1:1"]', ["127.0.0.1:1"]),
         (Listen, "trusted_clients", "", []),
         (Site, "ttl", "", None),
@@ -127,7 +129,7 @@ def test_a_password_in_a_url_is_not_repeated_in_the_error() -> None:
 def test_the_schema_tells_type_unit_and_choices_of_an_option() -> None:
     ttl = options(Site)["ttl"]
     assert (ttl.type, ttl.unit, ttl.optional) == ("number", "duration", True)
-    assert options(Cache)["memory_eviction"].choices == ("lru", "s3-fifo", "w-tinylfu")
+    assert options(Cache)["memory_eviction"].choices == ("lru", "s3-fifo", "sieve", "w-tinylfu")
     assert options(Listen)["http"].type == "list"
     assert options(Listen)["http"].unit == "address"
     assert options(Site)["name"].required

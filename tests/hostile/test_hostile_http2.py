@@ -51,7 +51,7 @@ SMUGGLED: dict[str, list[tuple[str, str]]] = {
     "length with a sign": asking("/h2", ("content-length", "+0"), method="POST"),
     "length without content": asking("/h2", ("content-length", "5"), method="POST"),
     "path of another form": asking("http://elsewhere/h2"),
-    "tunnel": [(":method", "CONNECT"), (":authority", "a:80")],
+    "tunnel": [(":method", "CONNECT"), (":authority", "127.0.0.1:80")],
 }
 
 

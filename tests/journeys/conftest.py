@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from stands.clients import INSTALLERS, Installer, Pip, Uv, obtain
+from stands.fleet import Fleet
 from stands.hub import Hub
 from stands.hub_clients import HUB_RELEASES, HubClient, hub_client
 from stands.hub_models import ODD_FILES
 from stands.index import Index
 from stands.kept import Unavailable
 from stands.node import Node
+from stands.ways import Ways
 from stands.wheels import catalogue
 
 BIG_BYTES = 30_000_000
@@ -159,3 +161,11 @@ def visit(tmp_path: Path) -> Visit:
 def release(request: pytest.FixtureRequest) -> str:
     """Each release of the hub's client in turn."""
     return str(request.param)
+
+
+@pytest.fixture
+def start_fleet(start_node: Callable[..., Node]) -> Iterator[Callable[..., Fleet]]:
+    """Start nodes far apart and a router before them, by sites and further settings."""
+    ways = Ways()
+    yield lambda *arguments, **settings: Fleet(start_node, ways, *arguments, **settings)
+    ways.close()

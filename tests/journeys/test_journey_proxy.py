@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from stands.authority import Authority, Issued
@@ -88,7 +89,7 @@ def serve(start_node: StartNode, authority: Authority, trusted: Path) -> Callabl
         allowed = [*(front.port for front in index.fronts), *ports]
         proxy = {"private_addresses": True, "ports": allowed, "ca": trusted, **options}
         node = {"workers": workers}
-        return start_node([site], {"proxy": proxy, "upstream": {"ca_file": authority.file}, "node": node})
+        return start_node([site], {"proxy": proxy, "node": node})
 
     return start
 
@@ -224,6 +225,9 @@ def test_credentials_are_taken_and_never_passed_on(
         told = ("-o", "/dev/null", "-w", "%{http_code} %{size_download}")
         done = curl(home, "--proxy", node.url(""), *arguments, *told, f"{origin.url}/a")
         assert (done.returncode, done.stdout) == (0, "200 10"), done.stderr
+    refused = curl(home, "--proxy", node.url(""), "-o", "/dev/null", "-w", "%{http_code}", f"{origin.url}/a")
+    assert refused.stdout == "407"
+    assert node.metric("proxy_refusals_total", rule="users") == 1
     assert all(not exchange.all("proxy-authorization") for exchange in origin.journal.exchanges)
     assert "lace" not in node.stderr + str(node.access_log())
 
@@ -254,17 +258,22 @@ def test_a_client_as_old_as_pip_on_old_pythons_gets_its_tunnel(
                 client.settimeout(20)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_client_that_does_not_trust_the_authority_gets_a_tunnel_the_next_time(
-    serve: Callable[..., Node], tls_index: TlsIndex, authority: Authority, tmp_path: Path
+    serve: Callable[..., Node], tls_index: TlsIndex, authority: Authority, tmp_path: Path, workers: int
 ) -> None:
-    node = serve(tls_index)
+    node = serve(tls_index, workers=workers)
     url = f"{tls_index.url}beta/"
     done = curl(tmp_path / "home", "--proxy", node.url(""), "--cacert", str(authority.file), url)
     assert done.returncode == 60
     assert eventually(lambda: "refuses the certificate of localhost" in node.stderr)
+    assert eventually(lambda: node.status()["proxy"]["refused_certificates"])
     (refused,) = node.status()["proxy"]["refused_certificates"]
     assert (refused["host"], refused["times"], refused["last_client"]) == ("localhost", 1, "127.0.0.1")
-    again = curl(tmp_path / "home", "--proxy", node.url(""), "--cacert", str(authority.file), url)
+    for _ in range(1 if workers == 1 else 20):  # each process has to learn it
+        again = curl(tmp_path / "home", "--proxy", node.url(""), "--cacert", str(authority.file), url)
+        if again.returncode == 0:
+            break
     assert again.returncode == 0, again.stderr
     assert eventually(lambda: "tunnel" in outcomes(node))
 
@@ -357,3 +366,85 @@ def test_the_certificate_holds_for_a_strict_client(
         with context.wrap_socket(client, server_hostname="localhost") as secured:
             secured.sendall(f"GET /simple/beta/ HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
             assert secured.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rules_users_and_what_is_answered_here_change_with_a_reload(
+    serve: Callable[..., Node],
+    tls_index: TlsIndex,
+    origin: Origin,
+    authority: Authority,
+    trusted: Path,
+    tmp_path: Path,
+    workers: int,
+) -> None:
+    origin.put("/a", 10)
+    node = serve(tls_index, origin.server.port, workers=workers)
+    home, url = tmp_path / "home", f"{origin.url}/a"
+
+    def ask(*arguments: str) -> str:
+        told = ("-o", "/dev/null", "-w", "%{http_connect}")
+        return curl(home, "--proxy", node.url(""), "--proxytunnel", *told, *arguments).stdout
+
+    with socket.create_connection(node.http) as open_tunnel:
+        open_tunnel.settimeout(20)
+        open_tunnel.sendall(f"CONNECT localhost:{origin.server.port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert open_tunnel.recv(4096).startswith(b"HTTP/1.1 200 ")
+        assert ask(url) == "200"
+        said = node.reload({"proxy": {"users": ["ada:lovelace"]}})
+        assert (said["changed"], said["needs_restart"]) == (["proxy.users"], [])
+        for _ in range(2 * workers):  # each process
+            assert ask(url) == "407"
+            assert ask("--proxy-user", "ada:lovelace", url) == "200"
+        open_tunnel.sendall(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n")  # what is open goes on
+        assert open_tunnel.recv(4096).startswith(b"HTTP/1.1 200")
+    # Requests with a URL in their line are judged by the same rules.
+    plain = curl(home, "--proxy", node.url(""), "-o", "/dev/null", "-w", "%{http_code}", url)
+    assert plain.stdout == "407"
+    node.reload({"proxy": {"users": [], "refused_hosts": ["localhost"], "hosts": ["*"]}})
+    assert ask(url.replace("127.0.0.1", "localhost")) == "403"
+    node.reload({"proxy": {"refused_hosts": [], "connect": "off"}})
+    assert ask(url) == "405"
+    node.reload({"proxy": {"connect": "all"}})
+    page = ("--cacert", str(trusted / "ca.pem"), f"{tls_index.url}beta/")
+    assert curl(home, "-f", "--proxy", node.url(""), "-o", "/dev/null", *page).returncode == 0
+    node.reload({"proxy": {"intercept": "off"}})
+    assert curl(home, "-f", "--proxy", node.url(""), *page).returncode == 60
+    page = ("--cacert", str(authority.file), f"{tls_index.url}beta/")
+    assert curl(home, "-f", "--proxy", node.url(""), *page).returncode == 0
+    node.reload({"proxy": {"intercept": "auto"}})
+    assert curl(home, "-f", "--proxy", node.url(""), *page).returncode == 60
+    # What cannot be read, or is nonsense, leaves everything as it was.
+    for wrong in ({"users": ["without a password"]}, {"ports": [70000]}, {"clients": ["nowhere"]}):
+        kept = node.sections["proxy"]
+        with pytest.raises(HTTPError, match="409"):
+            node.reload({"proxy": wrong})
+        node.sections["proxy"] = kept
+        assert ask(url) == "200"
+
+
+def test_nobody_gets_past_the_rules_by_naming_another_host_within(
+    serve: Callable[..., Node], tls_index: TlsIndex, origin: Origin, trusted: Path
+) -> None:
+    """CONNECT to a host that is answered here, then a request for another one."""
+    node = serve(tls_index, refused_hosts=["refused.invalid"])
+    context = ssl.create_default_context(cafile=str(trusted / "ca.pem"))
+    authority = f"localhost:{tls_index.fronts[0].port}"
+
+    def ask(host: str) -> bytes:
+        with socket.create_connection(node.http) as client:
+            client.settimeout(20)
+            client.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+            while not client.recv(4096).endswith(b"\r\n\r\n"):
+                pass
+            with context.wrap_socket(client, server_hostname="localhost") as secured:
+                secured.sendall(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                return secured.recv(12)
+
+    assert ask(f"refused.invalid:{tls_index.fronts[0].port}") == b"HTTP/1.1 403"
+    assert ask(f"127.0.0.1:{origin.server.port}") == b"HTTP/1.1 403"  # a port that is not allowed
+    assert node.metric("proxy_refusals_total", rule="refused_hosts") == 1
+    assert node.metric("proxy_refusals_total", rule="ports") == 1
+    node.reload({"proxy": {"connect": "sites"}})
+    assert ask("elsewhere.invalid") == b"HTTP/1.1 421"
+    assert not origin.journal.exchanges

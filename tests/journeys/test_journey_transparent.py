@@ -65,7 +65,8 @@ class World:
         self.log = place / "access.log"
         self._node: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *how: str) -> None:
+        """`how` are options of `edgeproxy intercept`."""
         common = {"private_addresses": True, "ca_file": self.roots}
         sections: dict[str, Any] = {
             "listen": {"http": ["127.0.0.1:8080"], "transparent": [f"0.0.0.0:{PORT}", f"[::]:{PORT}"]},
@@ -94,7 +95,7 @@ class World:
         }
         config = self.place / "edge.toml"
         config.write_text(toml(sections))
-        self._command("intercept", "apply", "--config", str(config))
+        self.command("intercept", "apply", "--config", str(config), *how)
         errors = (self.place / "errors").open("wb")
         command = [sys.executable, "-m", "edgeproxy", "serve", "--config", str(config)]
         self._node = subprocess.Popen(
@@ -106,7 +107,8 @@ class World:
         assert self._node.stdout is not None
         assert b"ready" in self._node.stdout.readline(), (self.place / "errors").read_text()
 
-    def _command(self, *arguments: str) -> None:
+    def command(self, *arguments: str) -> None:
+        """The program itself, on the gateway."""
         program = [sys.executable, "-m", "edgeproxy", *arguments]
         command = self.network.command(self.network.gateway, *program)
         done = subprocess.run(
@@ -142,19 +144,25 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """Its parameter: what `edgeproxy intercept apply` is told."""
     network = Network(ADDRESSES)
     index, hub = _NamedIndex(catalogue()), Hub()
     hub.xet = False
     try:
         running = World(tmp_path, network, index, hub)
-        running.start()
+        names = {"lan": f"{network.client[-9:]}b"}
+        running.start(*(names.get(word, word) for word in getattr(request, "param", ())))
         yield running
         running.stop()
     finally:
         network.remove()
         index.stop()
         hub.stop()
+
+
+BY_TPROXY = ("--by", "tproxy")
+either_way = pytest.mark.parametrize("world", [(), BY_TPROXY], indirect=True, ids=["redirect", "tproxy"])
 
 
 class _NamedIndex(Index):
@@ -253,6 +261,7 @@ _DOWNLOAD = "import sys, huggingface_hub as h; h.snapshot_download('acme/model',
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@either_way
 @pytest.mark.parametrize("address", [ADDRESSES["other.test"], WORLD6])
 def test_what_no_site_knows_goes_where_it_was_meant_to_go(world: World, address: str) -> None:
     """Bytes of any protocol, on a port that is turned."""
@@ -283,8 +292,91 @@ def _echo(listening: socket.socket) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@either_way
 def test_who_asks_the_listener_itself_is_not_sent_in_circles(world: World) -> None:
     network = world.network
     with network.inside(network.client, lambda: socket.create_connection(("198.51.100.1", PORT), 20)) as one:
         one.settimeout(20)
         assert one.recv(10) == b""
+
+
+def _beta(world: World, *options: str) -> list[str]:
+    url = "https://index.test/simple/beta/"
+    return ["curl", "-sS", "--cacert", str(world.ca / "ca.pem"), "-m", "20", *options, url]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("world", [BY_TPROXY, (*BY_TPROXY, "--interface", "lan")], indirect=True)
+def test_tproxy_leaves_connections_their_address_and_sites_answer(world: World) -> None:
+    network = world.network
+    # What a gateway has: connections are tracked, so that the kernel knows an original address of each.
+    hook = "{ type filter hook prerouting priority 0; }"
+    for rule in (
+        "table inet other",
+        f"chain inet other tracked {hook}",
+        "rule inet other tracked ct state invalid drop",
+    ):
+        network.run(network.gateway, "nft", f"add {rule}")
+    for number, options in enumerate(((), ("--resolve", f"index.test:443:[{WORLD6}]"))):
+        done = world.on_client(*_beta(world, "-f", "-w", "%{remote_ip}", *options))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith((ADDRESSES["index.test"], WORLD6)[number])
+    assert eventually(lambda: world.outcomes() == ["miss", "hit"])
+    # Plain HTTP for a host that no site knows over it, and a client that does not trust the authority.
+    with network.listening(network.world, ADDRESSES["index.test"], 80) as listening:
+        thread = threading.Thread(target=_echo, args=(listening,))
+        thread.start()
+        place = (ADDRESSES["index.test"], 80)
+        with network.inside(network.client, partial(socket.create_connection, place, 20)) as one:
+            one.settimeout(20)
+            one.sendall(b"GET / HTTP/1.1\r\nHost: index.test\r\n\r\n")
+            assert one.recv(100).startswith(b"GET / ")
+        thread.join()
+    refusing = world.on_client("curl", "-sS", "-m", "20", "https://index.test/simple/beta/")
+    assert refusing.returncode == 60
+    roots = ("--cacert", str(world.roots))
+    again = world.on_client("curl", "-sSf", "-m", "20", *roots, "https://index.test/simple/beta/")
+    assert again.returncode == 0, again.stderr
+    assert eventually(lambda: world.outcomes().count("tunnel") == 2)
+    world.command("intercept", "remove")
+    directly = world.on_client("curl", "-sSf", "-m", "20", *roots, "https://index.test/simple/beta/")
+    assert directly.returncode == 0, directly.stderr
+    said = network.run(network.gateway, "sh", "-c", "nft list ruleset; ip rule; ip -6 rule").stdout
+    assert ("table inet edgeproxy" in said, "25956" in said) == (False, False)
+    assert world.outcomes().count("tunnel") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("world", [("--local-except", "nobody")], indirect=True)
+def test_a_node_that_is_turned_to_itself_notices(world: World) -> None:
+    network = world.network
+    place = (ADDRESSES["other.test"], 443)
+    with network.inside(network.client, partial(socket.create_connection, place, 20)) as one:
+        one.settimeout(20)
+        one.sendall(b"\x16\x03\x01 not TLS at all")
+        with contextlib.suppress(ConnectionResetError):
+            assert one.recv(10) == b""
+    assert eventually(lambda: "was turned back to it" in (world.place / "errors").read_text())
+    assert eventually(lambda: "refused" in world.outcomes())
+    assert world.outcomes().count("tunnel") <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    "world",
+    [("--local-except", "root"), (*BY_TPROXY, "--local-except", "root")],
+    indirect=True,
+    ids=["redirect", "tproxy"],
+)
+def test_programs_of_the_gateway_are_turned_and_the_node_itself_is_not(world: World) -> None:
+    network = world.network
+    somebody = ["setpriv", "--reuid", "65534", "--clear-groups"]
+    for number, as_whom in enumerate((somebody, [])):
+        done = network.run(
+            network.gateway, *as_whom, "curl", "-sSfk", "-m", "20", "https://index.test/simple/beta/"
+        )
+        assert "beta" in done.stdout
+        assert eventually(lambda: world.outcomes() == ["miss"]), number

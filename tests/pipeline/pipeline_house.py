@@ -442,7 +442,14 @@ class House:
             inquiries=self.inquiries,
             prefetch=self.prefetch,
             children=self.children,
-            elsewhere=Elsewhere(None, Reach(), Welcome({}, None, is_proxy=False)),
+            elsewhere=Elsewhere(
+                None,
+                Reach(),
+                lambda _scheme, _host, _port: False,
+                lambda _origin: None,
+                Welcome({}, None, is_proxy=False),
+                self.metrics,
+            ),
             answers=answers,
             clock=clock,
         )

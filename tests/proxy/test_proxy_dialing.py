@@ -13,6 +13,7 @@ import pytest
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.proxy import dialing as module
 from edgeproxy.proxy.dialing import Dialing
+from edgeproxy.proxy.loops import Loops
 from edgeproxy.upstream.address_guard import Address
 
 
@@ -44,10 +45,10 @@ async def test_an_address_that_is_silent_delays_and_does_not_hinder(
 ) -> None:
     connect = module._connect
 
-    async def slowly(address: Address, port: int) -> socket.socket:
+    async def slowly(address: Address, port: int, loops: Loops) -> socket.socket:
         if str(address) == "127.0.0.9":
             await asyncio.Event().wait()
-        return await connect(address, port)
+        return await connect(address, port, loops)
 
     monkeypatch.setattr(module, "_connect", slowly)
     port = listening.getsockname()[1]
@@ -66,7 +67,7 @@ async def test_an_address_that_is_silent_delays_and_does_not_hinder(
         ("169.254.169.254", {"private": False}, ProxyError.DESTINATION_IP_PROHIBITED),
         ("::ffff:127.0.0.1", {"private": False}, ProxyError.DESTINATION_IP_PROHIBITED),
         ("0.0.0.0", {}, ProxyError.DESTINATION_IP_PROHIBITED),
-        ("127.0.0.1", {"own": lambda address, port: True}, ProxyError.PROXY_LOOP_DETECTED),
+        ("127.0.0.1", {"loops": Loops(lambda: range(1, 65536))}, ProxyError.PROXY_LOOP_DETECTED),
         ("127.0.0.1", {}, ProxyError.CONNECTION_REFUSED),
     ],
 )

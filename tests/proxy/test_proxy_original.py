@@ -40,6 +40,8 @@ OWN = struct.pack("!HH4s8x", socket.AF_INET, 3129, socket.inet_aton("192.0.2.1")
         (Turned(("192.0.2.1", 3129), FOUR), ("203.0.113.9", 443)),
         (Turned(("2001:db8::1", 3129, 0, 0), SIX, socket.AF_INET6), ("2001:db8::9", 443)),
         (Turned(("203.0.113.9", 443), None), ("203.0.113.9", 443)),  # TPROXY
+        (Turned(("203.0.113.9", 443), FOUR), ("203.0.113.9", 443)),  # TPROXY, and connections are tracked
+        (Turned(("2001:db8::9", 443, 0, 0), SIX, socket.AF_INET6), ("2001:db8::9", 443)),
         (Turned(("::ffff:203.0.113.9", 443, 0, 0), None, socket.AF_INET6), ("203.0.113.9", 443)),
         (Turned(("192.0.2.1", 3129), None), None),  # meant for us
         (Turned(("192.0.2.1", 3129), OWN), None),

@@ -52,7 +52,9 @@ def listening_at(path: str) -> socket.socket:
     return listening
 
 
-def stand(directory: Path, handler: Handler, *, recall_bytes: int = 1 << 20) -> Stand:
+def stand(
+    directory: Path, handler: Handler, *, recall_bytes: int = 1 << 20, **listener_options: Any
+) -> Stand:
     reports: list[str] = []
     metrics, table = Metrics(), SharedTable(16)
     tasks = Tasks(lambda name, error: reports.append(f"{name}: {error!r}"))
@@ -66,6 +68,7 @@ def stand(directory: Path, handler: Handler, *, recall_bytes: int = 1 << 20) -> 
         metrics=metrics,
         clock=lambda: NOW,
         report=reports.append,
+        **listener_options,
     )
     listener.start()
     recall = Recall(table, recall_bytes)

@@ -10,9 +10,10 @@ from relay_stand import NOW, HeldCopy, Repeats, Stand, until
 from edgeproxy.message import Request, Response
 from edgeproxy.metrics import Metrics
 from edgeproxy.relay.marks import Marks
-from edgeproxy.relay.messages import Report
+from edgeproxy.relay.messages import Noticed, Report
 from edgeproxy.relay.reports import Difference, Reporter, Tally
 from edgeproxy.relay.table import SharedTable
+from edgeproxy.router.announcement import RoundTrip
 
 
 @pytest.fixture
@@ -82,6 +83,26 @@ async def test_a_report_reaches_the_filler_over_a_channel(relayed: Any) -> None:
     await reporter.tell()
     await until(lambda: one.metrics.value("timeouts_total", "idle") == 1)
     assert (one.listener.connections, reuse.uses) == (5, 1)
+
+
+async def test_what_servers_notice_reaches_the_filler_once(relayed: Any) -> None:
+    async def handler(request: Request) -> Response:
+        return Response(200)
+
+    heard: list[Noticed] = []
+    one: Stand = relayed(handler, heard=heard.append)
+    told = [Noticed(0.2, 0.01, [RoundTrip("8.8.8.0/24", 12.5, 3)]), Noticed(0.0, 0.0, [])]
+    due = list(told)
+
+    def notice() -> Noticed | None:
+        return due.pop(0) if due else None
+
+    reporters = [Reporter(one.relay.channels, Metrics(), one.recall, notice=notice) for _ in range(2)]
+    for reporter in reporters:
+        await reporter.tell()
+        await reporter.tell()
+    await until(lambda: len(heard) == 2)
+    assert heard == told
 
 
 def test_uses_of_what_has_been_retired_since_are_nobodys() -> None:

@@ -100,8 +100,11 @@ class StaticRouting:
     def decided(self, client: Client, decision: Decision) -> None:
         self.decisions.append((client, decision))
 
-    def complained(self, client: Client, node: str) -> None:
+    def complained(self, client: Client, node: str, *, lasts: bool = False) -> None:
         raise NotImplementedError
+
+    def excluded(self, client: Client) -> frozenset[str]:
+        return frozenset()
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)

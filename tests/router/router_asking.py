@@ -49,6 +49,7 @@ class StandingStill:
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         self.complaints: list[tuple[str, str]] = []
+        self.lasting: dict[Address | None, set[str]] = {}
         self.decisions: list[Decision] = []
         self._watching: list[Callable[[], None]] = []
 
@@ -58,8 +59,13 @@ class StandingStill:
     def decided(self, client: Client, decision: Decision) -> None:
         self.decisions.append(decision)
 
-    def complained(self, client: Client, node: str) -> None:
+    def complained(self, client: Client, node: str, *, lasts: bool = False) -> None:
         self.complaints.append((client.prefix, node))
+        if lasts:
+            self.lasting.setdefault(client.address, set()).add(node)
+
+    def excluded(self, client: Client) -> frozenset[str]:
+        return frozenset(self.lasting.get(client.address, ()))
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watching.append(changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
@@ -20,9 +21,9 @@ class Stub:
     _server: asyncio.Server | None = None
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+    async def start(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=tls)
+        self.url = f"http{'s' if tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
@@ -47,9 +48,9 @@ class Stub:
 
 
 @contextlib.asynccontextmanager
-async def stub(answer: bytes | None = OK) -> AsyncIterator[Stub]:
+async def stub(answer: bytes | None = OK, tls: ssl.SSLContext | None = None) -> AsyncIterator[Stub]:
     found = Stub(answer)
-    await found.start()
+    await found.start(tls=tls)
     try:
         yield found
     finally:

@@ -139,3 +139,25 @@ async def test_a_flood_of_bad_announcements_writes_few_lines(post: Post) -> None
     post.house.clock.now += 11
     await post(b"x")
     assert post.house.lines[1].endswith("(and 99 more)")
+
+
+async def test_a_node_tells_its_own_map_without_a_token_and_lives_because_it_does(post: Post) -> None:
+    house, keeper = post.house, post.house.keeper
+    for _ in range(8):
+        house.clock.now += 10.0
+        trips = [RoundTrip("8.0.1.0/24", 40.0, 9)]
+        await post.endpoint.own(
+            announcement("berlin", at=house.clock.now, utilisation=0.9, round_trips=trips, url="")
+        )
+        house.learn()
+    assert house.node("berlin").utilisation > 0.8
+    assert (0, "8.0.1.0/24", "berlin") in keeper.snapshot.beliefs.observed
+    # It could say nothing for a while, so that it was thought dead: nobody else looks at it.
+    house.clock.now += 40.0
+    keeper.publish()
+    assert house.down() == {"berlin"}
+    for _ in range(80):
+        house.clock.now += 10.0
+        await post.endpoint.own(announcement("berlin", at=house.clock.now, url=""))
+        keeper.publish()
+    assert house.down() == set()

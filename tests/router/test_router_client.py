@@ -1,11 +1,14 @@
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from router_world import PLACES, Atlas
 
-from edgeproxy.router.client import Whereabouts, folded, identify, is_private, parse, prefix_of
+from edgeproxy.router.client import Whereabouts, folded, identify, is_private, parse, prefix_of, prefix_text
+
+_SHARED = IPv4Network("100.64.0.0/10")
 
 
 @pytest.mark.parametrize(
@@ -73,3 +76,18 @@ def test_every_address_has_a_prefix_that_holds_what_it_folds_to(address: object)
     client = identify(address, Atlas())  # type: ignore[arg-type]
     assert client.address in prefix_of(client.address)  # type: ignore[arg-type]
     assert client.groups[-1] == ""
+
+
+@given(st.ip_addresses(), st.one_of(st.none(), st.integers(0, 128)))
+def test_a_prefix_in_words_is_the_prefix(address: Any, bits: int | None) -> None:
+    kept = None if bits is None else min(bits, address.max_prefixlen)
+    assert prefix_text(address, kept) == str(prefix_of(address, kept))
+
+
+@pytest.mark.parametrize("octet", range(256))
+def test_only_octets_that_are_looked_at_hold_private_addresses(octet: int) -> None:
+    """The networks that are no part of the internet, whichever release of the library knows them."""
+    for rest in (0, 1, 0x00FFFFFF, 0x000000AA, 0x00010203, *(1 << bit for bit in range(24))):
+        address = IPv4Address(octet << 24 | rest)
+        special = address.is_private or address.is_loopback or address.is_link_local
+        assert is_private(address) is (special or address.is_unspecified or address in _SHARED)

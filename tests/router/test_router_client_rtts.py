@@ -65,3 +65,22 @@ def test_everything_is_bounded() -> None:
     for _ in range(10 * SAMPLES_MAX):
         found.ended("8.0.0.1", 5.0)  # type: ignore[arg-type]
     assert found.taken()[0] == RoundTrip("8.0.0.0/24", 5.0, 10 * SAMPLES_MAX + 1)
+
+
+def test_what_other_processes_have_taken_counts_as_many_connections() -> None:
+    found, servers = rtts(), [rtts(), rtts()]
+    for peer, rtt in (("8.8.8.8", 10.0), ("8.8.4.4", 30.0)):
+        servers[0].ended(peer, rtt)  # type: ignore[arg-type]
+    for _ in range(3):
+        servers[1].ended("8.8.8.9", 12.0)  # type: ignore[arg-type]
+    for server in servers:
+        found.heard(server.taken())
+    assert found.taken() == [RoundTrip("8.8.8.0/24", 12.0, 4), RoundTrip("8.8.4.0/24", 30.0, 1)]
+    assert found.taken() == []
+
+
+def test_what_other_processes_tell_is_bounded() -> None:
+    found = rtts(prefixes_max=2)
+    found.heard([RoundTrip(f"8.8.{number}.0/24", 10.0, 1000) for number in range(5)])
+    found.heard([RoundTrip("8.8.0.0/24", 20.0, 1000)])
+    assert found.taken() == [RoundTrip("8.8.0.0/24", 10.0, 2000), RoundTrip("8.8.1.0/24", 10.0, 1000)]

@@ -117,6 +117,26 @@ def test_a_node_complained_of_is_left_out_and_the_complaint_is_told() -> None:
     assert world.routing.complaints == [("198.0.1.0/24", "paris")]
 
 
+def test_who_has_complained_is_not_sent_there_for_anything_else_and_others_are() -> None:
+    other = "/files/other.bin"
+    world = World(SIZES | {other: 9 * MIB})
+    first = where(world.ask(f"{FILE}?exclude=paris"))
+    assert where(world.ask(other)) == first != "paris"
+    listed = world.ask(other, fields={"Accept": "application/json"})
+    assert b'"node":"paris"' not in listed.body.data.partition(b'"refused"')[0]  # type: ignore[union-attr]
+    assert where(world.ask(other, "paris")) == "paris"
+
+
+def test_who_only_seems_to_complain_is_sent_elsewhere_once() -> None:
+    """Many share one address, and two that ask for one file look like one that was not served."""
+    other = "/files/other.bin"
+    world = World(SIZES | {other: 9 * MIB})
+    world.ask(FILE)
+    world.now += 3
+    assert where(world.ask(FILE)) != "paris"
+    assert where(world.ask(other)) == "paris"
+
+
 def test_a_parameter_that_names_no_node_is_the_files_own() -> None:
     world = World({f"{FILE}?exclude=spam": 9 * MIB})
     assert world.ask(f"{FILE}?exclude=spam").headers.get("Location").endswith("?exclude=spam")

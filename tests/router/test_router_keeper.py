@@ -173,13 +173,16 @@ def test_where_signals_stop_the_map_is_old_and_still_used() -> None:
     assert not ask(house, "berlin").is_old
 
 
-def test_a_complaint_binds_the_group_that_made_it() -> None:
+def test_a_complaint_binds_who_made_it() -> None:
     house = House()
     keeper = house.keeper
     client = keeper.client(parse(address_in("berlin")))
-    other = keeper.client(parse(address_in("berlin", 2)))
+    other = keeper.client(parse(address_in("berlin").rpartition(".")[0] + ".200"))
+    assert other.group == client.group
     keeper.complained(client, "berlin")
-    keeper.complained(client, "nobody")
+    assert keeper.excluded(client) == frozenset(), "it only seems to have"
+    keeper.complained(client, "berlin", lasts=True)
+    keeper.complained(client, "nobody", lasts=True)
     assert keeper.excluded(client) == {"berlin"}
     assert keeper.excluded(other) == frozenset()
     house.clock.now += 601.0
@@ -193,6 +196,62 @@ def test_clients_alone_can_take_no_node_down() -> None:
         house.keeper.complained(client, "paris")
     house.keeper.publish()
     assert house.down() == set()
+
+
+def test_a_doubt_of_a_client_has_the_node_looked_at_and_a_client_that_repeats_itself_does_not() -> None:
+    house = House()
+    looked: list[str] = []
+    house.keeper.look_by(looked.append)
+    one, other = (house.keeper.client(parse(address_in("berlin", number))) for number in (1, 2))
+    for _ in range(50):
+        house.keeper.complained(one, "berlin")
+        house.keeper.failed(one, "berlin", unreachable=True)
+        house.keeper.failed(one, "nobody", unreachable=True)
+    assert looked == ["berlin"]
+    house.keeper.failed(other, "berlin", unreachable=False)
+    house.keeper.complained(one, "paris")
+    assert looked == ["berlin", "berlin", "paris"]
+    house.clock.now += 11.0
+    house.keeper.complained(one, "berlin")
+    assert looked[3:] == ["berlin"]
+
+
+def test_one_client_that_meets_failures_takes_no_node_down() -> None:
+    house = House()
+    house.looks(5, berlin=True, paris=True, tokyo=True)
+    client = house.keeper.client(parse(address_in("berlin")))
+    for _ in range(100):
+        house.clock.now += 0.5
+        house.keeper.failed(client, "berlin", unreachable=True)
+        house.keeper.looked("berlin", True)
+        house.keeper.publish()
+    assert house.down() == set()
+
+
+def test_clients_that_make_requests_fail_take_no_node_down() -> None:
+    """They can ask for what takes for ever, but not for a node that cannot be reached."""
+    house = House()
+    for number in range(1, 200):
+        house.clock.now += 0.1
+        client = house.keeper.client(parse(address_in("berlin", number)))
+        house.keeper.failed(client, "berlin", unreachable=False)
+    house.keeper.publish()
+    assert house.down() == set()
+
+
+def test_a_node_that_several_clients_cannot_reach_is_left_before_the_next_probe() -> None:
+    house = House()
+    house.looks(5, berlin=True, paris=True, tokyo=True)
+    clients = [house.keeper.client(parse(address_in("berlin", number))) for number in range(1, 40)]
+    for client in clients[:20]:  # at the same moment: one cause, one look
+        house.keeper.failed(client, "berlin", unreachable=True)
+    house.keeper.publish()
+    assert house.down() == set()
+    for client in clients[20:22]:
+        house.clock.now += 1.0
+        house.keeper.failed(client, "berlin", unreachable=True)
+    house.keeper.publish()
+    assert house.down() == {"berlin"}
 
 
 def test_what_is_kept_of_groups_is_bounded() -> None:

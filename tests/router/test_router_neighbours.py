@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -99,3 +100,20 @@ def test_no_expectation_is_beyond_what_was_seen_by_much(
         found = world.afar(Place(latitude, longitude), node).mean
         assert math.isfinite(found)
         assert abs(found) <= 4 * most + 1e-9
+
+
+def test_who_is_near_is_the_same_however_maps_came_one_after_the_other() -> None:
+    chance = random.Random(1)
+    cells = [
+        Told(number, Place(chance.uniform(-60, 60), chance.uniform(-180, 180)), "a", chance.random(), 0.9)
+        for number in range(120)
+    ]
+    spots = [Place(chance.uniform(-60, 60), chance.uniform(-180, 180)) for _ in range(40)]
+    maps: list[Neighbours] = []
+    for many in (10, 60, 120):
+        maps.append(fitted(cells[:many], maps[-1] if maps else None))
+        for spot in spots[: many // 3]:  # some are asked of one map, others of another first
+            maps[-1].around(spot)
+    for many, world in zip((120, 60, 10), reversed(maps), strict=True):
+        alone = fitted(cells[:many])
+        assert [world.around(spot) for spot in spots] == [alone.around(spot) for spot in spots]

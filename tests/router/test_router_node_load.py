@@ -41,17 +41,43 @@ def test_a_load_is_that_of_the_time_since_the_last() -> None:
         LIMITS, connections=lambda: 5, bytes_sent=lambda: sent, timer=lambda: now, processor=lambda: 0.0
     )
     now, sent = 10.0, 5000
-    node.was_late(0.01)
-    node.was_late(0.03)
+    node.lateness.add(0.01)
+    node.lateness.add(0.03)
     assert node.taken() == Load(0.05, 0.5, 0.0, pytest.approx(0.4))
     now = 20.0
     assert node.taken() == Load(0.05)
 
 
+def test_who_asks_again_at_once_is_told_the_same() -> None:
+    now, used = 0.0, 0.0
+    node = NodeLoad(
+        LIMITS, connections=lambda: 0, bytes_sent=lambda: 0, timer=lambda: now, processor=lambda: used
+    )
+    now, used = 10.0, 10.0
+    assert node.taken().processor == 0.5
+    now = 10.1
+    assert node.taken().processor == 0.5
+    now = 20.0
+    assert node.taken().processor == 0.0
+
+
+def test_what_other_processes_of_the_node_do_is_its_load_too() -> None:
+    now = 0.0
+    node = NodeLoad(
+        LIMITS, connections=lambda: 0, bytes_sent=lambda: 0, timer=lambda: now, processor=lambda: now / 10
+    )
+    now = 10.0
+    for _ in range(10):
+        node.worked(1.0, 0.02)
+    assert node.taken() == Load(0.0, 0.0, pytest.approx(0.55), pytest.approx(0.4))
+    now = 20.0
+    assert node.taken() == Load(0.0, 0.0, pytest.approx(0.05))
+
+
 async def test_a_blocked_loop_is_noticed() -> None:
     tasks = Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}"))
     node = NodeLoad(LIMITS, connections=lambda: 0, bytes_sent=lambda: 0, timer=time.monotonic)
-    tasks.start(node.run(), "lag")
+    tasks.start(node.lateness.run(), "lag")
     blocked: list[float] = []
 
     def is_noticed() -> bool:

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from router_world import NOW, PLACES, client_at, node
 
-from edgeproxy.router.coverage import Entry, coverage
-from edgeproxy.router.decide import Asking, decide
+from edgeproxy.router.coverage import Elsewhere, Entry, coverage
+from edgeproxy.router.decide import Asking, decide, eligible_for
 from edgeproxy.router.learner import Learner
 from edgeproxy.router.nodes import NodeState
 from edgeproxy.router.prepared import Prepared
+from edgeproxy.router.refusals import eligible
 from edgeproxy.router.snapshot import RouteObject, Snapshot
 
 CITIES = sorted(PLACES)
@@ -104,3 +105,38 @@ def test_networks_of_nodes_are_those_of_single_addresses() -> None:
     for number in (1, 2):
         client = client_at("berlin", number=number)
         assert prepared.decide(client, OBJECTS[0], NOW, Asking()) == decide(client, OBJECTS[0], snapshot, NOW)
+
+
+restricted = st.lists(
+    st.builds(
+        lambda city, state, countries, asns, networks, addresses: node(
+            city,
+            state=state,
+            countries=frozenset(countries),
+            asns=asns,
+            networks=tuple(ip_network(text) for text in networks),
+            addresses=addresses,
+        ),
+        st.sampled_from(CITIES),
+        st.sampled_from(list(NodeState)),
+        st.sampled_from([(), ("DE",), ("DE", "FR")]),
+        st.sampled_from([(), (64500,)]),
+        st.sampled_from([(), (), (), ("198.0.1.0/25",)]),
+        st.sampled_from([(), ("192.0.2.1",), ("2001:db8::1",)]),
+    ),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda one: one.name,
+)
+
+
+@given(restricted, st.lists(st.tuples(clients, st.sampled_from([0, 4, 6])), max_size=8), st.booleans())
+def test_who_may_serve_is_the_same_whoever_was_asked_about_before(
+    made: list, asked: list, serves_some: bool
+) -> None:
+    entries = [Entry((made[0].name,), network=ip_network("198.0.3.0/24")), Entry((made[-1].name,), asn=64500)]
+    rule = coverage(entries, countries=["DE"] if serves_some else [], elsewhere=Elsewhere.ORIGIN)
+    snapshot = Snapshot(tuple(made), coverage=rule, made_at=NOW)
+    for client, family in asked:
+        found = eligible(snapshot.nodes, client, rule, family=family)
+        assert eligible_for(client, snapshot, Asking(family=family)) == found

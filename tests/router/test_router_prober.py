@@ -98,6 +98,28 @@ async def test_a_node_that_is_silent_is_asked_again_soon() -> None:
         await tasks.aclose()
 
 
+async def test_a_node_that_somebody_doubts_is_looked_at_soon_but_not_all_the_time() -> None:
+    settings = ProbeSettings(every_seconds=3600.0, again_seconds=1.0, timeout_seconds=5.0)
+    async with stub() as server:
+        judge, tasks = Judge(), Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}"))
+        listed = [Listed(RouteNode("one"), probe=server.url)]
+        now = 0.0
+        prober = Prober(lambda: listed, judge, settings, tasks=tasks, timer=lambda: now)
+        prober.soon("one")  # it is not known yet
+        prober.look()
+        prober.soon("one")
+        prober.look()
+        await until(lambda: judge.counted["one"] == 1)
+        for at in (0.5, 0.9, 1.0, 1.5, 1.9):
+            now = at
+            prober.soon("one")
+            prober.look()
+        await until(lambda: judge.counted["one"] == 2)
+        prober.soon("nobody")
+        assert len(server.asked) == 2
+        await tasks.aclose()
+
+
 async def test_probes_are_bounded_and_nobody_is_asked_twice_at_a_time() -> None:
     async with stub(None) as server:
         targets = {f"n{number}": server.url for number in range(20)}

@@ -43,6 +43,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         log: Log | None = None,
         tls: Tls | None = None,
         engine: str = "",
+        connects: Any = None,
         **listen: Any,
     ) -> Served:
         reports: list[str] = []
@@ -75,6 +76,7 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
             access_log=access_log,
             report=reports.append,
             handshakes=handshakes,
+            connects=connects,
         )
         bound = await listeners.start()
         served = Served(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import orjson
@@ -21,6 +22,20 @@ def test_lines_are_written_in_order_and_closing_writes_the_rest(tmp_path: Any) -
     log.close()
     lines = (tmp_path / "log").read_bytes().splitlines()
     assert [orjson.loads(line)["bytes"] for line in lines] == list(range(1000))
+
+
+def test_a_line_is_written_soon_also_after_a_rest(tmp_path: Any) -> None:
+    path = tmp_path / "log"
+    log = AccessLog(Log(access_file=str(path)), Metrics())
+    log.start()
+    for number in range(3):
+        log.put(entry(bytes=number))
+        end = time.monotonic() + 30
+        while path.read_bytes().count(b"\n") <= number:
+            assert time.monotonic() < end
+        while not log._asleep:  # it rests again, and is woken by the next line only
+            assert time.monotonic() < end
+    log.close()
 
 
 def test_a_log_that_cannot_be_opened_is_an_error_at_start(tmp_path: Any) -> None:

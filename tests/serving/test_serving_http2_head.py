@@ -100,10 +100,24 @@ def test_what_is_not_acceptable_gets_the_status_of_http_1(status: int, case: dic
     assert error.value.status == status
 
 
-def test_tunnels_are_refused() -> None:
-    with pytest.raises(RequestError) as error:
-        parse_fields([(b":method", b"CONNECT"), (b":authority", b"a:1")], Limits(), "http", ended=True)
-    assert error.value.status == 405
+def test_connect_names_a_host_and_a_port_and_has_no_content() -> None:
+    def connect(*more: tuple[bytes, bytes], authority: bytes = b"A.example:1") -> Head:
+        pairs = [(b":method", b"CONNECT"), (b":authority", authority), *more]
+        return parse_fields(pairs, Limits(), "http", ended=False)
+
+    head = connect((b"user-agent", b"x"))
+    assert (head.method, head.target, head.authority, head.length) == (
+        "CONNECT",
+        *["a.example:1"] * 2,
+        0,
+    )
+    assert head.headers.get("user-agent") == "x"
+    for case in ({"authority": b"a.example"}, {"authority": b"[::1]"}, {"authority": b"u@a:1"}):
+        with pytest.raises(RequestError) as error:
+            connect(**case)
+        assert error.value.status == 400
+    with pytest.raises(RequestError):
+        connect((b"content-length", b"1"))
 
 
 def test_the_same_request_means_the_same_as_over_http_1() -> None:

@@ -92,6 +92,7 @@ def test_early_data_and_weak_ciphers_are_not_offered(authority: Authority, tmp_p
     assert offered
     assert [cipher["name"] for cipher in offered if not cipher["aead"]] == []
     assert contexts.default.options & ssl.OP_NO_RENEGOTIATION
+    assert contexts.default.num_tickets == 1
     assert contexts.minimum == 0x0303
     client = authority.client()
     client.maximum_version = ssl.TLSVersion.TLSv1_2

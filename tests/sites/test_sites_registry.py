@@ -267,3 +267,35 @@ def test_the_upstreams_of_a_site_are_known_by_its_name(context: SiteContext) -> 
         "https://files.example",
     ]
     assert table.origins_of("nobody") == ()
+
+
+def test_a_host_is_reached_as_its_site_reaches_it_and_no_other_is_known(context: SiteContext) -> None:
+    sites = build_sites(
+        [
+            config.Site(name="a", mount="/a", origin="https://a.example", ca_file="/a.pem"),
+            config.Site(name="hf", mount="/hf", kind="huggingface", ca_file="/hf.pem"),
+            config.Site(
+                name="p",
+                mount="/p",
+                kind="python-index",
+                index="https://index.example/simple/",
+                upstreams=["https://other.example/simple/"],
+                link_hosts=["https://files.example"],
+                ca_file="/p.pem",
+            ),
+        ],
+        context,
+    )
+    for host, file in (
+        ("a.example", "/a.pem"),
+        ("huggingface.co", "/hf.pem"),
+        ("index.example", "/p.pem"),
+        ("other.example", "/p.pem"),
+        ("files.example", "/p.pem"),
+    ):
+        assert sites.has_host("https", host, 443)
+        reach = sites.reach_of(Origin("https", host, 443))
+        assert reach is not None
+        assert reach.ca_file == file
+    assert sites.reach_of(Origin("https", "nobody.example", 443)) is None
+    assert sites.reach_of(Origin("http", "a.example", 80)) is None

@@ -13,11 +13,13 @@ LEVELS = {
         ("node_proxy", "node_routing", "node_signals", "route_dns", "route_http", "route_map"), 5
     ),
     **dict.fromkeys(("route_node", "route_passing", "route_views"), 5),
-    **dict.fromkeys(("pipeline", "admin", "relay", "proxy"), 4),
+    **dict.fromkeys(("pipeline", "admin", "relay", "proxy", "simulation"), 4),
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
     **dict.fromkeys(("config", "config_parents", "config_proxy", "config_router"), 1),
-    **dict.fromkeys(("", "address", "chunks", "config_types", "message", "errors", "metrics", "tasks"), 0),
+    **dict.fromkeys(
+        ("", "address", "chunks", "config_types", "message", "errors", "garbage", "metrics", "tasks"), 0
+    ),
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).

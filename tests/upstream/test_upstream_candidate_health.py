@@ -85,6 +85,14 @@ def test_errors_eject_at_most_half_of_the_candidates() -> None:
     assert not health.is_ejected
 
 
+def test_a_dead_one_is_ejected_until_a_probe_has_found_it_alive() -> None:
+    dead = hit(Health(), Trouble.UNREACHABLE)
+    for after in (0.0, 1.0, 600.0):
+        dead = probed(dead, T + after, alive=False)
+        assert state(dead, T + after) is State.EJECTED
+    assert state(probed(dead, T + 601.0, alive=True), T + 601.0) is State.RETURNING
+
+
 def test_an_ejected_one_serves_its_time_and_returns_slowly() -> None:
     health = Health()
     for _ in range(3):

@@ -1,7 +1,8 @@
 import pytest
 
-from benchmarks.broken_origin import CLIENTS, Seen, _limits, classify, seen
 from benchmarks.ranged import Fetched, Fetching, Part
+from benchmarks.report import Result
+from benchmarks.trouble_figures import CLIENTS, Seen, classify, limits, report, seen
 
 MIB = 1 << 20
 
@@ -53,4 +54,28 @@ def test_clients_that_saw_the_same_are_counted_together() -> None:
     ],
 )
 def test_a_limit_is_met_only_by_what_was_seen(kind: str, saw: Seen, met: list[bool]) -> None:
-    assert [limit.met for limit in _limits(kind, saw)] == met
+    assert [limit.met for limit in limits(kind, [saw, saw])] == met
+
+
+def test_a_whole_wrong_body_of_the_node_fails_the_run_and_one_of_a_peer_does_not() -> None:
+    wrong = _saw(right=0, wrong=1, again="wrong bytes within 5 from 7")
+    result = Result("broken_origin", "What?", [], machine={})
+    report(result, {"flip": {"edgeproxy": [_saw(right=0)], "squid": [wrong]}})
+    assert result.failures == []
+    assert result.tables[0].rows[1][1:3] == ["0 of 8", "1"]
+    report(result, {"flip": {"edgeproxy": [wrong]}})
+    assert len(result.failures) == 1
+
+
+def test_comparisons_say_which_way_is_better() -> None:
+    result = Result("broken_origin", "What?", [], machine={})
+    servers = {"edgeproxy": [_saw()], "nginx": [_saw(right=7)], "direct": [_saw(right=1)]}
+    report(result, {"cut": servers, "flip": servers})
+    assert [(it.ours, it.theirs, it.peer, it.less_is_better) for it in result.comparisons] == [
+        (8, 7, "nginx", False),
+        (0, 0, "nginx", True),
+    ]
+    assert [plot.title for plot in result.plots] == [
+        "Clients unaware of a broken origin",
+        "Clients with a whole wrong body",
+    ]
