@@ -25,7 +25,6 @@ PACKAGES = {
     "h2load": "nghttp2-client",
     "gdnsd": "gdnsd",
     "dnsperf": "dnsperf",
-    "git": "git",
 }
 
 
@@ -69,7 +68,7 @@ SCENARIOS = (
     Scenario("redirects", ("wrk",)),
     Scenario("restart", _CACHES, is_quick=True),
     Scenario("growth", is_quick=True),
-    Scenario("real_clients", ("git",), is_quick=True),
+    Scenario("real_clients", is_quick=True),
     Scenario("workers", ("wrk",)),
     Scenario("dns", ("gdnsd", "dnsperf")),
     Scenario("footprint"),
