@@ -198,6 +198,7 @@ def _note(kind: str, measured: dict[str, Measured], result: Result) -> None:
             samples[f"{kind} {label} node us an answer"] = one.cpu_us
         failed = sum(each.failed for each in one.outcomes)
         kinds = {error for each in one.outcomes for error in each.errors}
+        result.data.setdefault("errors", {})[f"{kind} {label}"] = [each.errors for each in one.outcomes]
         if failed and (one.waited <= WAITED_MAX or not kinds <= _OF_TIME):
             result.failures.append(f"{kind}, {label}: {failed} requests failed ({', '.join(sorted(kinds))})")
         if one.waited > WAITED_MAX:
