@@ -19,7 +19,7 @@ from benchmarks.peers.peer import Absent, Server, free_port, program, spawn, tai
 # a request may be given another's range. No log, no helper that is not needed.
 _CONFIGURATION = """\
 {account}http_port 127.0.0.1:{port} accel no-vhost defaultsite={origin_host}:{origin_port}
-cache_peer {origin_host} parent {origin_port} 0 no-query no-digest originserver name=origin
+cache_peer {origin_host} parent {origin_port} 0 no-query no-digest no-netdb-exchange originserver name=origin
 cache_peer_access origin allow all
 never_direct allow all
 http_access allow all
