@@ -76,7 +76,7 @@ def _equipped(peers: Sequence[Peer], cases: Sequence[Case], result: Result) -> l
         if peer.name == "nginx-plain":
             result.skipped.append(f"{peer.name} from disk: it is here for the smallest hits")
         elif not isinstance(peer, Haproxy):
-            found.append(adjusted(peer, ram_bytes=0, memory="0"))
+            found.append(adjusted(peer, ram_bytes=0, cache="memory_body = 0"))
         elif largest >= LARGE:
             found.append(replace(peer, megabytes=4095, buffer_bytes=64 << 10))
         else:
@@ -173,9 +173,10 @@ def _method(options: argparse.Namespace, peers: list[Peer]) -> list[str]:
         + ("" if options.quick else " after warming")
         + "; figures are medians (least-greatest), ratios the median of the ratios of each round.",
         f"RAM: every server that has a cache in RAM has one of {RAM_BYTES >> 20} MiB and the body is in it "
-        "(Varnish with malloc storage; nginx has none and answers from files in the page cache). Disk: those "
-        "caches are off and bodies are files in the page cache, which is what a store much larger than RAM "
-        "tiers has for what is popular (Varnish with file storage, a mapped file).",
+        "(Varnish with malloc storage; nginx has none and answers from files in the page cache; edgeproxy "
+        "does so beyond 256 KiB). Disk: those caches are off and bodies are files in the page cache, which "
+        "is what a store much larger than RAM tiers has for what is popular (Varnish with file storage, a "
+        "mapped file; edgeproxy with memory_body = 0, so that no body is in RAM).",
         f"Below {bodies.show_size(MIDDLE)}: `wrk -t1 -c{CONNECTIONS}`. From there: {CONNECTIONS} "
         "connections of a reader that takes up to 1 MiB a call, because wrk reads 8 KiB at a time and would "
         f"be the limit. From {bodies.show_size(LARGE)}: one connection of such a reader. Connections are "
