@@ -146,6 +146,7 @@ class Answers:
             or response.status != 200
             or outcome.cache is not CacheOutcome.HIT
             or plan.layout is not None
+            or plan.is_judged
         ):
             return response
         held = self._store.reusable(stored)

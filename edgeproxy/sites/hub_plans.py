@@ -189,6 +189,7 @@ class HubPlans:
             key_suffix=f" passing for={caller.id}",
             fields=fields,
             present=hub_answers.presentation(rewriting),
+            is_judged=True,
             keep_authorization=True,
             notice=LimitNotice(kind_of(target), caller.id, self._learn),
             relay=hub_answers.relay(rewriting, on_repo=on_repo),
@@ -210,5 +211,6 @@ class HubPlans:
             },
             relay=hub_answers.relay(rewriting, on_repo=True),
             notice=LimitNotice(kind_of(target), caller.id, self._learn),
+            is_judged=True,  # a repository may be made private, and a signed URL expires
             **more,
         )

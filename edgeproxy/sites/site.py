@@ -167,6 +167,7 @@ class Plan:
     upcoming: Upcoming | None = None
     layout: Layout | None = None  # what is sent is not the body as it is; needs `known` and the size
     source: str = ""  # which of several upstreams this is, for people
+    is_judged: bool = False  # who may have it is asked each time: no memory of requests may answer instead
     notice: Notice | None = None
     # Asked when upstream gave no answer and the store has none: what the site says then, None for nothing.
     instead: Callable[[], Response | None] | None = None

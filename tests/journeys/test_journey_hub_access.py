@@ -173,12 +173,15 @@ def test_a_permission_withdrawn_or_a_model_made_private_takes_effect(
     tiny = closed_hub.repositories["model", "acme/tiny"]
     assert visit(release, node, "alice", token="hf_alice").file("acme/gated", SHARD).ok
     assert visit(release, node, "public").file("acme/tiny", SHARD).ok
+    small = node.url(f"/hf/acme/tiny/resolve/{tiny.head.sha}/config.json")
+    assert [ask(small).status for _ in range(4)] == [200] * 4  # no memory of requests answers later on
     gated.readers.discard("alice")
     tiny.private = True
     # A verdict is believed for a second at least.
     for repository, token, status in ((gated, "hf_alice", 403), (tiny, "", 401)):
         url = node.url(f"/hf/{repository.id}/resolve/{repository.head.sha}/{SHARD}")
         assert eventually(lambda url=url, token=token, status=status: ask(url, token=token).status == status)
+    assert eventually(lambda: ask(small).status == 401)
     done = visit(release, node, "alice-again", token="hf_alice").file("acme/gated", SHARD)
     assert "GatedRepoError" in done.raised + done.cause, done
     done = visit(release, node, "public-again").file("acme/tiny", SHARD)
