@@ -127,11 +127,12 @@ class NodeLoad:
         return Usage(self._timer(), self._connections(), self._bytes_sent(), used, self.lateness.taken())
 
     def taken(self) -> Load:
-        """Two who ask at the same time are told the same: of a moment no load can be made."""
-        if self._told is None or self._timer() - self._before.at >= TAKEN_SECONDS:
+        """Two who ask at the same time are told the same: of a moment no load can be made. Before there is
+        one, who is asked has only its connections: its start has kept the processor busy, not its clients."""
+        if self._timer() - self._before.at >= TAKEN_SECONDS:
             before, self._before = self._before, self._usage()
             self._told = load_of(before, self._before, self._limits)
-        return self._told
+        return self._told or Load(connections=_share(self._connections(), self._limits.connections))
 
 
 def _processor_seconds() -> float:

@@ -97,8 +97,7 @@ class DiskTier:
         self._lock = threading.Lock()
         self._proven = Proven()
         self.claims = PartialClaims()
-        self.partial_keys = PartialKeys()
-        self.uses = PieceUses()
+        self.partial_keys, self.uses = PartialKeys(), PieceUses()
         self._open: dict[str, int] = {}  # bodies held open, and how often
         self._shrinking: set[str] = set()
         self._footers = threading.Lock()
