@@ -65,7 +65,7 @@ def test_only_who_stores_ranges_is_compared_by_what_the_origin_sent() -> None:
 
 def test_a_server_that_was_stopped_is_told() -> None:
     result = _reported(edgeproxy=_measured(), varnish=_measured(unfinished=3, again=None))
-    assert result.tables[0].rows[1][6:8] == ["1 of 4", "1.0 (1.0-1.0) (stopped)"]
+    assert result.tables[0].rows[1][6:8] == ["1 of 4", "1.0 (stopped)"]
 
 
 def test_a_figure_of_the_node_is_judged_by_that_of_the_best_peer() -> None:
