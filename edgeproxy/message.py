@@ -295,10 +295,11 @@ class Reuse(Protocol):
 
     Usable while `now < fresh_until` and `sequence == current` for `held` and, where the answer was
     made from another response, for `source` (else None). `fields(now)` gives the fields of the
-    answer as of now (Age and the like), `data` the content, or `file` what it is in (then `data` is empty),
-    of `size` bytes; `used` is told now and then that it is wanted, at most once a second. `timed(now)` gives
-    the fields in a form that another process can keep; None if what they are at another time is not known
-    to be told by that, which is tried out unless it `is_proven` for this response already."""
+    answer as of now (Age and the like). Its content, `size` bytes, is `data`, or that of `file`, or in both:
+    it leaves faster from a file where nothing has to be done to it. `used` is told now and then that it is
+    wanted, at most once a second. `timed(now)` gives the fields in a form that another process can keep;
+    None if what they are at another time is not known to be told by that, which is tried out unless it
+    `is_proven` for this response already."""
 
     @property
     def held(self) -> Held: ...

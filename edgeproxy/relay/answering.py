@@ -236,7 +236,7 @@ class Answering:
         reusing = None
         if (
             reuse is not None
-            and reuse.file is None
+            and len(reuse.data) == reuse.size
             and marks is not None
             and response.status == 200
             and not response.close

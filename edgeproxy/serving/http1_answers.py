@@ -140,17 +140,18 @@ class Answering(asyncio.Protocol):
 
     def _can_send(self, entry: Remembered) -> bool:
         """Whether content in a file can leave from here without waiting for the disk."""
-        if not self._secured and entry.is_at_hand():
+        if len(entry.data) == entry.size or (not self._secured and entry.is_at_hand()):
             return True
         entry.uses -= 1
         return False
 
     def _send_recalled(self, entry: Remembered, now: float) -> None:
         answer = entry.answer
-        if type(answer) is bytes:
+        if entry.file is not None and not self._secured and (not entry.data or entry.is_at_hand()):
+            self._transport.write(entry.head)
+            self._writer.queue_file(entry.file, entry.size)
+        elif type(answer) is bytes:
             self._transport.write(answer)
-            if entry.file is not None:
-                self._writer.queue_file(entry.file, entry.size)
         else:
             self._transport.writelines(answer)
         self.served += 1

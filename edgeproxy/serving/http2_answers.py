@@ -378,7 +378,7 @@ class Answering(asyncio.Protocol):
         reuse = response.reuse
         if (
             reuse is None
-            or reuse.file is not None
+            or len(reuse.data) != reuse.size
             or (request.method == "GET" and type(response.body) is not BytesBody)
         ):
             return

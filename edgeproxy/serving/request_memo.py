@@ -37,6 +37,7 @@ class Remembered:
         "built_until",
         "data",
         "file",
+        "head",
         "head_only",
         "headers",
         "held",
@@ -70,6 +71,7 @@ class Remembered:
         self.size = reuse.size
         self.length = 0 if self.head_only else self.size
         self.file = reuse.file if self.length else None
+        self.head = b""
         self.answer: Answer = b""
         self.built_at = 0.0
         self.built_until = 0.0
@@ -122,7 +124,8 @@ class Remembered:
             connection="",
             date=date.at(now),
         )
-        if self.head_only or self.file is not None:
+        self.head = head
+        if self.head_only or not self.data:
             self.answer = head
         elif len(self.data) <= JOINED_BYTES:
             self.answer = head + self.data

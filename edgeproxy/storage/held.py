@@ -130,13 +130,14 @@ class Held:
         for body in bodies:
             for key in self._ram.keys_of(body):
                 entry = self._ram.find(key)
-                copy = entry.copies.get(body) if entry is not None else None
-                if entry is not None and (copy is None or copy.file is not None):
+                if entry is not None:
+                    self._ram.let_go(key, entry, body)
+                if entry is not None and body not in entry.copies:
                     self.hold(key, tuple(stored for stored in entry.variants if stored.body != body))
 
     def imported(self, stored: StoredResponse) -> None:
         """The sweep has read this response in again: an entry that lacks it is out of date."""
         self._generations.sequence = max(self._generations.sequence, stored.sequence)
         entry = self._ram.find(stored.key)
-        if entry is not None and all(copy.file is not None for copy in entry.copies.values()):
+        if entry is not None and not any(copy.is_in_ram for copy in entry.copies.values()):
             self._ram.drop(stored.key)

@@ -26,7 +26,7 @@ TOUCHED_MAX = 65_536  # a store in RAM only never tells an index
 
 
 class Copy:
-    """One response at hand: a store.Reusable. Its body is `data`, or that of `file`."""
+    """One response at hand: a store.Reusable. Its body is `data`, or that of `file`, or in both."""
 
     __slots__ = ("_used", "body", "data", "file", "fresh_until", "key", "retired", "sequence")
 
@@ -45,6 +45,10 @@ class Copy:
         self.sequence = sequence
         self.retired: Callable[[], None] | None = None
         self._used = used
+
+    @property
+    def is_in_ram(self) -> bool:
+        return self.file is None or bool(self.data)
 
     def used(self) -> None:
         self._used(self.key, self.body)
@@ -122,7 +126,7 @@ class RamTier:
     @property
     def responses(self) -> int:
         """Responses whose body is in RAM."""
-        return sum(copy.file is None for entry in self._entries.values() for copy in entry.copies.values())
+        return sum(copy.is_in_ram for entry in self._entries.values() for copy in entry.copies.values())
 
     def keys(self) -> list[str]:
         return list(self._entries)
@@ -187,11 +191,16 @@ class RamTier:
         """Hold the body of one of the entry's variants; what was held for it is retired."""
         return self._put(entry, stored, data, None, sequence)
 
-    def keep_open(self, entry: Entry, stored: StoredResponse, file: OpenFile, sequence: int) -> None:
-        """Hold the body of one of the entry's variants as an open file, if any may be held so."""
+    def keep_open(
+        self, entry: Entry, stored: StoredResponse, file: OpenFile, sequence: int, data: bytes = b""
+    ) -> None:
+        """Hold the body of one of the entry's variants as an open file, if any may be held so, beside its
+        content if that is given."""
         if not self.open_max:
+            if data:
+                self.copy(entry, stored, data, sequence)
             return
-        self._put(entry, stored, b"", file, sequence)
+        self._put(entry, stored, data, file, sequence)
         if self._entries.get(stored.key) is not entry:
             return
         self._open[stored.key, stored.body] = self._turn
@@ -204,7 +213,7 @@ class RamTier:
         if copy.file is None:
             self.copy(entry, stored, copy.data, sequence)
         else:
-            self.keep_open(entry, stored, copy.file, sequence)
+            self.keep_open(entry, stored, copy.file, sequence, copy.data)
 
     def close_idle(self) -> None:
         """Let go of open files not used for a while; called at a steady pace."""
@@ -223,8 +232,19 @@ class RamTier:
     def _close(self, key: str, body: str) -> None:
         entry = self._entries.get(key)
         if entry is not None:
-            self.drop_copy(key, entry, body)
+            self.let_go(key, entry, body)
         self._open.pop((key, body), None)
+
+    def let_go(self, key: str, entry: Entry, body: str) -> None:
+        """Hold the file of a body no longer; its content stays, if it is in RAM."""
+        copy = entry.copies.get(body)
+        if copy is None or copy.file is None:
+            return
+        stored = next((held for held in entry.variants if held.body == body), None)
+        if copy.data and stored is not None:
+            self.copy(entry, stored, copy.data, copy.sequence)
+        else:
+            self.drop_copy(key, entry, body)
 
     def _put(
         self, entry: Entry, stored: StoredResponse, data: bytes, file: OpenFile | None, sequence: int
@@ -301,5 +321,5 @@ def _size(key: str, entry: Entry) -> int:
         size += VARIANT_BYTES + sum(len(n) + len(v) + FIELD_BYTES for n, v in stored.fields)
         size += sum(len(tag) + 60 for tag in stored.tags) + len(stored.key)
     for copy in entry.copies.values():
-        size += COPY_BYTES + (len(copy.data) if copy.file is None else OPEN_BYTES)
+        size += COPY_BYTES + len(copy.data) + (OPEN_BYTES if copy.file is not None else 0)
     return size

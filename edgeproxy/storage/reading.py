@@ -34,10 +34,9 @@ class Reading:
         self, ram: RamTier, held: Held, keeping: Keeping, threads: Threads, settings: config.Cache
     ) -> None:
         self._ram, self._held, self._keeping, self._threads = ram, held, keeping, threads
-        # Larger ones leave faster from the page cache than from here.
-        self._whole_bytes_max = (
-            min(settings.memory_body, settings.small_body) if ram.open_max else settings.memory_body
-        )
+        self._whole_bytes_max = settings.memory_body
+        # Larger ones leave faster from the page cache, where nothing has to be done to the bytes.
+        self._file_bytes_min = settings.small_body
 
     def at_hand(self, stored: StoredResponse) -> MemoryBody | DiskBody | None:
         """The body if it is in RAM, or open and unchanged."""
@@ -45,7 +44,7 @@ class Reading:
         if copy is None:
             return None
         file = copy.file
-        if file is None:
+        if file is None or copy.data:
             self._held.use(stored)
             return MemoryBody(copy.data)
         if disk is None or not file.is_unchanged():
@@ -70,16 +69,16 @@ class Reading:
         except StorageError:
             return None
         self._held.use(stored)
-        if opened.data is not None:
-            self._threads.later(disk.shut, opened)
-            self._take_over(stored, opened.data)
-            return MemoryBody(opened.data)
+        size, data = opened.footer.size, opened.data
         file = OpenFile(opened, lambda opened: self._threads.dropped(disk.shut, opened))
-        if 0 < opened.footer.size <= WHOLE_CHECK_BYTES:
-            self._take_over(stored, file)
-        return self._from(disk, stored, file)
+        if data is None:
+            if 0 < size <= WHOLE_CHECK_BYTES:
+                self._take_over(stored, b"", file)
+            return self._from(disk, stored, file)
+        self._take_over(stored, data, file if size > self._file_bytes_min else None)
+        return MemoryBody(data)
 
-    def _take_over(self, stored: StoredResponse, content: bytes | OpenFile) -> None:
+    def _take_over(self, stored: StoredResponse, data: bytes, file: OpenFile | None) -> None:
         """Have it at hand for the next who asks, if it is still what is stored."""
         entry = self._ram.find(stored.key)
         if entry is None or stored.body in entry.copies:
@@ -87,10 +86,10 @@ class Reading:
         held = next((s for s in entry.variants if s.body == stored.body), None)
         if held is None:
             return
-        if isinstance(content, bytes):
-            self._ram.copy(entry, held, content, entry.checked)
+        if file is None:
+            self._ram.copy(entry, held, data, entry.checked)
         else:
-            self._ram.keep_open(entry, held, content, entry.checked)
+            self._ram.keep_open(entry, held, file, entry.checked, data)
 
     def _from(self, disk: DiskTier, stored: StoredResponse, file: OpenFile) -> DiskBody:
         return DiskBody(disk, file, run=self._threads.run, damaged=lambda text: self._damaged(stored, text))

@@ -341,3 +341,17 @@ async def test_one_who_reads_slowly_gets_all_of_a_file_after_it_has_left_the_sto
     served.listeners._look()  # the memo lets go as well; only the transport has it now
     assert await reader.readexactly(kept.size) == kept.content
     writer.close()
+
+
+async def test_content_in_both_leaves_from_the_file_and_from_memory_where_that_cannot_be(
+    serve: Serve, tmp_path: Path
+) -> None:
+    kept = InFile(tmp_path / "body", b"in the file")
+    kept.data = b"in the RAM "
+    served = await start(serve, kept)
+    await ask(served, GET)
+    assert (await ask(served, GET)).endswith(b"in the file")
+    assert kept.file is not None
+    kept.file.unchanged = False
+    assert (await ask(served, GET)).endswith(b"in the RAM ")
+    assert kept.asked == 1

@@ -136,3 +136,35 @@ async def test_a_closed_store_has_nothing_open(tmp_path):
         await stand.put("k", LARGE)
         assert await stand.get("k") == LARGE
     assert descriptors(tmp_path) == 0
+
+
+BOTH = b"x" * 20_000  # beyond small_body, within memory_body: in RAM and open
+
+
+async def test_what_is_in_ram_too_stays_there_when_its_file_is_closed(tmp_path):
+    async with opened(tmp_path / "c", open_bodies=1) as stand:
+        for key in "ab":
+            await stand.put(key, BOTH)
+            await stand.forget_memory()
+        for key in "ab":
+            assert await stand.get(key) == BOTH
+        stored = {key: (await stand.store.lookup(key))[0] for key in "ab"}
+        held = {key: stand.store.reusable(one) for key, one in stored.items()}
+        assert {key: one.file is not None for key, one in held.items()} == {"a": False, "b": True}
+        assert all(one.data == BOTH and one.fresh_until for one in held.values())
+        assert all(stand.store.open_memory(one).data == BOTH for one in stored.values())
+        await until(lambda: descriptors(tmp_path) == 1)
+
+
+async def test_what_is_in_ram_too_outlives_its_file(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        stored = await stand.put("k", BOTH)
+        await stand.forget_memory()
+        assert await stand.get("k") == BOTH
+        before = stand.store.reusable(stored)
+        stand.store._held.forget_bodies([stored.body])  # evicted from the disk
+        after = stand.store.reusable(stored)
+        assert (before.fresh_until, before.file) == (0, None)
+        assert (after.data, after.file) == (BOTH, None)
+        await until(lambda: descriptors(tmp_path) == 0)
+        assert stand.store.open_memory(stored).data == BOTH

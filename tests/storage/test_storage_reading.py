@@ -10,15 +10,18 @@ from edgeproxy.storage.reading import open_bodies_max
 
 
 @pytest.mark.parametrize(
-    ("size", "open_bodies", "is_in_ram"),
+    ("size", "open_bodies", "is_in_ram", "is_open"),
     [
-        (10_000, 256, True),
-        (20_000, 256, False),  # on disk, and beyond small_body: sent from the file
-        (20_000, 0, True),  # nothing may be kept open: up to memory_body into RAM
-        (70_000, 0, False),
+        (10_000, 256, True, False),
+        (20_000, 256, True, True),  # beyond small_body it leaves faster from the file, where it may
+        (20_000, 0, True, False),
+        (70_000, 256, False, True),  # beyond memory_body
+        (70_000, 0, False, False),
     ],
 )
-async def test_who_reads_from_disk_has_it_at_hand_for_the_next(tmp_path, size, open_bodies, is_in_ram):
+async def test_who_reads_from_disk_has_it_at_hand_for_the_next(
+    tmp_path, size, open_bodies, is_in_ram, is_open
+):
     async with opened(tmp_path / "c", open_bodies=open_bodies) as stand:
         stored = await stand.put("k", b"x" * size)
         await stand.forget_memory()
@@ -28,7 +31,9 @@ async def test_who_reads_from_disk_has_it_at_hand_for_the_next(tmp_path, size, o
         assert body is not None
         assert (body.data is not None) is is_in_ram
         body.close()
-        assert (stand.store.open_memory(stored) is not None) is (is_in_ram or open_bodies > 0)
+        assert (stand.store.open_memory(stored) is not None) is (is_in_ram or is_open)
+        held = stand.store.reusable(stored)
+        assert (held is not None and held.file is not None) is is_open
         assert stand.store.statistics().memory_responses == int(is_in_ram)
 
 
