@@ -21,7 +21,6 @@ from benchmarks.client import Client
 from benchmarks.herd import Herd, _run
 from benchmarks.origin import Origin
 from benchmarks.peers import Edgeproxy, Server
-from benchmarks.ranged import run as in_loop
 from benchmarks.report import Limit, Result, Table, ratio, spread
 from benchmarks.running import prove_hit, scratch
 
@@ -141,7 +140,7 @@ def _herd(result: Result, directory: Path, origin: Origin) -> None:
     server = Edgeproxy(workers=2).start(directory / "herd", origin.url)
     try:
         target = f"{bodies.path(64 << 20, 'workers')}?rate={32 << 20}"
-        herd: Herd = in_loop(_run(server, origin, target, CLIENTS, 1.0))
+        herd = _run(server, origin, target, CLIENTS, 1.0)
     finally:
         server.stop()
     result.data["herd"] = {name: getattr(herd, name) for name in Herd.__slots__}

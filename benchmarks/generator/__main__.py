@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import resource
 import sys
 
@@ -29,7 +30,9 @@ def main() -> None:
     # Exchanges are freed by their count; what a full collection would find is little and stops the clock.
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
-    print(asyncio.run(follow(plan)).to_json())
+    told = asyncio.run(follow(plan)).to_json()
+    os.set_blocking(sys.stdout.fileno(), True)  # what does not fit into a pipe at once would be lost
+    print(told, flush=True)
 
 
 if __name__ == "__main__":
