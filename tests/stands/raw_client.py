@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import select
 import socket
 import ssl
 import struct
@@ -90,6 +91,10 @@ class RawClient:
         for start, end in itertools.pairwise(edges):
             self.send(data[start:end])
             time.sleep(gap)
+
+    def is_told(self) -> bool:
+        """Whether there is something to read: an answer, or the end."""
+        return bool(select.select([self._socket], [], [], 0)[0])
 
     def shut(self) -> None:
         """Say that nothing more will be sent."""

@@ -218,10 +218,13 @@ def test_what_all_servers_do_is_one_log_and_one_count(node: Node, origin: Origin
 
 
 def test_limits_hold_over_all_servers(serve: Serve, origin: Origin, connect: Connect) -> None:
-    origin.put("/a", 10, delay=3.0)
-    node = serve(limits={"connections": 8, "drain_timeout": "5s"})
-    clients = connect(node)
-    for client in clients:
-        client.send(request("/a"))  # busy ones do not make room
-    assert eventually(lambda: node.metric("connections_refused_total", limit="connections") >= 6)
+    node = serve(limits={"connections": 8, "drain_timeout": "1s"})
+    for number in range(16):
+        path = f"/{number}"
+        origin.put(path, 10, delay=30.0)
+        (client,) = connect(node, 1)
+        client.send(request(path))
+        # Only busy ones do not make room: each is, or has been turned away, before the next comes.
+        assert eventually(lambda client=client, path=path: origin.journal.count(path) or client.is_told())
+    assert eventually(lambda: node.metric("connections_refused_total", limit="connections") >= 8)
     assert eventually(lambda: node.metric("connections") <= 8)
