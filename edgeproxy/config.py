@@ -133,7 +133,7 @@ class Cache(Section, frozen=True, kw_only=True):
     memory: Annotated[Bytes, _doc("RAM tier")] = 256 << 20
     memory_body: Annotated[
         Bytes,
-        _doc("largest body in the RAM tier; of what is on disk small_body, since a file is sent faster"),
+        _doc("largest body in the RAM tier"),
     ] = 1 << 20
     memory_eviction: Annotated[
         Literal["lru", "s3-fifo", "sieve", "w-tinylfu"], _doc("which responses leave the RAM tier")
