@@ -49,7 +49,6 @@ class AccessLog:
         self._wake = threading.Event()  # there is a line, or nothing more comes
         self._asleep = False  # the thread waits for a line: whoever has one wakes it
         self._ended = threading.Event()
-        self._closing = False
         self._descriptor = -1
         self._is_pipe = False
         self._thread: threading.Thread | None = None
@@ -100,7 +99,6 @@ class AccessLog:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._closing = True
         self._ended.set()
         self._wake.set()
         thread.join(_CLOSING_SECONDS)
@@ -114,7 +112,7 @@ class AccessLog:
         while True:
             self._sleep()
             self._ended.wait(_PERIOD)
-            closing = self._closing
+            closing = self._ended.is_set()
             while self._queue:
                 self._write_batch()
             if closing:
@@ -124,7 +122,7 @@ class AccessLog:
         """Until there is a line. Who puts one looks at `_asleep` after that, so that one sees the other."""
         self._wake.clear()
         self._asleep = True
-        if not self._queue and not self._closing:
+        if not self._queue and not self._ended.is_set():
             self._wake.wait()
         self._asleep = False
 
@@ -160,7 +158,7 @@ class AccessLog:
             try:
                 view = view[os.write(self._descriptor, view) :]
             except BlockingIOError:
-                if self._closing:
+                if self._ended.is_set():
                     raise
                 select.select((), (self._descriptor,), (), _PERIOD)
 

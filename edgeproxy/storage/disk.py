@@ -23,6 +23,7 @@ from edgeproxy.storage.crash import reach
 from edgeproxy.storage.directory import Directory
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
+from edgeproxy.storage.open_file import OpenedBody
 from edgeproxy.storage.partial_claims import PartialClaims
 from edgeproxy.storage.partial_keys import PartialKeys
 from edgeproxy.storage.piece_uses import PieceUses
@@ -46,16 +47,6 @@ class DiskLimits:
     errors_max: int
     rest_seconds: float
     sync: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedBody:
-    """A body file open for reading, ended by DiskTier.shut; `data` is all of it, if that was asked for."""
-
-    body: str
-    fd: int
-    footer: body_file.Footer
-    data: bytes | None
 
 
 class Room(Protocol):
@@ -93,11 +84,13 @@ class DiskTier:
         self.reads = ErrorBudget(limits.errors_max, limits.rest_seconds)
         self.publishing: set[str] = set()  # renamed or about to be, not in the index yet
         self.room: Room  # set by whoever opens the tier
-        self.event, self.left = event, dropped
+        self.event = event
+        self.left = dropped
         self._lock = threading.Lock()
         self._proven = Proven()
         self.claims = PartialClaims()
-        self.partial_keys, self.uses = PartialKeys(), PieceUses()
+        self.partial_keys = PartialKeys()
+        self.uses = PieceUses()
         self._open: dict[str, int] = {}  # bodies held open, and how often
         self._shrinking: set[str] = set()
         self._footers = threading.Lock()

@@ -7,8 +7,8 @@ from typing import Any
 
 from edgeproxy.errors import StorageError
 from edgeproxy.message import FileSlice, Part
-from edgeproxy.storage.disk import WHOLE_CHECK_BYTES, DiskTier, OpenedBody
-from edgeproxy.storage.open_file import OpenFile
+from edgeproxy.storage.disk import WHOLE_CHECK_BYTES, DiskTier
+from edgeproxy.storage.open_file import OpenedBody, OpenFile
 from edgeproxy.storage.record import Damaged
 
 

@@ -130,9 +130,10 @@ class Held:
         for body in bodies:
             for key in self._ram.keys_of(body):
                 entry = self._ram.find(key)
-                if entry is not None:
-                    self._ram.let_go(key, entry, body)
-                if entry is not None and body not in entry.copies:
+                if entry is None:
+                    continue
+                self._ram.let_go(key, entry, body)
+                if body not in entry.copies:
                     self.hold(key, tuple(stored for stored in entry.variants if stored.body != body))
 
     def imported(self, stored: StoredResponse) -> None:

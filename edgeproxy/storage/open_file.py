@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from edgeproxy.storage.disk import OpenedBody
+from edgeproxy.storage.body_file import Footer
 from edgeproxy.storage.integrity import identity
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBody:
+    """A body file open for reading, its footer read; ended by DiskTier.shut. `data` is all of it if that
+    was asked for."""
+
+    body: str
+    fd: int
+    footer: Footer
+    data: bytes | None
 
 
 class OpenFile:
