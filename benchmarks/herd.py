@@ -59,7 +59,8 @@ async def _both(
     return fetching, await joined
 
 
-def _run(server: Server, origin: Origin, target: str, clients: int, join_after: float) -> Herd:
+def measure_herd(server: Server, origin: Origin, target: str, clients: int, join_after: float) -> Herd:
+    """What one herd got, and what the origin saw of it."""
     size = bodies.size_of(target) or 1
     late = _Late(server.url + target, f"{origin.url}/-/counts")
     origin.reset()
@@ -139,7 +140,7 @@ def main() -> None:
         for turn in rounds(options.rounds, result.skipped):
             for name, server in servers.items():
                 target = f"{bodies.path(size, f'herd-{turn}')}?rate={rate}"
-                herd = _run(server, origin, target, options.clients, join_after)
+                herd = measure_herd(server, origin, target, options.clients, join_after)
                 found.setdefault(name, []).append(herd)
                 print(" | ".join(row(name, [herd], options.clients)), flush=True)
     title = f"{options.clients} clients, one cold object of {bodies.show_size(size)}"

@@ -12,20 +12,18 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from benchmarks import bodies, machine, ranged
 from benchmarks.hub_models import File, Models, entry
 from benchmarks.hub_trouble import Draws, Rates
 from benchmarks.replies import Fields, Reply, Request, document, held, read_request, send
+from benchmarks.standing import Standing
 
 
 @dataclass
@@ -216,48 +214,30 @@ class Hub:
 
     def __enter__(self) -> Self:
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(self.models).items()]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.hub", *flags],
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: machine.pin(machine.load_core()),
-            cwd=machine.ROOT,
-        )
-        assert self._process.stdout
-        line = self._process.stdout.readline().split()
-        if not line:
-            raise RuntimeError("the hub did not start")
-        self.address, self.cdn_address = line[-2:]
-        self.url = f"http://{self.address}"
+        self._standing = Standing("hub", *flags, count=2)
+        self.address, self.cdn_address = self._standing.addresses
+        self.url = self._standing.url
         self.send_to(f"http://{self.cdn_address}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._standing.stop()
 
     def send_to(self, cdn_url: str) -> None:
         """Redirect large files there."""
-        self._ask("cdn?" + urlencode({"url": cdn_url}))
+        self._standing.ask("cdn?" + urlencode({"url": cdn_url}))
 
     def fail(self, rates: Rates) -> None:
         """From now on; who asks for what for the how manieth time is counted anew."""
-        self._ask("rates?" + urlencode(asdict(rates)))
+        self._standing.ask("rates?" + urlencode(asdict(rates)))
 
     def counts(self) -> Counts:
-        return Counts(**self._ask("counts"))
+        return Counts(**self._standing.ask("counts"))
 
     def reset(self) -> None:
-        self._ask("reset")
-
-    def _ask(self, what: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/-/{what}", timeout=30) as answer:
-            told: dict[str, Any] = json.load(answer)
-            return told
+        self._standing.ask("reset")
 
 
 async def _main(models: Models) -> None:
@@ -277,6 +257,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=2, help="of each model")
     parser.add_argument("--shard-bytes", type=int, default=1 << 20)
     options = parser.parse_args()
+    machine.pin(machine.load_core())
     with contextlib.suppress(KeyboardInterrupt):
         ranged.run(_main(Models(options.count, options.shards, options.shard_bytes)))
 

@@ -8,14 +8,13 @@ import asyncio
 import contextlib
 import hashlib
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from benchmarks import machine, ranged
 from benchmarks.replies import Reply, Request, held, read_request, send
+from benchmarks.standing import Standing
 from benchmarks.wheels import Project, projects
 
 _PAGE = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "max-age=600, public"}
@@ -77,28 +76,15 @@ class Index:
         self._flags = [f"--count={count}", f"--least={least_bytes}", f"--most={most_bytes}"]
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.index", *self._flags],
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: machine.pin(machine.load_core()),
-            cwd=machine.ROOT,
-        )
-        assert self._process.stdout
-        line = self._process.stdout.readline().split()
-        if not line:
-            raise RuntimeError("the index did not start")
-        self.address = line[-1]
-        self.url = f"http://{self.address}"
+        self._standing = Standing("index", *self._flags)
+        (self.address,) = self._standing.addresses
+        self.url = self._standing.url
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._standing.stop()
 
 
 async def _main(known: Sequence[Project]) -> None:
@@ -114,6 +100,7 @@ def main() -> None:
     parser.add_argument("--least", type=int, default=1 << 20, help="bytes of the smallest")
     parser.add_argument("--most", type=int, default=8 << 20, help="bytes of the largest")
     options = parser.parse_args()
+    machine.pin(machine.load_core())
     with contextlib.suppress(KeyboardInterrupt):
         ranged.run(_main(projects(options.count, options.least, options.most)))
 

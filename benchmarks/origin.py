@@ -16,19 +16,17 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from benchmarks import bodies, machine
 from benchmarks.faults import Fault, Kind, flipped
+from benchmarks.standing import Standing
 
 _PIECE = 256 << 10
 _STALL_SECONDS = 3600.0
@@ -179,41 +177,26 @@ class Origin:
         return self
 
     def _start(self, port: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.origin", "--port", str(port)],
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=machine.ROOT,
-        )
-        assert self._process.stdout
-        line = self._process.stdout.readline().split()
-        if not line:
-            raise RuntimeError("the origin did not start")
-        self.address = line[-1]
-        self.url = f"http://{self.address}"
+        self._standing = Standing("origin", "--port", str(port))
+        (self.address,) = self._standing.addresses
+        self.url = self._standing.url
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kill()
-
-    def _kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._standing.stop()
 
     def restart(self, seconds_away: float) -> Counts:
         """Kill it, be away, start it again at the same address. What it had counted until shortly before."""
         counts = self.counts()
-        self._kill()
+        self._standing.stop()
         time.sleep(seconds_away)
         self._start(int(self.address.rpartition(":")[2]))
         return counts
 
     def arrange(self, path: str, kind: Kind, at: int, times: int = 1) -> None:
         """Have the next `times` answers for `path` that send byte `at` go wrong there."""
-        self._ask("fault?" + urlencode({"path": path, "kind": kind, "at": at, "times": times}))
+        self._standing.ask("fault?" + urlencode({"path": path, "kind": kind, "at": at, "times": times}))
 
     def settle(self, quiet_seconds: float = 0.5, seconds_max: float = 3.0) -> Counts:
         """The counts once nothing has been sent for a while, or after `seconds_max`."""
@@ -227,19 +210,14 @@ class Origin:
 
     def cpu_seconds(self) -> float:
         """User and system time of its process so far."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self._standing.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def counts(self) -> Counts:
-        return Counts(**self._ask("counts"))
+        return Counts(**self._standing.ask("counts"))
 
     def reset(self) -> None:
-        self._ask("reset")
-
-    def _ask(self, what: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"{self.url}/-/{what}", timeout=30) as answer:
-            counts: dict[str, Any] = json.load(answer)
-            return counts
+        self._standing.ask("reset")
 
 
 async def _main(address: str, port: int) -> None:

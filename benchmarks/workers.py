@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from benchmarks import bodies, load, machine
 from benchmarks.client import Client
-from benchmarks.herd import Herd, _run
+from benchmarks.herd import Herd, measure_herd
 from benchmarks.origin import Origin
 from benchmarks.peers import Edgeproxy, Server
 from benchmarks.report import Limit, Result, Table, ratio, spread
@@ -140,7 +140,7 @@ def _herd(result: Result, directory: Path, origin: Origin) -> None:
     server = Edgeproxy(workers=2).start(directory / "herd", origin.url)
     try:
         target = f"{bodies.path(64 << 20, 'workers')}?rate={32 << 20}"
-        herd = _run(server, origin, target, CLIENTS, 1.0)
+        herd = measure_herd(server, origin, target, CLIENTS, 1.0)
     finally:
         server.stop()
     result.data["herd"] = {name: getattr(herd, name) for name in Herd.__slots__}
