@@ -1,7 +1,7 @@
 """Stand-in servers as processes of their own.
 
-`python -m benchmarks.NAME` says where it listens in a line that ends with its addresses, keeps itself on the load
-core, and answers questions about itself below /-/."""
+`python -m benchmarks.NAME` says where it listens in a line that ends with its addresses, keeps itself on
+the load core, and answers questions about itself below /-/."""
 
 from __future__ import annotations
 

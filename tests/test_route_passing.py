@@ -70,22 +70,24 @@ class Content:
         yield b"abc"
 
 
+def passing_on(nodes: Nodes, snapshot: Snapshot | None = None, **changes: Any) -> PassOn:
+    world = snapshot or Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
+    settings: dict[str, Any] = {
+        "via": "the-router",
+        "reach": Reach(),
+        "signer": SIGNER,
+        "retry_after": "7",
+        "metrics": Metrics(),
+        "clock": lambda: NOW,
+        "draw": lambda: 0.9,
+    }
+    return PassOn(StandingStill(world), nodes, **{**settings, **changes})
+
+
 def passed(
     nodes: Nodes, snapshot: Snapshot | None = None, failed: Any = lambda *_, **__: None, **changes: Any
 ) -> tuple[Response, bytes]:
-    world = snapshot or Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
-    passing = PassOn(
-        StandingStill(world),
-        nodes,
-        via="the-router",
-        reach=Reach(),
-        signer=SIGNER,
-        retry_after="7",
-        metrics=Metrics(),
-        clock=lambda: NOW,
-        failed=failed,
-        draw=lambda: 0.9,
-    )
+    passing = passing_on(nodes, snapshot, failed=failed)
     fields = {
         "method": "GET",
         "target": "/a?b",
@@ -192,19 +194,9 @@ def test_a_node_that_fails_is_told_of_with_the_client_it_failed(
 
 
 def test_a_node_that_could_not_be_reached_a_moment_ago_is_tried_last() -> None:
-    nodes, world = Nodes("paris"), Snapshot(tuple(node(city) for city in ("paris", "tokyo", "denver")))
+    nodes = Nodes("paris")
     now = NOW
-    passing = PassOn(
-        StandingStill(world),
-        nodes,
-        via="the-router",
-        reach=Reach(),
-        signer=None,
-        retry_after="7",
-        metrics=Metrics(),
-        clock=lambda: now,
-        draw=lambda: 0.9,
-    )
+    passing = passing_on(nodes, signer=None, clock=lambda: now)
 
     def ask(method: str = "GET") -> int:
         return asyncio.run(passing(Request(method, "/a", client=address_at("berlin")))).status
