@@ -62,7 +62,7 @@ class HitReuse:
 
     @property
     def size(self) -> int:
-        return self.stored.body_bytes if self.held.file is not None else len(self.held.data)
+        return self.stored.body_bytes
 
     def fields(self, now: float) -> Headers:
         outcome = Outcome(CacheOutcome.HIT, self.site, lifetime=self.made_from.fresh_until - now)
