@@ -302,7 +302,8 @@ class LargeFill:
             self._begun.set()
             self._changed.set()
             return
-        fetch.landed = max(fetch.landed, end)
+        # A later piece may land first: what lies before it is still claimed until it is there.
+        fetch.landed = min(self.partial.spans.upto(fetch.landed), fetch.position)
         self._begun.set()
         self.body.arrived(start, end)
         self._digest.grew(start)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -124,6 +124,30 @@ async def test_readers_of_pieces_get_theirs_and_what_they_touch_is_fetched_once(
     assert (first, second) == (BODY[100:300] + BODY[7:9], BODY[250:260])
     await house.fills_end()
     assert ends(house) == {FillEnd.ABANDONED: 1}
+
+
+async def test_a_piece_that_lands_after_the_next_one_is_not_fetched_again(
+    house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, write = asyncio.Event(), DictPartial.write
+
+    async def late(partial: DictPartial, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
+        if offset == PIECE:
+            await released.wait()
+        await write(partial, offset, chunks)
+
+    monkeypatch.setattr(DictPartial, "write", late)
+    monkeypatch.setattr(pace, "NEAR_SECONDS", 0.0)
+    fill = await begin(house)
+    reading = asyncio.gather(read(fill, (0, SIZE)), read(fill, (PIECE, PIECE + 100)))
+    while not fill.partial.spans.holds(2 * PIECE, 3 * PIECE):
+        await asyncio.sleep(0)
+    for _ in range(3):  # it looks what to fetch with a hole that nobody waits for upstream
+        fill._changed.set()
+        await house.settle()
+    released.set()
+    assert await reading == [BODY, BODY[PIECE : PIECE + 100]]
+    assert origin.asked == [(0, SIZE)]
 
 
 async def test_the_end_is_shown_while_a_slow_disk_still_commits(
