@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from edgeproxy.errors import BodyAborted, StorageError
@@ -71,7 +71,7 @@ class SparseBody:
 
     def wants(self) -> list[Span]:
         """(next byte, end) of each reader."""
-        return [(reader.offset, reader.end) for reader in self._readers if reader.offset < reader.end]
+        return [(reader.offset, reader.goal) for reader in self._readers if reader.offset < reader.goal]
 
     def is_read_near(self, start: int, end: int) -> bool:
         """Whether a reader is about to take bytes of [start, end)."""
@@ -165,8 +165,20 @@ class SparseBody:
         return self._fallback(start, end)
 
 
+def _goals(slices: Sequence[Span]) -> list[int]:
+    """For each slice where the run of slices that follow each other in the body ends: framing cuts a
+    long range into small slices, which are to be fetched as the one range they are."""
+    goals: list[int] = []
+    following, goal = -1, 0
+    for start, end in reversed(slices):
+        goal = goal if end == following else end
+        goals.append(goal)
+        following = start
+    return goals[::-1]
+
+
 class SparseReader:
-    """One taker of a SparseBody: a message.Body."""
+    """One taker of a SparseBody: a message.Body. `goal` is the end of what it reads without a gap."""
 
     def __init__(self, body: SparseBody, pieces: tuple[Piece, ...]) -> None:
         self._body = body
@@ -174,15 +186,18 @@ class SparseReader:
         self.length = sum(len(p) if isinstance(p, bytes) else p[1] - p[0] for p in pieces)
         slices = [piece for piece in pieces if not isinstance(piece, bytes)]
         self.offset, self.end = slices[0] if slices else (0, 0)
+        self._goals = _goals(slices)
+        self.goal = self._goals[0] if slices else 0
         self.takes_whole = sum(end - start for start, end in slices) >= body.size
         self.is_impatient = False
 
     async def parts(self) -> AsyncIterator[Part]:
+        goals = iter(self._goals)
         for piece in self._pieces:
             if isinstance(piece, bytes):
                 yield piece
                 continue
-            self.offset, self.end = piece
+            (self.offset, self.end), self.goal = piece, next(goals)
             while self.offset < self.end:
                 async for part, length in self._next():
                     yield part

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edgeproxy.policy.spans import Span, Spans
 
 NEAR_BYTES = 2 << 20  # the least that is near
+BLOCK_BYTES = 1 << 20  # to whose end a small range is rounded up
 WINDOW_BYTES = 16 << 20  # of a claim while several exchanges run side by side
 
 
@@ -62,6 +63,15 @@ class _Board:
             ends.append(following)
         return min([*ends, stop, self.size])
 
+    def stop(self, offset: int, end: int, segment: int) -> int:
+        """Where to stop for a reader of [offset, end); the clients of long ranges ask for the next one
+        themselves."""
+        if end - offset >= segment:
+            return end
+        goes_on = offset > 0 and self.present.holds(offset - 1, offset)
+        unit = segment if goes_on else min(BLOCK_BYTES, segment)
+        return min(self.size, -(-end // unit) * unit)
+
     def claim(self, offset: int, stop: int) -> None:
         self.started.append((offset, self.free_end(offset, stop)))
 
@@ -98,7 +108,7 @@ def plan_claims(
         if board.count >= claims_max:
             break
         _serve(board, offset, end, segment, near, windows)
-    goals = [(offset, _stop(offset, end, segment, size)) for offset, end in wants] if parallel > 1 else []
+    goals = [(offset, board.stop(offset, end, segment)) for offset, end in wants] if parallel > 1 else []
     if whole:
         goals.append((0, size))
     if windows is not None:
@@ -125,7 +135,7 @@ def _serve(board: _Board, offset: int, end: int, segment: int, near: int, window
                 return
             board.cut_at(hole)
             break
-    stop = _stop(hole, end, segment, board.size)
+    stop = board.stop(hole, end, segment)
     board.claim(hole, stop if windows is None else min(stop, windows.end(hole)))
 
 
@@ -156,9 +166,3 @@ class _Windows:
         share = (self.size - offset) // self.parallel
         length = min(WINDOW_BYTES if offset >= WINDOW_BYTES else self.segment, share)
         return (offset // self.segment + max(1, length // self.segment)) * self.segment
-
-
-def _stop(offset: int, end: int, segment: int, size: int) -> int:
-    """Where to stop for a reader of [offset, end): small ranges are rounded up to their segment, the
-    clients of long ones ask for the next one themselves."""
-    return min(size, -(-end // segment) * segment) if end - offset < segment else end

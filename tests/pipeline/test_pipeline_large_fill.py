@@ -129,19 +129,20 @@ async def test_readers_of_pieces_get_theirs_and_what_they_touch_is_fetched_once(
 async def test_a_piece_that_lands_after_the_next_one_is_not_fetched_again(
     house: House, origin: RangeOrigin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    released, write = asyncio.Event(), DictPartial.write
+    released, overtaken, write = asyncio.Event(), asyncio.Event(), DictPartial.write
 
     async def late(partial: DictPartial, offset: int, chunks: Sequence[bytes | memoryview]) -> None:
         if offset == PIECE:
             await released.wait()
         await write(partial, offset, chunks)
+        if offset == 2 * PIECE:
+            overtaken.set()
 
     monkeypatch.setattr(DictPartial, "write", late)
     monkeypatch.setattr(pace, "NEAR_SECONDS", 0.0)
     fill = await begin(house)
     reading = asyncio.gather(read(fill, (0, SIZE)), read(fill, (PIECE, PIECE + 100)))
-    while not fill.partial.spans.holds(2 * PIECE, 3 * PIECE):
-        await asyncio.sleep(0)
+    await overtaken.wait()
     for _ in range(3):  # it looks what to fetch with a hole that nobody waits for upstream
         fill._changed.set()
         await house.settle()

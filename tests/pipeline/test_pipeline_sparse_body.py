@@ -153,6 +153,19 @@ async def test_wants_tell_how_far_each_reader_has_come() -> None:
     assert not bench.body.is_read_whole
 
 
+async def test_slices_that_follow_each_other_are_wanted_as_one_range() -> None:
+    bench = Bench()
+    taker = Taker(bench.body, (b"a", (10, 20), b"b", (20, 30), b"c", (50, 60)))
+    await settle()
+    assert bench.body.wants() == [(10, 30)]
+    await bench.arrive(10, 30)
+    await settle()
+    assert bench.body.wants() == [(50, 60)]
+    await bench.arrive(50, 60)
+    assert await taker.task == b"a" + BODY[10:20] + b"b" + BODY[20:30] + b"c" + BODY[50:60]
+    assert bench.body.wants() == []
+
+
 async def test_parts_are_no_longer_than_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparse_body, "RUN_BYTES", 150)
     bench = Bench()

@@ -38,15 +38,17 @@ def plan(
     [
         ({"wants": []}, (), {}),
         ({"wants": [(0, SIZE)]}, ((0, SIZE),), {}),
-        # A range starts where it starts and ends with its segment.
-        ({"wants": [(5 * MiB, 6 * MiB)]}, ((5 * MiB, 8 * MiB),), {}),
+        # A small range is rounded up a little, and to its segment where reading goes on.
+        ({"wants": [(5 * MiB + 7, 6 * MiB + 7)]}, ((5 * MiB + 7, 7 * MiB),), {}),
+        ({"present": [(4 * MiB, 5 * MiB)], "wants": [(5 * MiB, 6 * MiB)]}, ((5 * MiB, 8 * MiB),), {}),
+        ({"present": [(0, 5 * MiB)], "wants": [(4 * MiB, 5 * MiB + 9)]}, ((5 * MiB, 8 * MiB),), {}),
         ({"wants": [(SIZE - 9, SIZE)]}, ((SIZE - 9, SIZE),), {}),
         # A long range is fetched as it is: its client will ask for the next one itself.
         ({"wants": [(5 * MiB, 15 * MiB)]}, ((5 * MiB, 15 * MiB),), {}),
         # A claim that ends soon is not cut: its bytes are on their way.
         ({"running": [(0, 4 * MiB)], "wants": [(3 * MiB, 4 * MiB)]}, (), {}),
         # Two readers of one place share what is fetched for the first.
-        ({"wants": [(5 * MiB, 6 * MiB), (5 * MiB, 7 * MiB)]}, ((5 * MiB, 8 * MiB),), {}),
+        ({"wants": [(5 * MiB, 6 * MiB - 9), (5 * MiB, 6 * MiB)]}, ((5 * MiB, 6 * MiB),), {}),
         # What is there is not fetched.
         ({"present": [(0, 8 * MiB)], "wants": [(0, 6 * MiB)]}, (), {}),
         ({"present": [(5 * MiB, SIZE)], "wants": [(0, SIZE)]}, ((0, 5 * MiB),), {}),
@@ -54,7 +56,7 @@ def plan(
         ({"running": [(0, SIZE)], "wants": [(NEAR_BYTES, SIZE)]}, (), {}),
         (
             {"running": [(0, SIZE)], "wants": [(50 * MiB, 51 * MiB)]},
-            ((50 * MiB, 52 * MiB),),
+            ((50 * MiB, 51 * MiB),),
             {0: 50 * MiB},
         ),
         # The rest is fetched only if somebody wants the whole.
