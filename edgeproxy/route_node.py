@@ -148,6 +148,7 @@ class RouterNode:
     async def start(self) -> tuple[Bound, str, tuple[str, ...]]:
         """Accept connections; the bound addresses, as of Node.start, and those of DNS."""
         self._access_log.start()
+        self._tasks.start(garbage.tidy_forever(), "garbage")
         await self._tls.start(self._tasks)
         await self._listeners.bind()
         await self.map.start()
