@@ -7,10 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks import bodies
+from benchmarks.busy import FULLY_BUSY, is_by_core, judged
 from benchmarks.ceiling import is_bounded
 from benchmarks.report import Comparison, Limit, Plot, Result, Series, Table, median, ratio, spread
 
-FULLY_BUSY = 0.9
 LOAD_BOUND = 0.97
 STREAMED = 256 << 20
 CEILING = "load alone"
@@ -44,11 +44,14 @@ class Case:
     def unit(self) -> str:
         return "MB/s" if self.size >= STREAMED else "requests/s"
 
+    @property
+    def key(self) -> str:
+        return "bytes_per_second" if self.size >= STREAMED else "requests_per_second"
+
     def rates(self, runs: list[dict[str, float]]) -> list[float]:
         """In `unit`, of each round."""
-        if self.size >= STREAMED:
-            return [run["bytes_per_second"] / 1e6 for run in runs]
-        return [run["requests_per_second"] for run in runs]
+        scale = 1e6 if self.size >= STREAMED else 1.0
+        return [run[self.key] / scale for run in runs]
 
     def rates_per_core(self, runs: list[dict[str, float]]) -> list[float]:
         return [rate / max(0.01, run["busy"]) for rate, run in zip(self.rates(runs), runs, strict=True)]
@@ -118,32 +121,20 @@ def _table(case: Case, figures: Figures) -> Table:
     return Table(["server", unit, *_COLUMNS], rows, case.label)
 
 
-def _is_by_core(*sides: list[dict[str, float]]) -> bool:
-    """Whether something other than the server was the limit of one of them."""
-    return min(median([run["busy"] for run in runs]) for runs in sides) < FULLY_BUSY
-
-
-def _compared(case: Case, ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> tuple[float, str]:
-    """Our rate by theirs, and how that was judged."""
-    if _is_by_core(ours, theirs):
-        return ratio(case.rates_per_core(ours), case.rates_per_core(theirs)), " by processor time"
-    return ratio(case.rates(ours), case.rates(theirs)), ""
-
-
 def _limits(case: Case, figures: Figures) -> list[Limit]:
     """Those set for the case, and that no other server is faster."""
     ours = figures.get("edgeproxy")
     found = []
     for (required_case, name), least in _REQUIRED.items():
         if required_case == case and ours and (theirs := figures.get(name)):
-            got, how = _compared(case, ours, theirs)
+            got, how = judged(ours, theirs, case.key)
             found.append(
                 Limit(f"{case.label} against {name}", f">= {least:g}x", f"{got:.2f}x{how}", got >= least)
             )
     others = {name: runs for name, runs in figures.items() if name != "edgeproxy"}
     if not ours or not others:
         return [*found, Limit(f"{case.label} against the fastest", ">= 1x", "-", None)]
-    compared = {name: _compared(case, ours, runs) for name, runs in others.items()}
+    compared = {name: judged(ours, runs, case.key) for name, runs in others.items()}
     fastest = min(compared, key=lambda name: compared[name][0])
     got, how = compared[fastest]
     what = f"{case.label} against the fastest of the others"
@@ -154,9 +145,9 @@ def _comparisons(case: Case, figures: Figures) -> list[Comparison]:
     if not (ours := figures.get("edgeproxy")):
         return []
     others = {name: runs for name, runs in figures.items() if name != "edgeproxy"}
-    is_by_core = _is_by_core(ours, *others.values())
-    rates = case.rates_per_core if is_by_core else case.rates
-    unit = f"{case.unit} of a busy core" if is_by_core else case.unit
+    by_core = is_by_core(list(figures.values()))
+    rates = case.rates_per_core if by_core else case.rates
+    unit = f"{case.unit} of a busy core" if by_core else case.unit
     what = f"hits of {case.label}"
     return [
         Comparison(what, median(rates(ours)), median(rates(runs)), name, unit)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from benchmarks import bodies, load, machine
+from benchmarks.busy import FULLY_BUSY, watched
 from benchmarks.ceiling import BOUND_SHARE
 from benchmarks.client import Client, WrongBytes
-from benchmarks.hit_figures import CEILING, FULLY_BUSY, LOAD_BOUND, Case, Figures, conclude
+from benchmarks.hit_figures import CEILING, LOAD_BOUND, Case, Figures, conclude
 from benchmarks.origin import Origin
 from benchmarks.peers import Haproxy, Peer, Server, adjusted
 from benchmarks.plain_server import PlainServer
@@ -32,24 +31,16 @@ WARM_SECONDS = 0.3
 def _measure(server: Server, origin: Origin, target: str, seconds: float) -> dict[str, float]:
     size = bodies.size_of(target) or 0
     asked = origin.counts().requests
-    used, loaded, begun = server.cpu_seconds(), _load_seconds(), time.perf_counter()
-    if size >= LARGE:
-        run = load.stream(server.url + target, seconds=seconds)
-    elif size >= MIDDLE:
-        run = load.several(server.url + target, connections=CONNECTIONS, seconds=seconds)
-    else:
-        run = load.wrk(server.url + target, connections=CONNECTIONS, seconds=max(1, round(seconds)))
-    seconds_taken = time.perf_counter() - begun
-    busy = (server.cpu_seconds() - used) / seconds_taken
-    load_busy = (_load_seconds() - loaded) / seconds_taken
-    return asdict(run) | {
-        "requests_per_second": run.requests_per_second,
-        "bytes_per_second": run.bytes_per_second,
-        "failures": run.failures,
-        "busy": busy,
-        "load_busy": load_busy,
-        "origin_requests": origin.counts().requests - asked,
-    }
+
+    def run() -> load.Run:
+        if size >= LARGE:
+            return load.stream(server.url + target, seconds=seconds)
+        if size >= MIDDLE:
+            return load.several(server.url + target, connections=CONNECTIONS, seconds=seconds)
+        return load.wrk(server.url + target, connections=CONNECTIONS, seconds=max(1, round(seconds)))
+
+    found = watched(server, run)
+    return found | {"origin_requests": origin.counts().requests - asked}
 
 
 def _warm(server: Server, target: str) -> None:
@@ -57,12 +48,6 @@ def _warm(server: Server, target: str) -> None:
         load.stream(server.url + target, seconds=WARM_SECONDS)
     else:
         load.several(server.url + target, connections=CONNECTIONS, seconds=WARM_SECONDS)
-
-
-def _load_seconds() -> float:
-    """Processor time of the load so far: wrk is a child that has ended, the plain reader is ourselves."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
 
 
 def _equipped(peers: Sequence[Peer], cases: Sequence[Case], result: Result) -> list[Peer]:

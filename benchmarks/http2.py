@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import bodies, load, machine
+from benchmarks.busy import FULLY_BUSY, judged, watched
 from benchmarks.origin import Origin
 from benchmarks.peers import Peer, Server
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
 from benchmarks.running import chosen, prove_hit, scratch, started
 from benchmarks.side_by_side import case, tell
-
-FULLY_BUSY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +36,15 @@ LOADS = (
 
 
 def _measure(server: Server, target: str, load_: Load, requests: int) -> dict[str, float]:
-    used, loaded, begun = server.cpu_seconds(), _load_seconds(), time.perf_counter()
-    run = load.h2load(
-        server.http2_url + target,
-        connections=load_.connections,
-        streams=load_.streams,
-        requests=requests,
+    return watched(
+        server,
+        lambda: load.h2load(
+            server.http2_url + target,
+            connections=load_.connections,
+            streams=load_.streams,
+            requests=requests,
+        ),
     )
-    taken = time.perf_counter() - begun
-    return asdict(run) | {
-        "requests_per_second": run.requests_per_second,
-        "bytes_per_second": run.bytes_per_second,
-        "failures": run.failures,
-        "busy": (server.cpu_seconds() - used) / taken,
-        "load_busy": (_load_seconds() - loaded) / taken,
-    }
-
-
-def _load_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def _scenario(
@@ -135,11 +121,7 @@ def _limit(load_: Load, figures: dict[str, list[dict[str, float]]]) -> Limit:
     ours, theirs = figures.get("edgeproxy"), figures.get("nginx")
     if not ours or not theirs:
         return Limit(what, ">= 1x", "-", None)
-    key, how = "requests_per_second", ""
-    got = ratio([run[key] for run in ours], [run[key] for run in theirs])
-    if min(median([run["busy"] for run in runs]) for runs in (ours, theirs)) < FULLY_BUSY:
-        how = " by processor time"
-        got = ratio([run[key] / run["busy"] for run in ours], [run[key] / run["busy"] for run in theirs])
+    got, how = judged(ours, theirs, "requests_per_second")
     return Limit(what, ">= 1x", f"{got:.2f}x{how}", got >= 1.0)
 
 

@@ -10,15 +10,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks import bodies, load, machine, ranged
+from benchmarks.busy import FULLY_BUSY, judged, watched
 from benchmarks.origin import Origin
 from benchmarks.peers import Edgeproxy, Server
 from benchmarks.ranged import Connection, Part
-from benchmarks.report import Limit, Result, Table, median, ratio, spread
+from benchmarks.report import Limit, Result, Table, median, spread
 from benchmarks.running import chosen, fitting, prove_hit, scratch, started
 from benchmarks.side_by_side import case, tell
 
 PEERS = "edgeproxy,nginx"
-FULLY_BUSY = 0.9
 MEMORY_LIMIT = 300e6
 READERS = 200
 
@@ -54,18 +54,13 @@ class Hanging:
 
 
 def _measure(server: Server, target: str, connections: int, seconds: float) -> dict[str, float]:
-    used, loaded, begun = server.cpu_seconds(), time.process_time(), time.perf_counter()
-    if connections == 1:
+    def run() -> load.Run:
+        if connections > 1:
+            return load.several(server.url + target, connections=connections, seconds=seconds)
         times = max(1, round(seconds * 2e9 / (bodies.size_of(target) or 1)))
-        run = load.stream(server.url + target, times=times)
-    else:
-        run = load.several(server.url + target, connections=connections, seconds=seconds)
-    taken = time.perf_counter() - begun
-    return asdict(run) | {
-        "bytes_per_second": run.bytes_per_second,
-        "busy": (server.cpu_seconds() - used) / taken,
-        "load_busy": (time.process_time() - loaded) / taken,
-    }
+        return load.stream(server.url + target, times=times)
+
+    return watched(server, run)
 
 
 def _filled_section(names: str, directory: Path, origin: Origin, scale: Scale, result: Result) -> None:
@@ -129,12 +124,7 @@ def _filled_limit(connections: int, found: dict[str, list[dict[str, float]]]) ->
     ours, theirs = found.get("edgeproxy", []), found.get("nginx", [])
     if not ours or len(ours) != len(theirs):
         return Limit(what, ">= 1x", "-", None)
-    rates = [[run["bytes_per_second"] for run in runs] for runs in (ours, theirs)]
-    how = ""
-    if _was_load_the_limit((ours, theirs)):
-        how = " by processor time"
-        rates = [[run["bytes_per_second"] / run["busy"] for run in runs] for runs in (ours, theirs)]
-    got = ratio(*rates)
+    got, how = judged(ours, theirs, "bytes_per_second", by_core=_was_load_the_limit((ours, theirs)))
     return Limit(what, ">= 1x", f"{got:.2f}x{how}", got >= 1)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.busy import FULLY_BUSY
 from benchmarks.report import Comparison, Plot, Result, Series, median
 
 OURS = "edgeproxy"
-FULLY_BUSY = 0.9
 
 
 @dataclass(frozen=True, slots=True)

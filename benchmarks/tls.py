@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import bodies, load, machine
+from benchmarks.busy import FULLY_BUSY, judged, watched
 from benchmarks.origin import Origin
 from benchmarks.peers import Edgeproxy, Nginx, Peer, Server
 from benchmarks.report import Limit, Result, Table, median, ratio, spread
@@ -18,7 +18,6 @@ from edgeproxy.serving.self_signed import make
 
 CONNECTIONS = 64
 FRESH = 2000
-FULLY_BUSY = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +50,19 @@ LOADS = (
 
 def _measure(server: Server, load_: Load, seconds: int) -> dict[str, float]:
     url = server.secure_url + bodies.path(load_.size, "hit")
-    used, loaded, begun = server.cpu_seconds(), _load_seconds(), time.perf_counter()
-    match load_.how:
-        case "stream":
-            run = load.stream(url, times=max(1, round(seconds / 2)))
-        case "http2":
-            run = load.h2load(url, connections=8, streams=16, requests=20_000 * seconds)
-        case "fresh":
-            run = load.h2load(url, connections=FRESH, streams=1, requests=FRESH, http1=True)
-        case _:
-            run = load.wrk(url, connections=CONNECTIONS, seconds=seconds)
-    taken = time.perf_counter() - begun
-    return asdict(run) | {
-        "requests_per_second": run.requests_per_second,
-        "bytes_per_second": run.bytes_per_second,
-        "failures": run.failures,
-        "busy": (server.cpu_seconds() - used) / taken,
-        "load_busy": (_load_seconds() - loaded) / taken,
-    }
 
+    def run() -> load.Run:
+        match load_.how:
+            case "stream":
+                return load.stream(url, times=max(1, round(seconds / 2)))
+            case "http2":
+                return load.h2load(url, connections=8, streams=16, requests=20_000 * seconds)
+            case "fresh":
+                return load.h2load(url, connections=FRESH, streams=1, requests=FRESH, http1=True)
+            case _:
+                return load.wrk(url, connections=CONNECTIONS, seconds=seconds)
 
-def _load_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    return watched(server, run)
 
 
 def _scenario(
@@ -147,12 +136,7 @@ def _limit(load_: Load, figures: dict[str, list[dict[str, float]]]) -> Limit:
     ours, theirs = figures.get("edgeproxy"), figures.get("nginx")
     if not ours or not theirs:
         return Limit(what, ">= 1x", "-", None)
-    got, how = ratio([run[load_.key] for run in ours], [run[load_.key] for run in theirs]), ""
-    if min(median([run["busy"] for run in runs]) for runs in (ours, theirs)) < FULLY_BUSY:
-        how = " by processor time"
-        got = ratio(
-            [run[load_.key] / run["busy"] for run in ours], [run[load_.key] / run["busy"] for run in theirs]
-        )
+    got, how = judged(ours, theirs, load_.key)
     return Limit(what, ">= 1x", f"{got:.2f}x{how}", got >= 1)
 
 

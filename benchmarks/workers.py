@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks import bodies, load, machine
+from benchmarks.busy import load_seconds
 from benchmarks.client import Client
 from benchmarks.herd import Herd, measure_herd
 from benchmarks.origin import Origin
@@ -61,23 +62,18 @@ def _wrk(url: str, cores: list[int], seconds: int, script: Path) -> load.Run:
 
 
 def _measure(server: Server, target: str, seconds: int, script: Path) -> dict[str, float]:
-    used, loaded = server.cpu_seconds(), _load_seconds()
+    used, loaded = server.cpu_seconds(), load_seconds()
     run = _wrk(server.url + target, _CORES, seconds, script)
     busy = server.cpu_seconds() - used
     return {
         "busy_cores": busy / run.seconds,
-        "load_cores": (_load_seconds() - loaded) / run.seconds,
+        "load_cores": (load_seconds() - loaded) / run.seconds,
         "requests_per_second": run.requests_per_second,
         "microseconds_per_request": 1e6 * busy / max(1, run.requests),
         "p50_us": run.p50_us,
         "p99_us": run.p99_us,
         "failures": run.failures,
     }
-
-
-def _load_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
 
 
 def _hits(result: Result, directory: Path, origin: Origin, options: argparse.Namespace) -> None:
