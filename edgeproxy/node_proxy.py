@@ -20,6 +20,7 @@ from edgeproxy.proxy.forward import ForwardProxy
 from edgeproxy.proxy.local_ca import LocalCa
 from edgeproxy.proxy.loops import Loops
 from edgeproxy.proxy.places import ca_directory
+from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.proxy.shared import Settings, Shared
 from edgeproxy.proxy.welcome import Welcome
 from edgeproxy.serving.listener import TRANSPARENT, Listeners
@@ -61,7 +62,8 @@ def welcome_of(config: Config) -> Welcome:
 
 class NodeProxy:
     """The forward proxy of a process, which takes over other configurations while it runs. What is open
-    goes on under the rules it began with. `status` is for people."""
+    goes on under the rules it began with. `refusers` are those of all processes of the node. `status` is
+    for people."""
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class NodeProxy:
         metrics: Metrics,
         clock: Clock,
         report: Callable[[str], None],
+        refusers: Refusers | None = None,
     ) -> None:
         self._config = config
         self._listeners = listeners
@@ -90,6 +93,7 @@ class NodeProxy:
             metrics,
             clock,
             report,
+            refusers or Refusers(),
             ports=lambda: _ports(listeners()),
         )
         self.connects = ForwardProxy(shared, config.node.name or "edgeproxy")

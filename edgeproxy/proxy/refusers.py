@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-PAIRS_MAX = 4096
+from edgeproxy.proxy.until import SharedUntil
+
 HOSTS_MAX = 256
 MEMORY_SECONDS = 3600.0
 
@@ -21,19 +22,20 @@ class Refused:
 
 
 class Refusers:
-    """Bounded tables: by client and host until when, and by host for people."""
+    """Bounded tables: by client and host until when, for all processes forked later (wherever a client
+    comes back to, it is known), and by host for people, who ask each process."""
 
     def __init__(self) -> None:
-        self._until: LRUCache[tuple[str, str], float] = LRUCache(PAIRS_MAX)
+        self._until = SharedUntil()
         self._hosts: LRUCache[str, Refused] = LRUCache(HOSTS_MAX)
 
     def note(self, client: str, host: str, now: float) -> None:
-        self._until[client, host] = now + MEMORY_SECONDS
+        self._until.note(f"{client} {host}", now + MEMORY_SECONDS)
         known = self._hosts.get(host)
         self._hosts[host] = Refused((known.count if known else 0) + 1, now, client)
 
     def refuses(self, client: str, host: str, now: float) -> bool:
-        return now < self._until.get((client, host), 0.0)
+        return now < self._until.until(f"{client} {host}")
 
     @property
     def hosts(self) -> dict[str, Refused]:

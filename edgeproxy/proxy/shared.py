@@ -52,8 +52,8 @@ class Shared:
     metrics: Metrics
     clock: Clock
     report: Callable[[str], None]
+    refusers: Refusers
     ports: Callable[[], frozenset[int]] = frozenset
-    refusers: Refusers = field(default_factory=Refusers)
     tunnels: set[Tunnel] = field(default_factory=set)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from edgeproxy.metrics import Metrics
 from edgeproxy.node_proxy import Asking, NodeProxy
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.own_log import configure_log
+from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.relay.gate import Gate
 from edgeproxy.relay.handler import Channels, Relay
 from edgeproxy.relay.recall import Recall
@@ -34,7 +35,13 @@ class Server:
     """Serves at `bound` what the filler at `path` says."""
 
     def __init__(
-        self, config: Config, bound: list[Listening], path: str, table: SharedTable, link: socket.socket
+        self,
+        config: Config,
+        bound: list[Listening],
+        path: str,
+        table: SharedTable,
+        refusers: Refusers,
+        link: socket.socket,
     ) -> None:
         self._config = config
         self._log = structlog.get_logger("edgeproxy")
@@ -63,6 +70,7 @@ class Server:
             self._metrics,
             time.time,
             self._log.warning,
+            refusers,
         )
         self._listeners = Listeners(
             self._relay,

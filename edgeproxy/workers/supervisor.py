@@ -20,6 +20,7 @@ from edgeproxy.configuration.changes import addresses
 from edgeproxy.errors import ConfigurationError, StartError
 from edgeproxy.node_place import ADMIN, Place
 from edgeproxy.node_tls import make_certificate
+from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.relay.table import SharedTable
 from edgeproxy.serving.access_log import check_log
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
@@ -47,6 +48,7 @@ class Supervisor:
         self.config = config
         self.log = structlog.get_logger("edgeproxy")
         self.table = SharedTable()
+        self._refusers = Refusers()
         self.bound: list[Listening] = []
         self.admin: Listening | None = None
         self.children: dict[str, Child] = {}
@@ -125,7 +127,8 @@ class Supervisor:
             place = Place(self._place.socket, self.table, admin=self.admin, former=self._former)
             return lambda link: run(lambda: Filler(self.config, place, link, self._tidy).run())
         bound = self._bound_for(role)
-        return lambda link: run(lambda: Server(self.config, bound, self.path, self.table, link).run())
+        shared = (self.table, self._refusers)
+        return lambda link: run(lambda: Server(self.config, bound, self.path, *shared, link).run())
 
     def _bound_for(self, role: str) -> list[Listening]:
         if role == FILLER:

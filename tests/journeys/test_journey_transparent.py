@@ -65,12 +65,13 @@ class World:
         self.log = place / "access.log"
         self._node: subprocess.Popen[bytes] | None = None
 
-    def start(self, *how: str) -> None:
+    def start(self, *how: str, workers: int) -> None:
         """`how` are options of `edgeproxy intercept`."""
         common = {"private_addresses": True, "ca_file": self.roots}
         sections: dict[str, Any] = {
             "listen": {"http": ["127.0.0.1:8080"], "transparent": [f"0.0.0.0:{PORT}", f"[::]:{PORT}"]},
             "admin": {"listen": "127.0.0.1:8081"},
+            "node": {"workers": workers},
             "cache": {"directory": self.place / "cache", "free_space": "0"},
             "log": {"access": "json", "access_file": self.log},
             "upstream": {"ca_file": self.roots},
@@ -144,7 +145,12 @@ class World:
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+def workers() -> int:
+    return 1
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path, workers: int) -> Iterator[World]:
     """Its parameter: what `edgeproxy intercept apply` is told."""
     network = Network(ADDRESSES)
     index, hub = _NamedIndex(catalogue()), Hub()
@@ -152,7 +158,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     try:
         running = World(tmp_path, network, index, hub)
         names = {"lan": f"{network.client[-9:]}b"}
-        running.start(*(names.get(word, word) for word in getattr(request, "param", ())))
+        how = [names.get(word, word) for word in getattr(request, "param", ())]
+        running.start(*how, workers=workers)
         yield running
         running.stop()
     finally:
@@ -345,6 +352,21 @@ def test_tproxy_leaves_connections_their_address_and_sites_answer(world: World) 
     said = network.run(network.gateway, "sh", "-c", "nft list ruleset; ip rule; ip -6 rule").stdout
     assert ("table inet edgeproxy" in said, "25956" in said) == (False, False)
     assert world.outcomes().count("tunnel") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@either_way
+@pytest.mark.parametrize("workers", [2])
+def test_what_one_of_several_processes_learns_of_a_client_all_know(world: World) -> None:
+    """Each connection of a client may come to another process."""
+    trusting = [world.on_client(*_beta(world, "-f")) for _ in range(4)]
+    assert [done.returncode for done in trusting] == [0] * 4, trusting[0].stderr
+    mistrusting = ["curl", "-sSf", "-m", "20", "--cacert", str(world.roots)]
+    done = [world.on_client(*mistrusting, "https://index.test/simple/beta/") for _ in range(9)]
+    assert [one.returncode for one in done] == [60] + [0] * 8, [one.stderr for one in done]
+    assert eventually(lambda: world.outcomes().count("tunnel") == 8)
+    assert sorted(world.outcomes())[:4] == ["hit", "hit", "hit", "miss"]
 
 
 @pytest.mark.slow
