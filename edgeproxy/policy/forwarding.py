@@ -57,6 +57,9 @@ _CONDITIONS = (
     "If-Unmodified-Since",
     "Range",
 )
+_STRANGE = frozenset(name.lower() for name in (*_IDENTITY, *_FRAMING, "traceparent")) | hop_by_hop.ALWAYS
+_OF_ONE_CLIENT = frozenset(name.lower() for name in (*_CONDITIONS, "Expect", "Upgrade"))
+_FRAMED = hop_by_hop.ALWAYS | {"content-length"}
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]", re.ASCII)
 
 
@@ -70,9 +73,7 @@ def for_fill(headers: Headers) -> Headers:
     """Request fields for a fetch that many may share: no condition, range or expectation of one
     client, and Accept-Encoding exactly as it selects the variant."""
     codings = variant.accept_encoding(headers.all("Accept-Encoding"))
-    return headers.without((*_CONDITIONS, "Expect", "Upgrade")).replacing(
-        {"Accept-Encoding": codings or "identity"}
-    )
+    return headers.without(_OF_ONE_CLIENT).replacing({"Accept-Encoding": codings or "identity"})
 
 
 def upstream_headers(
@@ -91,20 +92,40 @@ def upstream_headers(
     `forwarded_host` gives a name from configuration. Raises RequestError 400 for a Connection field
     that nominates what the next hop needs."""
     hop_by_hop.check_nominations(request.headers)
-    unwanted = {*_IDENTITY, *_FRAMING, "traceparent"}
-    if not request.traceparent:
-        unwanted.add("tracestate")
-    if not keep_authorization:
-        unwanted.add("Authorization")
-    if strip_cookie:
-        unwanted.add("Cookie")
-    headers = hop_by_hop.end_to_end(request.headers).without(unwanted)
+    unwanted = _unwanted(
+        shared=shared,
+        traced=bool(request.traceparent),
+        keep_authorization=keep_authorization,
+        strip_cookie=strip_cookie,
+    )
+    pairs: list[Pair] = []
+    codings: list[str] = []
+    passed: dict[str, list[str]] = {"via": [], "cdn-loop": []}
+    for lower, pair in hop_by_hop.travelling(request.headers, unwanted):
+        if lower in passed:
+            passed[lower] += filter(None, (pair[1],))
+        elif shared and lower == "accept-encoding":
+            codings.append(pair[1])
+        else:
+            pairs.append(pair)
     if shared:
-        headers = for_fill(headers)
+        pairs.append(("Accept-Encoding", variant.accept_encoding(codings) or "identity"))
     host = forwarded_host if shared or forwarded_host else request.authority
-    headers = headers.adding(_introduction(request, host))
+    pairs += _introduction(request, host)
     name = pseudonym(node)
-    return _appending(_appending(headers, "Via", f"{request.version} {name}"), "CDN-Loop", name)
+    pairs.append(("Via", ", ".join((*passed["via"], f"{request.version} {name}"))))
+    pairs.append(("CDN-Loop", ", ".join((*passed["cdn-loop"], name))))
+    return Headers(pairs)
+
+
+@lru_cache(maxsize=16)
+def _unwanted(*, shared: bool, traced: bool, keep_authorization: bool, strip_cookie: bool) -> frozenset[str]:
+    """Lower-case names of what is not told to upstream."""
+    also = set(_OF_ONE_CLIENT if shared else ())
+    also |= set() if traced else {"tracestate"}
+    also |= set() if keep_authorization else {"authorization"}
+    also |= {"cookie"} if strip_cookie else set()
+    return _STRANGE | also
 
 
 def _introduction(request: Request, host: str) -> list[tuple[str, str]]:
@@ -127,6 +148,7 @@ def _introduction(request: Request, host: str) -> list[tuple[str, str]]:
     return fields
 
 
+@lru_cache(maxsize=4096)
 def _forwarded_node(address: str) -> str:
     """RFC 7239 section 6: IPv6 in brackets and quotes; what is no address is not told."""
     try:
@@ -134,12 +156,6 @@ def _forwarded_node(address: str) -> str:
     except ValueError:
         return "unknown"
     return f'"[{parsed}]"' if parsed.version == 6 else str(parsed)
-
-
-def _appending(headers: Headers, name: str, member: str) -> Headers:
-    """One line that ends with `member`."""
-    held = headers.get(name)
-    return headers.replacing({name: f"{held}, {member}" if held else member})
 
 
 def loops(request: Request, node: str) -> bool:
@@ -158,8 +174,15 @@ def loops(request: Request, node: str) -> bool:
 def client_headers(headers: Headers, node: str, version: str = "1.1") -> Headers:
     """Fields of an answer for the client that asked: end-to-end, with Via, without Content-Length
     (framing is the server's). `version` is that in which upstream answered."""
-    travelling = hop_by_hop.end_to_end(headers).without(("Content-Length",))
-    return _appending(travelling, "Via", f"{version} {pseudonym(node)}")
+    pairs: list[Pair] = []
+    via: list[str] = []
+    for lower, pair in hop_by_hop.travelling(headers, _FRAMED):
+        if lower == "via":
+            via += filter(None, (pair[1],))
+        else:
+            pairs.append(pair)
+    pairs.append(("Via", ", ".join((*via, f"{version} {pseudonym(node)}"))))
+    return Headers(pairs)
 
 
 @lru_cache(maxsize=512)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeproxy.errors import RequestError
-from edgeproxy.message import Headers
+from edgeproxy.message import Headers, Pair
 from edgeproxy.policy.structured import split_list
 
 ALWAYS = frozenset(
@@ -72,4 +72,16 @@ def end_to_end(headers: Headers) -> Headers:
     or identity rest on: those stay, so that nobody can nominate `no-store` away."""
     if not any(name.lower() in ALWAYS for name, _ in headers):
         return headers
-    return headers.without(ALWAYS | (frozenset(nominated(headers)) - PROTECTED))
+    return Headers([pair for _, pair in travelling(headers, ALWAYS)])
+
+
+def travelling(headers: Headers, unwanted: frozenset[str]) -> list[tuple[str, Pair]]:
+    """Each field that travels with its name in lower case. `unwanted` are lower-case names of what stays
+    behind: ALWAYS, and whatever else."""
+    named = [(pair[0].lower(), pair) for pair in headers]
+    nominations = [pair[1] for name, pair in named if name == "connection"]
+    if nominations:
+        also = {name.lower() for line in nominations for name in split_list(line)} - PROTECTED
+        if not also <= unwanted:
+            unwanted = unwanted | also
+    return [each for each in named if each[0] not in unwanted]
