@@ -32,7 +32,7 @@ class BodyWriter:
     """Writes to one transport, at most `piece` bytes at a time, and waits while it is full. `sent`
     counts content bytes handed over; `sending` holds the writers that send files now."""
 
-    __slots__ = ("_loop", "_piece", "_sending", "_transport", "_waiter", "full", "sent")
+    __slots__ = ("_head", "_loop", "_piece", "_sending", "_transport", "_waiter", "full", "sent")
 
     def __init__(
         self, transport: Any, loop: asyncio.AbstractEventLoop, piece: int, sending: set[BodyWriter]
@@ -42,6 +42,7 @@ class BodyWriter:
         self._transport = transport
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
+        self._head = b""
         self.full = False
         self.sent = 0
 
@@ -68,10 +69,13 @@ class BodyWriter:
             with contextlib.suppress(OSError):  # it is closed already
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
 
-    async def send(self, body: Body, framing: Framing) -> None:
-        """Send all parts of `body`. Raises BodyAborted when they end early or are too many; the
-        caller must then break the connection."""
+    async def send(self, head: bytes, body: Body, framing: Framing) -> None:
+        """Send `head` and all parts of `body`. The head leaves with the first of them if that is there
+        already, else at once. Raises BodyAborted when parts end early or are too many; the caller must then
+        break the connection."""
         left = body.length
+        self._head = head
+        waiting = self._loop.call_soon(self._flush)
         parts = body.parts()
         try:
             async for part in parts:
@@ -85,23 +89,36 @@ class BodyWriter:
                 await self._send_part(part, size, framing)
                 self.sent += size
         finally:
+            waiting.cancel()
+            self._flush()
             await close_parts(parts)
         if left:
             raise BodyAborted("a body was shorter than announced")
         if framing is Framing.CHUNKED:
             self._transport.write(b"0\r\n\r\n")
 
+    def _flush(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            self._transport.write(head)
+
     async def _send_part(self, part: Part, size: int, framing: Framing) -> None:
         await self._ready()
         chunked = framing is Framing.CHUNKED
         if not isinstance(part, FileSlice):
             if size > self._piece:
+                self._flush()
                 await self._send_pieces(part, size, chunked)
-            elif chunked:
-                self._transport.writelines((b"%x\r\n" % size, part, b"\r\n"))
+                return
+            head, self._head = self._head, b""
+            if chunked:
+                self._transport.writelines((head, b"%x\r\n" % size, part, b"\r\n"))
+            elif head:
+                self._transport.writelines((head, part))
             else:
                 self._transport.write(part)
             return
+        self._flush()
         if chunked:
             self._transport.write(b"%x\r\n" % size)
         await self._send_file(part)

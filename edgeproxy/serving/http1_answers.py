@@ -284,8 +284,7 @@ class Answering(asyncio.Protocol):
         else:
             if framing is Framing.CLOSE:
                 self._writer.reset_on_close(True)
-            self._transport.write(encoded)
-            await self._writer.send(body, framing)
+            await self._writer.send(encoded, body, framing)
             if framing is Framing.CLOSE:
                 self._writer.reset_on_close(False)
 

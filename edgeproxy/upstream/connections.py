@@ -38,10 +38,11 @@ class Connections:
         """True for a connection never used before, or silent, or multiplexed. Then a request is on its way,
         until `answered`."""
         known = self._known.get(ends)
-        if known is None or not _is(known.fd, ends):
+        silent = None if known is None else _silent(known.fd, ends)
+        if known is None or silent is None:
             self._learn(ends)
             known = self._known.get(ends)
-        elif not (known.multiplexed or known.unanswered or _silent(known.fd)):
+        elif not (known.multiplexed or known.unanswered or silent):
             return False
         if known is not None:
             known.unanswered += 1
@@ -77,28 +78,36 @@ def _family(fd: int) -> int | None:
 
 
 def _is(fd: int, ends: Ends) -> bool:
+    return _silent(fd, ends) is not None
+
+
+def _silent(fd: int, ends: Ends) -> bool | None:
+    """None for another connection, or none."""
     family = socket.AF_INET6 if ":" in ends[0] else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_STREAM, 0, fileno=fd)
     except OSError:
-        return False
+        return None
+    try:
+        return _has_nothing(sock) if _has(sock, ends) else None
+    finally:
+        sock.detach()
+
+
+def _has(sock: socket.socket, ends: Ends) -> bool:
     try:
         local, remote = sock.getsockname(), sock.getpeername()
         return bool(local[1] == ends[3] and remote[1] == ends[2] and remote[0] == ends[0])
     except (OSError, IndexError):
         return False
-    finally:
-        sock.detach()
 
 
-def _silent(fd: int) -> bool:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+def _has_nothing(sock: socket.socket) -> bool:
+    """Neither bytes nor an end."""
     try:
         sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return True
     except OSError:
         return False
-    finally:
-        sock.detach()
     return False

@@ -1,7 +1,9 @@
 """A body's parts to a transport, seen from the other end of a real socket."""
 
+import asyncio
 import os
 import tempfile
+from collections.abc import AsyncIterator
 
 import pytest
 from serving_stand import Parts, Serve, answering
@@ -29,6 +31,41 @@ async def test_parts_are_framed_and_empty_ones_end_nothing(
     served = await serve(answering(body))
     assert (await served.say(line)).partition(b"\r\n\r\n")[2] == wanted
     assert body.closed == 1
+
+
+class _Later:
+    """Parts of which none is there at once."""
+
+    length = 2
+
+    def __init__(self, begun: asyncio.Event) -> None:
+        self._begun = begun
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        await self._begun.wait()
+        yield b"ab"
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_a_head_waits_for_no_part_that_is_not_there(serve: Serve) -> None:
+    begun = asyncio.Event()
+    served = await serve(answering(_Later(begun)))
+    reader, writer = await served.connect()
+    writer.write(LAST)
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    begun.set()
+    assert await reader.read() == b"ab"
+
+
+@pytest.mark.parametrize("length", [2, None])
+async def test_a_head_leaves_with_the_part_that_is_there(serve: Serve, length: int | None) -> None:
+    served = await serve(answering(Parts(b"ab", length=length)))
+    reader, writer = await served.connect()
+    writer.write(GET)
+    first = (await reader.read(100_000)).partition(b"\r\n\r\n")[2]
+    assert first.startswith(b"ab" if length else b"2\r\nab\r\n")
 
 
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
