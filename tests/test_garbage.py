@@ -40,6 +40,30 @@ def test_nothing_is_looked_for_while_the_program_is_loaded() -> None:
     assert gc.get_threshold()[0] == garbage.YOUNG
 
 
+def test_what_has_grown_old_before_it_became_garbage_is_found() -> None:
+    """A fill that ran while its surroundings were looked through, and then ended."""
+    gc.collect()
+    gc.disable()
+    old = [Circle() for _ in range(len(gc.get_objects()) // 3)]
+    gc.enable()
+    for _ in range(3):
+        garbage.tidy()
+    last = weakref.ref(old[-1])
+    del old
+    for _ in range(garbage.TURNS + 2):
+        garbage.tidy()
+    assert last() is None
+
+
+def test_what_is_old_is_not_looked_through_for_a_little_that_is_new() -> None:
+    gc.collect()
+    before = gc.get_stats()[2]["collections"]
+    for _ in range(3 * garbage.TURNS):
+        garbage.tidy()
+    assert gc.get_stats()[2]["collections"] == before
+    assert gc.get_threshold() == (garbage.YOUNG, *garbage.OLDER)
+
+
 async def test_a_quiet_process_finds_its_garbage_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(garbage, "TIDY_SECONDS", 0.01)
     gc.disable()
