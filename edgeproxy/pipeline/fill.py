@@ -357,6 +357,7 @@ class Fill:
             await receiving.run(Resuming(answer, self._ask_again, digest_known=digests.is_known))
         finally:
             self.end, self.kept, self.examined = receiving.end, receiving.kept, receiving.examined
+            body.received_all()
         if not self.head.done():
             self.head.set_result(streaming)
         return False

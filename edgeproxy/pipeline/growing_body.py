@@ -27,6 +27,10 @@ class Written(Protocol):
     def slice(self, start: int, end: int) -> Part: ...
 
 
+def _never() -> bool:
+    return False
+
+
 class GrowingBody:
     """Owned by one fill, which appends; read by any number of readers. Offsets and sizes in bytes.
 
@@ -49,7 +53,7 @@ class GrowingBody:
         self._visible = 0
         self._readers: set[Reader] = set()
         self.on_left: Callable[[], None] | None = None  # called when the last reader has left
-        self.is_awaited: Callable[[], bool] = lambda: False  # whether somebody is about to read from 0
+        self.is_awaited: Callable[[], bool] = _never  # whether somebody is about to read from 0
         self._progress = asyncio.Event()  # set and replaced whenever readers may go on
         self._room = asyncio.Event()
         self._room.set()
@@ -107,6 +111,11 @@ class GrowingBody:
                 return
             self._room.clear()
             await self._room.wait()
+
+    def received_all(self) -> None:
+        """Nothing more is appended. A body that went on knowing its fill would be garbage in a circle with
+        it, which is found late."""
+        self.is_awaited = _never
 
     def complete(self) -> None:
         """All bytes are here and proven right."""

@@ -306,6 +306,8 @@ class Transfer:
             self.error = self.error or self._verdict(failure, cancelled=future.cancelled())
             self._finish()
         self._easy.user = None
+        if self.upload is not None:
+            self.upload.close()
         if self._on_release is not None:
             self._on_release(self)
 

@@ -47,6 +47,10 @@ class Upload:
             self.paused = False
             self.resume()
 
+    def close(self) -> None:
+        """Nobody is called any more."""
+        self.resume = _nothing
+
     def read(self, size: int) -> bytes | int:
         """libcurl's read callback: up to `size` bytes, b"" at the end, or a pause."""
         if not self._pieces:

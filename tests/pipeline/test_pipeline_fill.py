@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from dataclasses import replace
 
@@ -102,6 +103,24 @@ async def test_a_file_that_stays_wrong_is_asked_for_twice_and_refused(house: Hou
     assert len(house.store.aside) == 2
     await house.fills_end()
     assert house.store.kept == {}
+
+
+async def test_what_a_fill_was_is_freed_with_its_last_reader_and_not_found_later(house: House) -> None:
+    def alive() -> int:
+        return sum(isinstance(one, fill.Fill) for one in gc.get_objects())
+
+    house.upstream.answers("/a", Scripted(pieces=(b"hello ", b"world")))
+    before = alive()
+    gc.disable()
+    try:
+        response = await house.ask("/a")
+        assert alive() == before + 1
+        assert await content(response) == b"hello world"
+        del response
+        await house.fills_end()
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 async def test_a_store_that_fails_in_mid_body_is_not_noticed_by_the_client(house: House) -> None:

@@ -52,6 +52,16 @@ async def test_a_reader_that_finds_nothing_pauses_and_is_resumed_once() -> None:
     assert [upload.read(10) for _ in range(3)] == [b"a", b"b", b""]
 
 
+async def test_nobody_is_called_any_more_once_it_is_closed() -> None:
+    upload = Upload(Pieces(b"a"))
+    resumed = []
+    upload.resume = lambda: resumed.append(True)
+    upload.read(1)
+    upload.close()
+    await upload.pump()
+    assert resumed == []
+
+
 async def test_a_paused_reader_is_resumed_to_learn_of_the_end() -> None:
     upload = Upload(Pieces())
     resumed = []
