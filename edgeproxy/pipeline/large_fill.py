@@ -288,7 +288,10 @@ class LargeFill:
         if not self._pace.received:  # now it is known how far upstream is
             self._changed.set()
         self._pace.received += len(data)
+        self._begun.set()
+        self.body.coming(start, data)
         writing = self.parts.tasks.start(self._write(fetch, start, data), "write a piece")
+        writing.add_done_callback(lambda _: self.body.landed(start))
         if before is not None:
             await before
         return writing

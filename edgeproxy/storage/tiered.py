@@ -298,7 +298,7 @@ class TieredStore:
     async def create_partial(self, stored: StoredResponse, *, sequence: int) -> Partial:
         if self._partials is None:
             raise StorageError("there is no disk for large bodies")
-        return await self._partials.create(stored, sequence)
+        return self._partials.create(stored, sequence)
 
     # -- the whole -----------------------------------------------------------------------------
 
