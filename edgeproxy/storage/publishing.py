@@ -82,6 +82,7 @@ def insert(disk: DiskTier, stored: StoredResponse, allocated: int, now: float) -
     """Make a published body findable and free what it replaces. Raises StorageError, and then the body
     is gone."""
     data = record.encode(stored)
+    disk.known_keys.note(stored.key, stored.digest)
 
     def work(connection: Connection) -> tuple[list[str], int]:
         return tables.put(connection, stored, data, allocated, now)
@@ -151,6 +152,7 @@ def _has_digest(disk: DiskTier, linked: StoredResponse) -> bool:
 
 def _share(disk: DiskTier, linked: StoredResponse, now: float) -> bool:
     data = record.encode(linked)
+    disk.known_keys.note(linked.key, linked.digest)
     found = disk.index.submit(lambda c: tables.link(c, linked, data, now)).result()
     if found is None:
         return False

@@ -138,6 +138,7 @@ class TieredStore:
         for work, name in (
             (self._behind.run_forever(), "write behind"),
             (self._upkeep.run_forever(opened.temporary), "index upkeep"),
+            (self._upkeep.learn_keys(), "learn keys"),
             (self._purging.run_forever(), "reclaim"),
         ):
             self._own_tasks.append(self._tasks.start(work, name))
