@@ -2,7 +2,8 @@
 
 libcurl may not be called from its own callbacks, so these only note what came and wake whoever
 waits. `unread` bytes are bounded: beyond the bound the write callback answers with a pause, which
-closes the receive window of the upstream; the reader takes the pause away."""
+closes the receive window of the upstream; the reader takes the pause away. Until it has taken the first
+bytes and comes for more the bound is low, or libcurl reads a megabyte while somebody waits for them."""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ from edgeproxy.upstream.upload import Upload
 from edgeproxy.upstream.upstream import Reach
 
 _UNREAD_MAX = 1 << 20
+_UNREAD_FIRST = 64 << 10
 _UNREAD_RESUME = 512 << 10
 _CONTENT_MAX = 1 << 62  # what is too much is for the rules of the site to say
 _CHUNK_OVERHEAD_MAX = 64 << 10  # of extensions and trailers
@@ -58,6 +60,7 @@ class Transfer:
         self._sends_left = sends
         self._pieces: deque[bytes] = deque()
         self._unread = 0
+        self._unread_max = _UNREAD_FIRST
         self._received = 0
         self._chunks: ChunkDecoder | None = None
         self._paused = False
@@ -151,6 +154,9 @@ class Transfer:
         while True:
             if self._pieces:
                 yield self._take()
+                if self._unread_max != _UNREAD_MAX:
+                    self._unread_max = _UNREAD_MAX
+                    self._resume()
             elif not self.ended:
                 await self._wait()
             elif self.error is not None:
@@ -174,11 +180,16 @@ class Transfer:
                 gathered.append(pieces.popleft())
             piece = b"".join(gathered)
         self._unread -= len(piece)
+        if self._unread_max == _UNREAD_MAX:
+            self._resume()
+        return piece
+
+    def _resume(self) -> None:
+        """Let libcurl read on if there is room again."""
         if self._paused and self._unread <= _UNREAD_RESUME:
             self._paused = False
             self._moved_at = self._loop.time()
             self._unpause()
-        return piece
 
     async def _wait(self) -> None:
         waiter = self._waiter = self._loop.create_future()
@@ -246,7 +257,7 @@ class Transfer:
         return None
 
     def on_write(self, data: bytes) -> int | None:
-        if self._unread >= _UNREAD_MAX:
+        if self._unread >= self._unread_max:
             self._paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
         head = self.head
