@@ -57,6 +57,7 @@ _CONDITIONS = (
     "If-Unmodified-Since",
     "Range",
 )
+_NOT_SHARED = (*_CONDITIONS, "Expect", "Upgrade")
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]", re.ASCII)
 
 
@@ -70,9 +71,7 @@ def for_fill(headers: Headers) -> Headers:
     """Request fields for a fetch that many may share: no condition, range or expectation of one
     client, and Accept-Encoding exactly as it selects the variant."""
     codings = variant.accept_encoding(headers.all("Accept-Encoding"))
-    return headers.without((*_CONDITIONS, "Expect", "Upgrade")).replacing(
-        {"Accept-Encoding": codings or "identity"}
-    )
+    return headers.without(_NOT_SHARED).replacing({"Accept-Encoding": codings or "identity"})
 
 
 def upstream_headers(
@@ -91,20 +90,35 @@ def upstream_headers(
     `forwarded_host` gives a name from configuration. Raises RequestError 400 for a Connection field
     that nominates what the next hop needs."""
     hop_by_hop.check_nominations(request.headers)
-    unwanted = {*_IDENTITY, *_FRAMING, "traceparent"}
-    if not request.traceparent:
+    headers = hop_by_hop.end_to_end(request.headers)
+    unwanted = _not_passed_on(shared, bool(request.traceparent), keep_authorization, strip_cookie)
+    fields = [pair for pair in headers if pair[0].lower() not in unwanted]
+    if shared:
+        codings = variant.accept_encoding(headers.all("Accept-Encoding"))
+        fields.append(("Accept-Encoding", codings or "identity"))
+    host = forwarded_host if shared or forwarded_host else request.authority
+    fields += _introduction(request, host)
+    name = pseudonym(node)
+    fields.append(("Via", _ending_with(headers.get("Via"), f"{request.version} {name}")))
+    fields.append(("CDN-Loop", _ending_with(headers.get("CDN-Loop"), name)))
+    return Headers(fields)
+
+
+@lru_cache(maxsize=16)
+def _not_passed_on(
+    shared: bool, is_traced: bool, keep_authorization: bool, strip_cookie: bool
+) -> frozenset[str]:
+    """Lower-case names of what upstream does not get as the client sent it."""
+    unwanted = {*_IDENTITY, *_FRAMING, "traceparent", "Via", "CDN-Loop"}
+    if shared:
+        unwanted |= {*_NOT_SHARED, "Accept-Encoding"}
+    if not is_traced:
         unwanted.add("tracestate")
     if not keep_authorization:
         unwanted.add("Authorization")
     if strip_cookie:
         unwanted.add("Cookie")
-    headers = hop_by_hop.end_to_end(request.headers).without(unwanted)
-    if shared:
-        headers = for_fill(headers)
-    host = forwarded_host if shared or forwarded_host else request.authority
-    headers = headers.adding(_introduction(request, host))
-    name = pseudonym(node)
-    return _appending(_appending(headers, "Via", f"{request.version} {name}"), "CDN-Loop", name)
+    return frozenset(name.lower() for name in unwanted)
 
 
 def _introduction(request: Request, host: str) -> list[tuple[str, str]]:
@@ -127,6 +141,7 @@ def _introduction(request: Request, host: str) -> list[tuple[str, str]]:
     return fields
 
 
+@lru_cache(maxsize=1024)
 def _forwarded_node(address: str) -> str:
     """RFC 7239 section 6: IPv6 in brackets and quotes; what is no address is not told."""
     try:
@@ -138,8 +153,11 @@ def _forwarded_node(address: str) -> str:
 
 def _appending(headers: Headers, name: str, member: str) -> Headers:
     """One line that ends with `member`."""
-    held = headers.get(name)
-    return headers.replacing({name: f"{held}, {member}" if held else member})
+    return headers.replacing({name: _ending_with(headers.get(name), member)})
+
+
+def _ending_with(held: str, member: str) -> str:
+    return f"{held}, {member}" if held else member
 
 
 def loops(request: Request, node: str) -> bool:

@@ -38,10 +38,11 @@ class Connections:
         """True for a connection never used before, or silent, or multiplexed. Then a request is on its way,
         until `answered`."""
         known = self._known.get(ends)
-        if known is None or not _is(known.fd, ends):
+        is_it, is_silent = (False, False) if known is None else _looked_at(known.fd, ends)
+        if known is None or not is_it:
             self._learn(ends)
             known = self._known.get(ends)
-        elif not (known.multiplexed or known.unanswered or _silent(known.fd)):
+        elif not (known.multiplexed or known.unanswered or is_silent):
             return False
         if known is not None:
             known.unanswered += 1
@@ -77,28 +78,31 @@ def _family(fd: int) -> int | None:
 
 
 def _is(fd: int, ends: Ends) -> bool:
+    return _looked_at(fd, ends)[0]
+
+
+def _looked_at(fd: int, ends: Ends) -> tuple[bool, bool]:
+    """Whether a descriptor is the connection with these ends, and whether nothing has come on it."""
     family = socket.AF_INET6 if ":" in ends[0] else socket.AF_INET
     try:
         sock = socket.socket(family, socket.SOCK_STREAM, 0, fileno=fd)
     except OSError:
-        return False
+        return False, False
     try:
         local, remote = sock.getsockname(), sock.getpeername()
-        return bool(local[1] == ends[3] and remote[1] == ends[2] and remote[0] == ends[0])
+        is_it = local[1] == ends[3] and remote[1] == ends[2] and remote[0] == ends[0]
+        return is_it, is_it and _silent(sock)
     except (OSError, IndexError):
-        return False
+        return False, False
     finally:
         sock.detach()
 
 
-def _silent(fd: int) -> bool:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+def _silent(sock: socket.socket) -> bool:
     try:
         sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return True
     except OSError:
         return False
-    finally:
-        sock.detach()
     return False

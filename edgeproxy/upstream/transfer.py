@@ -8,7 +8,6 @@ bytes and comes for more the bound is low, or libcurl reads a megabyte while som
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,7 +17,7 @@ import pycurl
 from edgeproxy.chunks import BadChunks, ChunkDecoder
 from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
 from edgeproxy.message import Headers
-from edgeproxy.upstream.address_guard import Address
+from edgeproxy.upstream.address_guard import Address, spelled
 from edgeproxy.upstream.connections import Connections, Ends
 from edgeproxy.upstream.curl_errors import NOTHING_CAME_BACK, upstream_error
 from edgeproxy.upstream.easy import Easy
@@ -218,7 +217,7 @@ class Transfer:
             self.error = UpstreamError(ProxyError.CONNECTION_TERMINATED, message)
             return False
         address = ends[0]
-        if ipaddress.ip_address(address) not in self._addresses:
+        if spelled(address) not in self._addresses:
             message = f"connection to {address}, which was not permitted"
             self.error = UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, message, sent=self.sends > 0)
             return False
