@@ -26,11 +26,11 @@ from edgeproxy.upstream.upload import Upload
 from edgeproxy.upstream.upstream import Reach
 
 _UNREAD_MAX = 1 << 20
-_UNREAD_FIRST = 64 << 10
 _UNREAD_RESUME = 512 << 10
 _CONTENT_MAX = 1 << 62  # what is too much is for the rules of the site to say
 _CHUNK_OVERHEAD_MAX = 64 << 10  # of extensions and trailers
 _PIECE_MAX = 256 << 10
+_UNREAD_FIRST = _PIECE_MAX  # less would make more pieces, and each costs a write and a send
 _PIECE_WHOLE = 64 << 10  # pieces from here on are passed as they are, smaller ones are joined
 
 
