@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from edgeproxy.errors import BodyAborted, StorageError
@@ -24,7 +26,10 @@ from edgeproxy.policy.spans import Span
 from edgeproxy.storage.store import PartialBody
 
 HOLD_BYTES = 64 << 10
-EARLY_BYTES = 64 << 10  # given to a reader from memory: what a socket takes at once
+# Given to a reader from memory: what a socket takes at once. A crowd would be copied to for longer than the
+# disk takes, and could fill the memory.
+EARLY_BYTES = 64 << 10
+EARLY_READERS = 8
 TAIL_PATIENCE_SECONDS = 4.0  # clients give up after ten silent seconds
 RUN_BYTES = 4 << 20  # sent at a time, so that proving old bytes delays no first byte for long
 
@@ -57,7 +62,7 @@ class SparseBody:
         self._needed, self._left, self._fallback = needed, left, fallback
         self._readers: set[SparseReader] = set()
         self._waiting: list[tuple[int, int, asyncio.Future[None], SparseReader]] = []
-        self._coming: dict[int, bytes | memoryview] = {}  # by offset, until they have landed
+        self._coming: dict[int, _Coming] = {}  # by offset, until they have landed
         self._count = 0
 
     def __repr__(self) -> str:
@@ -84,9 +89,10 @@ class SparseBody:
 
     def coming(self, start: int, data: bytes | memoryview) -> None:
         """A piece is on its way to the file: until `landed`, those who have had nothing yet read from it."""
-        self._coming[start] = data
-        for _, _, future, reader in self._among(start, start + len(data)):
-            if not reader.has_begun and not future.done():
+        self._coming[start] = _Coming(data)
+        new = (each for each in self._among(start, start + len(data)) if not each[3].has_begun)
+        for _, _, future, _ in islice(new, EARLY_READERS):
+            if not future.done():
                 future.set_result(None)
 
     def landed(self, start: int) -> None:
@@ -152,10 +158,11 @@ class SparseBody:
         last = reader.end - 1
         if not (self.is_complete or reader.is_impatient):
             last = min(last, self._held_from)
-        for start, data in self._coming.items():
-            upto = min(start + len(data), offset + EARLY_BYTES, last)
-            if start <= offset < upto:
-                return bytes(data[offset - start : upto - start])
+        for start, piece in self._coming.items():
+            upto = min(start + len(piece.data), offset + EARLY_BYTES, last)
+            if start <= offset < upto and piece.readers_left:
+                piece.readers_left -= 1
+                return bytes(piece.data[offset - start : upto - start])
         return b""
 
     async def available(self, offset: int, reader: SparseReader) -> int | bytes:
@@ -199,6 +206,14 @@ class SparseBody:
 
     def fallback(self, start: int, end: int) -> AsyncIterator[bytes]:
         return self._fallback(start, end)
+
+
+@dataclass(slots=True)
+class _Coming:
+    """A piece on its way to the file, and how many may still have their first bytes of it."""
+
+    data: bytes | memoryview
+    readers_left: int = EARLY_READERS
 
 
 class SparseReader:

@@ -139,6 +139,21 @@ async def test_who_has_had_nothing_yet_gets_first_bytes_on_their_way_to_the_file
     assert [await taker.task for taker in (new, begun, late)] == [BODY[10:200], BODY[:200], BODY[50:200]]
 
 
+async def test_a_crowd_waits_for_the_file_and_few_are_given_first_bytes() -> None:
+    bench = Bench()
+    crowd = [Taker(bench.body, ((0, 200),)) for _ in range(3 * sparse_body.EARLY_READERS)]
+    await settle()
+    bench.body.coming(0, BODY[:100])
+    await settle()
+    crowd.append(Taker(bench.body, ((50, 200),)))
+    await settle()
+    begun = [bytes(taker.data) for taker in crowd if taker.data]
+    assert begun == [BODY[:100]] * sparse_body.EARLY_READERS
+    await bench.arrive(0, 200)
+    assert [await taker.task for taker in crowd[:-1]] == [BODY[:200]] * (len(crowd) - 1)
+    assert await crowd[-1].task == BODY[50:200]
+
+
 async def test_a_piece_that_never_lands_is_not_read_from_once_that_is_known() -> None:
     bench = Bench()
     bench.body.coming(0, BODY[:100])
