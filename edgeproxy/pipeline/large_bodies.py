@@ -263,7 +263,8 @@ class LargeBodies:
         opening = self._opening[key] = asyncio.get_running_loop().create_future()
         try:
             cold = ColdRange(self._parts, asked.plan, asked.site.name, asked.request)
-            came = await cold.ask(self._fields(asked), text)
+            fields = self._fields(asked)
+            came = await cold.ask(fields, text)
             if came.is_lie:  # the whole is asked for instead
                 self._parts.metrics.count("upstream_lies_total", asked.site.name)
                 await came.answer.response.aclose()
@@ -274,7 +275,8 @@ class LargeBodies:
                 return came.answer
             if not self._fills.is_large(asked.plan, came.stored.body_bytes) or not is_identified(came.stored):
                 return await self._passed_on(asked, came.answer, text)
-            fill = await self._fills.adopt(self._source(asked), came.stored, came.answer, came.part)
+            source = Source(asked.plan, asked.site.name, fields)
+            fill = await self._fills.adopt(source, came.stored, came.answer, came.part)
             if fill is None:
                 return await self._passed_on(asked, came.answer, text)
             return self._respond(asked, fill, fill.stored, collapsed=False)

@@ -117,17 +117,18 @@ class LargeFill:
 
     # -- life ----------------------------------------------------------------------------------
 
-    async def run(self, first: Answer | None, position: int, stop: int) -> None:
-        """To the end, and until the last reader has left. `first` is an exchange already begun, which
-        brings [position, stop)."""
+    def take_up(self, first: Answer, position: int, stop: int) -> None:
+        """Before `run`: an exchange already begun, which brings [position, stop)."""
+        self._begun.set()
+        is_fresh = first.response.is_fresh
+        stop = self._pace.first_stop(position, stop, first.seconds, _now(), is_fresh=is_fresh)
+        self._fetch(position, stop, first)
+
+    async def run(self) -> None:
+        """To the end, and until the last reader has left."""
         hashing = self.parts.tasks.start(self._digest.run(), "digest")
         hashing.add_done_callback(lambda _: self._changed.set())
         try:
-            if first is not None:
-                self._begun.set()
-                is_fresh = first.response.is_fresh
-                stop = self._pace.first_stop(position, stop, first.seconds, _now(), is_fresh=is_fresh)
-                self._fetch(position, stop, first)
             await self._fill(hashing)
             if self.end is FillEnd.RUNNING:
                 await self._finish(hashing.result())
@@ -259,7 +260,10 @@ class LargeFill:
             chunks = self.source.chunks(fetch.position, lambda: fetch.end, first)
             try:
                 async for chunk in chunks:
+                    is_first = writing is None
                     writing = await self._take(fetch, chunk, writing)
+                    if is_first:  # who waits for it goes first, and the rest of the answer is read then
+                        await asyncio.sleep(0)
                     if fetch.position >= fetch.end or self.body.store_failed:
                         break
                     if not self.body.is_read_near(fetch.position - AHEAD_BYTES, fetch.end):
@@ -288,7 +292,10 @@ class LargeFill:
         if not self._pace.received:  # now it is known how far upstream is
             self._changed.set()
         self._pace.received += len(data)
+        self._begun.set()
+        self.body.coming(start, data)
         writing = self.parts.tasks.start(self._write(fetch, start, data), "write a piece")
+        writing.add_done_callback(lambda _: self.body.landed(start))
         if before is not None:
             await before
         return writing

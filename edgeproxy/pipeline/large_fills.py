@@ -135,14 +135,14 @@ class LargeFills:
         names = {plan.key, stored.key, stored.digest} - {""}
         for name in names:
             self._running.setdefault(name, []).append(fill)
-        task = parts.tasks.start(self._run(fill, source, first, *claim), f"large fill {plan.key[:200]}")
+        if first is not None:
+            fill.take_up(first, *claim)
+        task = parts.tasks.start(self._run(fill, source), f"large fill {plan.key[:200]}")
         task.add_done_callback(lambda _: self._ended(fill, names))
         return fill
 
-    async def _run(
-        self, fill: LargeFill, source: Source, first: Answer | None, position: int, stop: int
-    ) -> None:
-        await fill.run(first, position, stop)
+    async def _run(self, fill: LargeFill, source: Source) -> None:
+        await fill.run()
         error = fill.error
         if not isinstance(error, WrongBytes) or not error.may_try_again:
             return

@@ -2,7 +2,8 @@
 
 Readers wait for an offset and are woken by the bytes that contain it, nobody else is: two hundred of
 them cost a running fill next to nothing. What is there is read from the file (sendfile); nothing is
-kept in memory for readers.
+kept in memory for readers. But who has had nothing yet is not made to wait for the disk: their first bytes
+are a copy of a piece on its way to it.
 
 While a digest is to be compared, the last bytes are held back from whoever reads the body from its
 first byte, so that no client completes it before it is proven. Who reads only a part of it gets its
@@ -14,6 +15,8 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from edgeproxy.errors import BodyAborted, StorageError
@@ -23,6 +26,10 @@ from edgeproxy.policy.spans import Span
 from edgeproxy.storage.store import PartialBody
 
 HOLD_BYTES = 64 << 10
+# Given to a reader from memory: what a socket takes at once. A crowd would be copied to for longer than the
+# disk takes, and could fill the memory.
+EARLY_BYTES = 64 << 10
+EARLY_READERS = 8
 TAIL_PATIENCE_SECONDS = 4.0  # clients give up after ten silent seconds
 RUN_BYTES = 4 << 20  # sent at a time, so that proving old bytes delays no first byte for long
 
@@ -54,7 +61,8 @@ class SparseBody:
         self._held_from = max(0, self.size - HOLD_BYTES, self.size // 2) if hold else self.size
         self._needed, self._left, self._fallback = needed, left, fallback
         self._readers: set[SparseReader] = set()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[None], SparseReader]] = []
+        self._coming: dict[int, _Coming] = {}  # by offset, until they have landed
         self._count = 0
 
     def __repr__(self) -> str:
@@ -79,16 +87,32 @@ class SparseBody:
 
     # -- the fill's side -----------------------------------------------------------------------
 
+    def coming(self, start: int, data: bytes | memoryview) -> None:
+        """A piece is on its way to the file: until `landed`, those who have had nothing yet read from it."""
+        self._coming[start] = _Coming(data)
+        new = (each for each in self._among(start, start + len(data)) if not each[3].has_begun)
+        for _, _, future, _ in islice(new, EARLY_READERS):
+            if not future.done():
+                future.set_result(None)
+
+    def landed(self, start: int) -> None:
+        """The piece that came at `start` is in the file, or never will be."""
+        self._coming.pop(start, None)
+
     def arrived(self, start: int, end: int) -> None:
         """[start, end) can be read now."""
-        waiting = self._waiting
-        first = bisect_left(waiting, (start, -1))
-        last = bisect_left(waiting, (end, -1))
-        if first < last:
-            woken, waiting[first:last] = waiting[first:last], []
-            for _, _, future in woken:
+        woken = self._among(start, end)
+        if woken:
+            first = bisect_left(self._waiting, (start, -1))
+            del self._waiting[first : first + len(woken)]
+            for _, _, future, _ in woken:
                 if not future.done():
                     future.set_result(None)
+
+    def _among(self, start: int, end: int) -> list[tuple[int, int, asyncio.Future[None], SparseReader]]:
+        """Those who wait for an offset of [start, end)."""
+        waiting = self._waiting
+        return waiting[bisect_left(waiting, (start, -1)) : bisect_left(waiting, (end, -1))]
 
     def complete(self) -> None:
         """All bytes are there and proven right."""
@@ -125,15 +149,35 @@ class SparseBody:
             return upto
         return max(offset, self._held_from)
 
-    async def available(self, offset: int, reader: SparseReader) -> int:
-        """Wait for bytes at `offset`; gives the end of those there, or `offset` itself when the store has
-        failed and they have to be fetched for this reader alone. Raises BodyAborted."""
+    def early(self, offset: int, reader: SparseReader) -> bytes:
+        """The first bytes for `reader`, of a piece that has not landed yet; b"" if there is none, or they are
+        held back. The last byte of an answer always comes from the file: who has had all of it finds it
+        here when asking again."""
+        if reader.has_begun:
+            return b""
+        last = reader.end - 1
+        if not (self.is_complete or reader.is_impatient):
+            last = min(last, self._held_from)
+        for start, piece in self._coming.items():
+            upto = min(start + len(piece.data), offset + EARLY_BYTES, last)
+            if start <= offset < upto and piece.readers_left:
+                piece.readers_left -= 1
+                return bytes(piece.data[offset - start : upto - start])
+        return b""
+
+    async def available(self, offset: int, reader: SparseReader) -> int | bytes:
+        """Wait for bytes at `offset`; gives the end of those there, or the first bytes themselves while
+        they are on their way to the file, or `offset` itself when the store has failed and they have to be
+        fetched for this reader alone. Raises BodyAborted."""
         while True:
             upto = self.visible(offset, reader)
             if upto > offset:
                 return upto
             if self.error is not None:
                 raise BodyAborted(f"the fill ended early: {self.error}") from self.error
+            early = self.early(offset, reader)
+            if early:
+                return early
             if self.store_failed:
                 return offset
             await self._wait(offset, reader)
@@ -145,7 +189,7 @@ class SparseBody:
         future = asyncio.get_running_loop().create_future()
         self._count += 1
         # What is held back becomes visible all at once: those who wait for it wait for the end.
-        place = (self.size if is_held else offset, self._count, future)
+        place = (self.size if is_held else offset, self._count, future, reader)
         insort(self._waiting, place)
         patience = TAIL_PATIENCE_SECONDS if is_held and not reader.takes_whole else None
         try:
@@ -153,10 +197,9 @@ class SparseBody:
         except TimeoutError:
             reader.is_impatient = True
         finally:
-            if not future.done() or future.cancelled():
-                self._forget(place)
+            self._forget(place)
 
-    def _forget(self, place: tuple[int, int, asyncio.Future[None]]) -> None:
+    def _forget(self, place: tuple[int, int, asyncio.Future[None], SparseReader]) -> None:
         at = bisect_left(self._waiting, (place[0], place[1]))
         if at < len(self._waiting) and self._waiting[at][1] == place[1]:
             del self._waiting[at]
@@ -177,6 +220,14 @@ def _goals(slices: Sequence[Span]) -> list[int]:
     return goals[::-1]
 
 
+@dataclass(slots=True)
+class _Coming:
+    """A piece on its way to the file, and how many may still have their first bytes of it."""
+
+    data: bytes | memoryview
+    readers_left: int = EARLY_READERS
+
+
 class SparseReader:
     """One taker of a SparseBody: a message.Body. `goal` is the end of what it reads without a gap."""
 
@@ -190,6 +241,7 @@ class SparseReader:
         self.goal = self._goals[0] if slices else 0
         self.takes_whole = sum(end - start for start, end in slices) >= body.size
         self.is_impatient = False
+        self.has_begun = False
 
     async def parts(self) -> AsyncIterator[Part]:
         goals = iter(self._goals)
@@ -200,12 +252,16 @@ class SparseReader:
             (self.offset, self.end), self.goal = piece, next(goals)
             while self.offset < self.end:
                 async for part, length in self._next():
+                    self.has_begun = True
                     yield part
                     self.offset += length
 
     async def _next(self) -> AsyncIterator[tuple[Part, int]]:
         body, offset = self._body, self.offset
         upto = await body.available(offset, self)
+        if isinstance(upto, bytes):
+            yield upto, len(upto)
+            return
         if upto <= offset:
             async for chunk in body.fallback(offset, self.end):
                 yield chunk, len(chunk)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edgeproxy.message import Headers
 from edgeproxy.policy.structured import Item, parse_dictionary, split_list
@@ -151,6 +152,7 @@ def _qualified(arguments: Iterable[str | None]) -> tuple[bool, frozenset[str]]:
     return False, names
 
 
+@lru_cache(maxsize=256)  # an upstream says few things about what it has
 def response_directives(text: str) -> Directives:
     """Directives of a Cache-Control field of a response, all lines joined with ", "."""
     given, well_formed = parse(text)

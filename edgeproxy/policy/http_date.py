@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -29,19 +30,21 @@ def parse(text: str, now: float) -> float | None:
     Case is not checked and neither is the day of the week against the date; all else is strict.
     `now` decides the century of two-digit years: one that would be more than 50 years ahead is in
     the past."""
-    if len(text) > _LENGTH_MAX:
-        return None
+    return _parse(text, 1970 + int(now // 31556952)) if len(text) <= _LENGTH_MAX else None
+
+
+@lru_cache(maxsize=256)  # many answers are of one second, and their bodies as old
+def _parse(text: str, this_year: int) -> float | None:
     for pattern in _FORMATS:
         match = pattern.fullmatch(text)
         if match is not None:
-            return _seconds(match, now)
+            return _seconds(match, this_year)
     return None
 
 
-def _seconds(match: re.Match[str], now: float) -> float | None:
+def _seconds(match: re.Match[str], this_year: int) -> float | None:
     year = int(match["year"])
     if len(match["year"]) == 2:
-        this_year = 1970 + int(now // 31556952)
         year += this_year - this_year % 100
         if year > this_year + 50:
             year -= 100

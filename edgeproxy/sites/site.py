@@ -172,9 +172,11 @@ class Plan:
     # Asked when upstream gave no answer and the store has none: what the site says then, None for nothing.
     instead: Callable[[], Response | None] | None = None
 
-    @property
-    def key(self) -> str:
-        return f"{self.origin.url}{self.key_target or self.target}{self.key_suffix}"
+    key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        key = f"{self.origin.url}{self.key_target or self.target}{self.key_suffix}"
+        object.__setattr__(self, "key", key)  # asked for a score of times
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from edgeproxy.storage.crash import reach
 from edgeproxy.storage.directory import Directory
 from edgeproxy.storage.index import Index
 from edgeproxy.storage.integrity import SEGMENT_BYTES, Proven, identity
+from edgeproxy.storage.known_keys import KnownKeys
 from edgeproxy.storage.open_file import OpenedBody
 from edgeproxy.storage.partial_claims import PartialClaims
 from edgeproxy.storage.partial_keys import PartialKeys
@@ -90,6 +91,7 @@ class DiskTier:
         self._proven = Proven()
         self.claims = PartialClaims()
         self.partial_keys = PartialKeys()
+        self.known_keys = KnownKeys()
         self.uses = PieceUses()
         self._open: dict[str, int] = {}  # bodies held open, and how often
         self._shrinking: set[str] = set()

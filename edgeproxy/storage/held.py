@@ -30,7 +30,9 @@ class Held:
         """The variants under `key` as purges leave them; None when only `load` can tell."""
         entry = self._ram.find(key)
         if entry is None:
-            return () if self.disk is None else None
+            if self.disk is not None and self.disk.known_keys.may_have(key):
+                return None
+            return () if self.disk is None else self.hold(key, ()).variants
         if entry.checked != self._generations.sequence:
             self.judge(key, entry)
         self._ram.touch(key)
@@ -73,7 +75,7 @@ class Held:
         entry = self._ram.find(key)
         if entry is not None:
             return entry
-        if self.disk is None:
+        if self.disk is None or not self.disk.known_keys.may_have(key):
             return self.hold(key, ())
         task = self._loading.get(key)
         if task is None:

@@ -171,6 +171,8 @@ class Keeping:
         disk = self.disk
         if disk is None or not stored.digest or not disk.reads.is_usable:
             return None
+        if not disk.known_keys.may_have(stored.digest):
+            return None
         try:
             linking = self._threads.run(publishing.link, disk, stored, self._clock())
             return await asyncio.shield(linking)

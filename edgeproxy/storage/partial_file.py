@@ -17,12 +17,15 @@ from edgeproxy.storage.disk import TEMPORARY_FLAGS, DiskTier
 from edgeproxy.storage.extents import Extent, checksums
 from edgeproxy.storage.record import Damaged
 
+_NOT_MADE = -1
+
 
 class PartialFile:
-    """Open until `close` and until no thread is inside `use` any more: a descriptor closed before that may
-    already be another file's."""
+    """Made by the first thread that uses it, unless it was there before: whoever creates it need not wait for
+    the disk. Open until `close` and until no thread is inside `use` any more: a descriptor closed before
+    that may already be another file's."""
 
-    def __init__(self, disk: DiskTier, body: str, fd: int) -> None:
+    def __init__(self, disk: DiskTier, body: str, fd: int = _NOT_MADE) -> None:
         self.body = body
         self._disk = disk
         self._fd = fd
@@ -30,20 +33,20 @@ class PartialFile:
         self._is_closed = False
         self._lock = threading.Lock()
 
-    @classmethod
-    def create(cls, disk: DiskTier, body: str) -> PartialFile:
+    def _make(self) -> int:
         """Raises StorageError."""
+        disk = self._disk
         if not disk.writes.is_usable:
             raise StorageError(f"the disk is out of use: {disk.writes.reason}")
         try:
             fd = disk.with_room(
-                0, lambda: os.open(body, TEMPORARY_FLAGS, 0o600, dir_fd=disk.directory.partial)
+                0, lambda: os.open(self.body, TEMPORARY_FLAGS, 0o600, dir_fd=disk.directory.partial)
             )
         except OSError as error:
             raise disk.failed("write", error) from error
         body_file.hold(fd)
         reach("partial-opened")
-        return cls(disk, body, fd)
+        return fd
 
     @classmethod
     def open(cls, disk: DiskTier, body: str) -> PartialFile:
@@ -58,16 +61,18 @@ class PartialFile:
         return cls(disk, body, fd)
 
     def fileno(self) -> int:
-        if self._is_closed:
+        if self._is_closed or self._fd == _NOT_MADE:
             raise ValueError("the body is closed")
         return self._fd
 
     @contextlib.contextmanager
     def use(self) -> Iterator[int]:
-        """The descriptor. Raises StorageError once it is closed."""
+        """The descriptor. Raises StorageError once it is closed, or if the file cannot be made."""
         with self._lock:
             if self._is_closed:
                 raise StorageError("the body is closed")
+            if self._fd == _NOT_MADE:
+                self._fd = self._make()
             self._users += 1
         try:
             yield self._fd
@@ -84,7 +89,7 @@ class PartialFile:
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._users:
+            if self._users or self._fd == _NOT_MADE:
                 return
         os.close(self._fd)
 

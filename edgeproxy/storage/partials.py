@@ -154,26 +154,16 @@ class Partials:
         self._disk.account(real - allocated)
         return stored, file, extents, real, allocated
 
-    async def create(self, stored: StoredResponse, sequence: int) -> Partial:
+    def create(self, stored: StoredResponse, sequence: int) -> Partial:
+        """Its file is made by the first write, so that nobody waits for the disk. Raises StorageError."""
         disk, body = self._disk, secrets.token_hex(16)
         if not 0 < stored.body_bytes <= disk.limits.bytes_max:
             raise StorageError("the body is larger than the disk tier")
+        if not disk.writes.is_usable:
+            raise StorageError(f"the disk is out of use: {disk.writes.reason}")
         disk.claims.claim(body)
-        creating = self.start(
-            self._try_create(replace(stored, body=body, sequence=sequence)), "create a partial body"
-        )
-        created = await or_undo(creating, lambda late: late.close() if isinstance(late, Partial) else None)
-        if isinstance(created, StorageError):
-            raise created
-        return created
-
-    async def _try_create(self, stored: StoredResponse) -> Partial | StorageError:
-        try:
-            file = await self._threads.run(PartialFile.create, self._disk, stored.body)
-        except StorageError as error:
-            self._disk.claims.release(stored.body)
-            return error
-        return self._begin(stored, file, Extents(stored.body_bytes), 0, None)
+        stored = replace(stored, body=body, sequence=sequence)
+        return self._begin(stored, PartialFile(disk, body), Extents(stored.body_bytes), 0, None)
 
     def _begin(
         self, stored: StoredResponse, file: PartialFile, extents: Extents, held: int, told: int | None

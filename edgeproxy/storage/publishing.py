@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future
 from sqlite3 import Connection
 
 from msgspec.structs import replace
@@ -81,29 +82,54 @@ def _rename(disk: DiskTier, body: str, folder: int) -> None:
 def insert(disk: DiskTier, stored: StoredResponse, allocated: int, now: float) -> None:
     """Make a published body findable and free what it replaces. Raises StorageError, and then the body
     is gone."""
-    data = record.encode(stored)
+    Insert(disk, stored, allocated, now).finish()
 
-    def work(connection: Connection) -> tuple[list[str], int]:
-        return tables.put(connection, stored, data, allocated, now)
 
-    try:
+class Insert:
+    """`insert` in two steps: begun when made, so that many of them may share a transaction."""
+
+    def __init__(self, disk: DiskTier, stored: StoredResponse, allocated: int, now: float) -> None:
+        self._disk, self._stored, self._allocated = disk, stored, allocated
+        data = record.encode(stored)
+        disk.known_keys.note(stored.key, stored.digest)
+
+        def work(connection: Connection) -> tuple[list[str], int]:
+            return tables.put(connection, stored, data, allocated, now)
+
+        self._work = work
+        self._begun: Future[tuple[list[str], int]] | StorageError
         try:
-            replaced, freed = disk.index.submit(work).result()
+            self._begun = disk.index.submit(work)
+        except StorageError as error:
+            self._begun = error
+
+    def finish(self) -> None:
+        """Wait for the end. Raises StorageError, and then the body is gone."""
+        disk, body = self._disk, self._stored.body
+        try:
+            replaced, freed = self._result()
+        except StorageError:
+            with contextlib.suppress(StorageError):
+                disk.unlink(body)
+            disk.account(-self._allocated)
+            raise
+        finally:
+            disk.publishing.discard(body)
+        disk.account(-freed)
+        for gone in replaced:
+            with contextlib.suppress(StorageError):
+                disk.unlink(gone)
+
+    def _result(self) -> tuple[list[str], int]:
+        disk, begun = self._disk, self._begun
+        try:
+            if isinstance(begun, StorageError):
+                raise begun
+            return begun.result()
         except StorageError as error:
             if "is full" not in str(error) or not disk.evict(ROOM_BYTES):
                 raise
-            replaced, freed = disk.index.submit(work).result()
-    except StorageError:
-        with contextlib.suppress(StorageError):
-            disk.unlink(stored.body)
-        disk.account(-allocated)
-        raise
-    finally:
-        disk.publishing.discard(stored.body)
-    disk.account(-freed)
-    for body in replaced:
-        with contextlib.suppress(StorageError):
-            disk.unlink(body)
+        return disk.index.submit(self._work).result()
 
 
 def keep(disk: DiskTier, fd: int, stored: StoredResponse, sums: Sequence[int], now: float) -> StoredResponse:
@@ -151,6 +177,7 @@ def _has_digest(disk: DiskTier, linked: StoredResponse) -> bool:
 
 def _share(disk: DiskTier, linked: StoredResponse, now: float) -> bool:
     data = record.encode(linked)
+    disk.known_keys.note(linked.key, linked.digest)
     found = disk.index.submit(lambda c: tables.link(c, linked, data, now)).result()
     if found is None:
         return False

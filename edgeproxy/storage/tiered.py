@@ -138,6 +138,7 @@ class TieredStore:
         for work, name in (
             (self._behind.run_forever(), "write behind"),
             (self._upkeep.run_forever(opened.temporary), "index upkeep"),
+            (self._upkeep.learn_keys(), "learn keys"),
             (self._purging.run_forever(), "reclaim"),
         ):
             self._own_tasks.append(self._tasks.start(work, name))
@@ -298,7 +299,7 @@ class TieredStore:
     async def create_partial(self, stored: StoredResponse, *, sequence: int) -> Partial:
         if self._partials is None:
             raise StorageError("there is no disk for large bodies")
-        return await self._partials.create(stored, sequence)
+        return self._partials.create(stored, sequence)
 
     # -- the whole -----------------------------------------------------------------------------
 

@@ -46,6 +46,13 @@ class Upkeep:
             self._ram.close_idle()
             await asyncio.sleep(PERIOD_SECONDS)
 
+    async def learn_keys(self) -> None:
+        """Know what may be stored; until then the index is asked each time."""
+        try:
+            await self._threads.look_up(self._disk.known_keys.load, self._disk.index)
+        except StorageError as error:
+            self._threads.note("storage_errors_total", "look-up", str(error))
+
     async def _count_in_time(self) -> None:
         """Count, but the more there is the more seldom."""
         self._uncounted += 1
@@ -60,8 +67,9 @@ class Upkeep:
         self.responses, self.bodies, self.partials, self.logical_bytes = numbers
 
     def stop(self) -> None:
-        """End a running sweep soon."""
+        """End a running sweep soon, and what else takes its time."""
         self._sweep.stop()
+        self._disk.known_keys.stop()
 
     def tell_touches(self) -> None:
         """Write down what was used since last time. Blocks. Raises StorageError."""

@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from edgeproxy.errors import ProxyError, UpstreamError
@@ -53,6 +54,13 @@ _NEVER = frozenset({"unspecified", "multicast"})
 _LAST_LABEL_IS_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9a-fA-F]*)\Z")
 
 
+@lru_cache(maxsize=1024)
+def spelled(text: str) -> Address:
+    """The address that `text` spells in its usual form. Raises ValueError."""
+    return ipaddress.ip_address(text)
+
+
+@lru_cache(maxsize=1024)
 def refusal(address: Address) -> str | None:
     """Why this address is not public, in a word or two; None if it is."""
     if isinstance(address, ipaddress.IPv4Address):
@@ -99,6 +107,7 @@ def permitted(host: str, addresses: Iterable[Address], *, private: bool) -> tupl
     return tuple(kept)
 
 
+@lru_cache(maxsize=1024)
 def literal(host: str) -> Address | None:
     """The address a host spells, in any form the C library would take for one (`0x7f.1`,
     `2130706433`, `017700000001`); None for a name. Raises ValueError for a host that ends in a

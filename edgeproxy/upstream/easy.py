@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import Protocol
 
 import pycurl
@@ -199,6 +200,7 @@ def _header_lines(request: UpstreamRequest, *, trailers: bool) -> list[bytes]:
 _UNASKED = (("accept", b"Accept:"), ("user-agent", b"User-Agent:"), ("content-type", b"Content-Type:"))
 
 
+@lru_cache(maxsize=1024)
 def _steering(addresses: tuple[Address, ...], port: int) -> tuple[str, str]:
     spelled = sorted(f"[{a}]" if a.version == 6 else str(a) for a in addresses)
     joined = ",".join(spelled)

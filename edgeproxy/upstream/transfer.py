@@ -2,12 +2,12 @@
 
 libcurl may not be called from its own callbacks, so these only note what came and wake whoever
 waits. `unread` bytes are bounded: beyond the bound the write callback answers with a pause, which
-closes the receive window of the upstream; the reader takes the pause away."""
+closes the receive window of the upstream; the reader takes the pause away. Until it has taken the first
+bytes and comes for more the bound is low, or libcurl reads a megabyte while somebody waits for them."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -17,7 +17,7 @@ import pycurl
 from edgeproxy.chunks import BadChunks, ChunkDecoder
 from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
 from edgeproxy.message import Headers
-from edgeproxy.upstream.address_guard import Address
+from edgeproxy.upstream.address_guard import Address, spelled
 from edgeproxy.upstream.connections import Connections, Ends
 from edgeproxy.upstream.curl_errors import NOTHING_CAME_BACK, upstream_error
 from edgeproxy.upstream.easy import Easy
@@ -30,6 +30,7 @@ _UNREAD_RESUME = 512 << 10
 _CONTENT_MAX = 1 << 62  # what is too much is for the rules of the site to say
 _CHUNK_OVERHEAD_MAX = 64 << 10  # of extensions and trailers
 _PIECE_MAX = 256 << 10
+_UNREAD_FIRST = _PIECE_MAX  # less would make more pieces, and each costs a write and a send
 _PIECE_WHOLE = 64 << 10  # pieces from here on are passed as they are, smaller ones are joined
 
 
@@ -58,6 +59,7 @@ class Transfer:
         self._sends_left = sends
         self._pieces: deque[bytes] = deque()
         self._unread = 0
+        self._unread_max = _UNREAD_FIRST
         self._received = 0
         self._chunks: ChunkDecoder | None = None
         self._paused = False
@@ -151,6 +153,9 @@ class Transfer:
         while True:
             if self._pieces:
                 yield self._take()
+                if self._unread_max != _UNREAD_MAX:
+                    self._unread_max = _UNREAD_MAX
+                    self._resume()
             elif not self.ended:
                 await self._wait()
             elif self.error is not None:
@@ -174,11 +179,16 @@ class Transfer:
                 gathered.append(pieces.popleft())
             piece = b"".join(gathered)
         self._unread -= len(piece)
+        if self._unread_max == _UNREAD_MAX:
+            self._resume()
+        return piece
+
+    def _resume(self) -> None:
+        """Let libcurl read on if there is room again."""
         if self._paused and self._unread <= _UNREAD_RESUME:
             self._paused = False
             self._moved_at = self._loop.time()
             self._unpause()
-        return piece
 
     async def _wait(self) -> None:
         waiter = self._waiter = self._loop.create_future()
@@ -207,7 +217,7 @@ class Transfer:
             self.error = UpstreamError(ProxyError.CONNECTION_TERMINATED, message)
             return False
         address = ends[0]
-        if ipaddress.ip_address(address) not in self._addresses:
+        if spelled(address) not in self._addresses:
             message = f"connection to {address}, which was not permitted"
             self.error = UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, message, sent=self.sends > 0)
             return False
@@ -246,7 +256,7 @@ class Transfer:
         return None
 
     def on_write(self, data: bytes) -> int | None:
-        if self._unread >= _UNREAD_MAX:
+        if self._unread >= self._unread_max:
             self._paused = True
             return int(pycurl.WRITEFUNC_PAUSE)
         head = self.head

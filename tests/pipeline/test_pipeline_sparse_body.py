@@ -111,6 +111,82 @@ async def test_what_is_there_is_read_without_asking_for_anything() -> None:
     assert bench.needed == []
 
 
+# -- the first bytes, before they have landed ------------------------------------------------------
+
+
+async def test_who_has_had_nothing_yet_gets_first_bytes_on_their_way_to_the_file_but_never_the_last() -> None:
+    bench = Bench()
+    new, small, begun = (
+        Taker(bench.body, ((10, 200),)),
+        Taker(bench.body, ((30, 40),)),
+        Taker(bench.body, ((0, 200),)),
+    )
+    await bench.arrive(0, 5)
+    await settle()
+    bench.body.coming(5, BODY[5:100])
+    await settle()
+    assert [bytes(taker.data) for taker in (new, small, begun)] == [BODY[10:100], BODY[30:39], BODY[:5]]
+    late = Taker(bench.body, ((50, 200),))
+    await settle()
+    assert bytes(late.data) == BODY[50:100]
+    await bench.arrive(5, 100)
+    bench.body.landed(5)
+    assert await small.task == BODY[30:40]
+    bench.body.coming(100, BODY[100:200])
+    await settle()
+    assert [bytes(taker.data) for taker in (new, begun)] == [BODY[10:100], BODY[:100]], "they have begun"
+    await bench.arrive(100, 200)
+    assert [await taker.task for taker in (new, begun, late)] == [BODY[10:200], BODY[:200], BODY[50:200]]
+
+
+async def test_a_crowd_waits_for_the_file_and_few_are_given_first_bytes() -> None:
+    bench = Bench()
+    crowd = [Taker(bench.body, ((0, 200),)) for _ in range(3 * sparse_body.EARLY_READERS)]
+    await settle()
+    bench.body.coming(0, BODY[:100])
+    await settle()
+    crowd.append(Taker(bench.body, ((50, 200),)))
+    await settle()
+    begun = [bytes(taker.data) for taker in crowd if taker.data]
+    assert begun == [BODY[:100]] * sparse_body.EARLY_READERS
+    await bench.arrive(0, 200)
+    assert [await taker.task for taker in crowd[:-1]] == [BODY[:200]] * (len(crowd) - 1)
+    assert await crowd[-1].task == BODY[50:200]
+
+
+async def test_a_piece_that_never_lands_is_not_read_from_once_that_is_known() -> None:
+    bench = Bench()
+    bench.body.coming(0, BODY[:100])
+    bench.body.landed(0)
+    taker = Taker(bench.body)
+    await settle()
+    assert (bytes(taker.data), bench.needed) == (b"", [0])
+    bench.body.fail(BodyAborted("gone"))
+    with pytest.raises(BodyAborted):
+        await taker.task
+
+
+async def test_first_bytes_are_bounded_and_what_is_held_back_is_not_among_them(monkeypatch) -> None:
+    monkeypatch.setattr(sparse_body, "EARLY_BYTES", 30)
+    bench = Bench(hold=True)  # the second half
+    first, edge, held = (
+        Taker(bench.body),
+        Taker(bench.body, ((190, 300),)),
+        Taker(bench.body, ((250, 300),)),
+    )
+    await settle()
+    bench.body.coming(0, BODY)
+    await settle()
+    assert [bytes(taker.data) for taker in (first, edge, held)] == [BODY[:30], BODY[190:200], b""]
+    await bench.arrive(0, SIZE)
+    bench.body.landed(0)
+    bench.body.complete()
+    assert [await taker.task for taker in (first, edge, held)] == [BODY, BODY[190:300], BODY[250:300]]
+
+
+# -- literal bytes ---------------------------------------------------------------------------------
+
+
 async def test_literal_bytes_stand_where_they_were_put() -> None:
     bench = Bench()
     await bench.arrive(0, SIZE)

@@ -9,6 +9,7 @@ import pytest
 from upstream_raw_origin import LOCAL, Exchange, RawOrigin
 
 from edgeproxy.errors import ProxyError, UpstreamError
+from edgeproxy.upstream import transfer
 from edgeproxy.upstream.client import CurlUpstream
 
 PROTOCOL = ProxyError.HTTP_PROTOCOL_ERROR
@@ -260,3 +261,21 @@ async def test_an_upstream_that_never_accepts_times_out_with_nothing_sent(client
         await client.fetch(raw.request(reach=replace(LOCAL, connect_timeout=0.2)))
     assert (caught.value.error, caught.value.sent) == (ProxyError.CONNECTION_TIMEOUT, False)
     server.close()
+
+
+async def test_little_is_read_until_the_first_bytes_have_been_taken_and_then_all_of_it(
+    client: CurlUpstream, origin: RawOrigin
+) -> None:
+    size = 8 << 20
+    body = bytes(range(256)) * (size // 256)
+    origin.says(START + b"Content-Length: %d\r\n\r\n" % size + body)
+    response = await client.fetch(origin.request())
+    async with asyncio.timeout(20):
+        while not response._paused:  # noqa: ASYNC110 - libcurl has no event for it
+            await asyncio.sleep(0.001)
+    assert response._unread <= transfer._UNREAD_FIRST + 16384
+    chunks = response.chunks()
+    first = await anext(chunks)
+    assert 0 < len(first) <= transfer._UNREAD_FIRST + 16384
+    rest = b"".join([chunk async for chunk in chunks])
+    assert first + rest == body
