@@ -53,6 +53,10 @@ class _Fetch:
     task: asyncio.Task[None] | None = None
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(slots=True, eq=False)
 class LargeFill:
     """`stored` is the response as it will be committed. `aliases` are responses under other keys that are
@@ -196,6 +200,8 @@ class LargeFill:
         finally:
             self._begun.set()
             self.partial.close()
+            self.body.close()
+            self.source.may_skip = _always
             self.closed.set()
 
     def _fail(self, error: UpstreamError) -> None:

@@ -40,6 +40,15 @@ class Fallback(Protocol):
     def __call__(self, start: int, end: int) -> AsyncIterator[bytes]: ...
 
 
+def _nothing(*_: object) -> None:
+    return None
+
+
+async def _nothing_more(start: int, end: int) -> AsyncIterator[bytes]:
+    raise BodyAborted("the fill has ended")
+    yield b""
+
+
 class SparseBody:
     """Owned by one fill. `needed` is called when a reader lacks bytes at an offset, `left` when the last
     reader has gone."""
@@ -123,6 +132,10 @@ class SparseBody:
         """No more bytes will come: every reader that is owed some raises BodyAborted."""
         self.error = error
         self.arrived(0, self.size + 1)
+
+    def close(self) -> None:
+        """The last reader has gone. Going on to know its fill would make a circle of both."""
+        self._needed, self._left, self._fallback = _nothing, _nothing, _nothing_more
 
     def storing_failed(self) -> None:
         """The store takes no more: readers get the rest each for itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -196,6 +197,26 @@ async def test_readers_may_join_until_the_last_one_has_left(house: House, origin
     assert taken == BODY[5:10]
     await house.fills_end()
     assert not fill.is_joinable
+
+
+async def test_what_a_fill_was_is_freed_when_it_is_over_and_not_found_later(
+    house: House, origin: RangeOrigin
+) -> None:
+    def alive() -> int:
+        return sum(isinstance(one, LargeFill) for one in gc.get_objects())
+
+    before = alive()
+    gc.disable()
+    try:
+        fill: LargeFill | None = await begin(house)
+        assert fill is not None
+        assert await read(fill) == BODY
+        assert alive() == before + 1
+        fill = None
+        await house.fills_end()
+        assert alive() == before
+    finally:
+        gc.enable()
 
 
 # -- superseded ------------------------------------------------------------------------------------
