@@ -87,7 +87,10 @@ class Edgeproxy:
     @property
     def method(self) -> str:
         workers = "one worker" if self.workers == 1 else f"{self.workers} workers"
-        return f"edgeproxy: default configuration, {workers}, {self.memory} RAM tier, disk in the page cache, bytecode compiled"
+        return (
+            f"edgeproxy: default configuration, {workers}, {self.memory} RAM tier, disk in the page cache, "
+            "bytecode compiled"
+        )
 
     def refuses(self, size: int) -> str:
         return ""
@@ -110,7 +113,7 @@ class Edgeproxy:
                 sites=_PYTHON_INDEX.format(origin=origin) if self.python_index else "",
             )
         )
-        # As pip compiles what it installs: an environment may forbid the node to keep what it compiles itself.
+        # As pip compiles what it installs: an environment may forbid the node to keep what it compiles.
         compileall.compile_dir(machine.ROOT / "edgeproxy", quiet=2)
         begun = time.perf_counter()
         process = spawn([sys.executable, "-c", _START, "serve", "--config", str(file)], log, pipe=True)
