@@ -22,6 +22,7 @@ from benchmarks.origin import Origin
 from benchmarks.peers import Absent, Edgeproxy, Server
 from benchmarks.report import Limit, Plot, Result, Series, Table, median, spread
 from benchmarks.running import scratch
+from edgeproxy.storage.upkeep import FIRST_SECONDS
 
 QUESTION = (
     "What changes as a node grows: from a thousand to a million objects, from one to ten thousand clients?"
@@ -113,12 +114,11 @@ class Objects:
 
     def _begin(self, asked: Asked) -> None:
         """A node that stores the pattern: how it starts, and its resident bytes."""
-        begun = time.perf_counter()
         server = self._peer.start(self._directory, self._origin.url)
         try:
             with Client(server.url) as client:
                 client.get(target(0))
-            asked.empty_start_seconds = time.perf_counter() - begun
+            asked.empty_start_seconds = time.perf_counter() - server.begun
             purge(server, "nothing")  # the first use of the admin API loads what it needs
             asked.idle_bytes = settled(server)
         finally:
@@ -149,17 +149,17 @@ class Objects:
     def _start(self, asked: Asked, turn: int) -> Server:
         """Start, and ask for one object at once. The first answer has to be a hit."""
         self._origin.reset()
-        begun = time.perf_counter()
         server = self._peer.start(self._directory, self._origin.url)
         with Client(server.url) as client:
             client.get(target(random.Random(turn).randrange(asked.count)))
-        asked.start_seconds.append(time.perf_counter() - begun)
+        asked.start_seconds.append(time.perf_counter() - server.begun)
         asked.start_cpu_seconds.append(server.cpu_seconds())
         if self._origin.counts().requests:
             self._result.failures.append(f"{asked.count:,} objects: the first answer was no hit")
         return server
 
     def _hits_beside_sweep(self, server: Server, asked: Asked) -> None:
+        time.sleep(FIRST_SECONDS)  # until it begins
         chosen = random.Random(99)
         taken = latencies(server, [target(chosen.randrange(asked.count)) for _ in range(self._options.hits)])
         asked.sweeping_ms, asked.sweeping_slowest_ms = at(taken, 0.5), at(taken, 0.99)
@@ -451,13 +451,14 @@ def _result(options: argparse.Namespace) -> Result:
             "hour. Then the node starts on it.",
             "Start to first hit is from the new process, interpreter included, to the last byte of an object "
             f"drawn at random; {options.rounds} starts, and one of the node before anything was stored. The "
-            "page cache holds what was just written. A sweep follows each start, of files against the index.",
+            "page cache holds what was just written. A second after each start a sweep begins: files against "
+            "the index.",
             "RSS (VmRSS) is read when the sweep has ended, and again after the hits; most is VmHWM. For each "
             f"object: what is beyond the node with one object and the whole RAM tier ({RAM_TIER}), divided "
             "by their number.",
             f"{options.rounds} rounds of {options.hits} requests, one after the other on one connection, "
             "every byte checked: one object again and again (RAM), and objects drawn at random from all "
-            "(disk); one more round of these at once after the last start, beside the sweep.",
+            "(disk); one more round of these after the last start, beside the sweep.",
             f"A purge is a POST to the admin API on a new connection, by a tag that all objects bear; median "
             f"of {PURGES}. Before it all were hits, after it and after a restart the origin is asked.",
             "Connections come from several addresses of loopback, ask once and stay; the hits are those of "

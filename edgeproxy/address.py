@@ -55,6 +55,18 @@ def parse_address(text: str) -> Address:
     return Address(host=v6 or name, port=port)
 
 
+def parse_name_server(text: str) -> tuple[str, int]:
+    """The address and the port (53 unless told) of a name server that is written "192.0.2.1", "192.0.2.1:53",
+    "2001:db8::1" or "[2001:db8::1]:53". Raises ValueError with one line that says what is wrong."""
+    host, port = text.strip("[]") if text.endswith("]") else text, "53"
+    if "]:" in text or text.count(":") == 1:
+        host, _, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+    if not is_ip(host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f'{text!r} is not "address", "address:port" or "[v6]:port"')
+    return host, int(port)
+
+
 def answers_at(listened: Iterable[str], host: str, port: int) -> bool:
     """Whether whoever connects to `host` (a name, or an address without brackets) and `port` on this machine
     reaches one of the addresses that are `listened` at, as far as that can be told without a resolver."""

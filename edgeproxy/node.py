@@ -9,8 +9,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import structlog
-
 from edgeproxy import garbage, node_engine
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
@@ -18,12 +16,13 @@ from edgeproxy.configuration.changes import Changes, changes
 from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
+from edgeproxy.node_parts import Routing, load_later, routing_of
 from edgeproxy.node_place import Place
 from edgeproxy.node_proxy import Knowing, NodeProxy, merged_status
-from edgeproxy.node_routing import NodeRouting
 from edgeproxy.node_tls import ClientTls
 from edgeproxy.node_uplink import Uplink
 from edgeproxy.node_views import Life, LiveViews
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.pipeline.purges import Purges
 from edgeproxy.relay.gate import Gate
 from edgeproxy.relay.handler import Channels, Relay
@@ -54,7 +53,7 @@ class Node:
         self._reload = reload
         self._is_bound = self._has_released = False
         self._unnamed = f"edgeproxy-{secrets.token_hex(4)}"
-        self._log = structlog.get_logger("edgeproxy")
+        self._log = OWN_LOG
         self._life = Life(time.time())
         self._clock = time.time
         self.metrics = Metrics()
@@ -82,8 +81,8 @@ class Node:
             sequence_changed=None if table is None else table.set_sequence,
         )
 
-    def _build_routing(self) -> NodeRouting:
-        return NodeRouting(
+    def _build_routing(self) -> Routing:
+        return routing_of(
             self._config,
             tasks=self._tasks,
             metrics=self.metrics,
@@ -231,6 +230,7 @@ class Node:
         for relay in self._relays():
             relay.start()
         admin = await self._admin.start() if self._config.admin.listen else ""
+        self._tasks.start(asyncio.to_thread(load_later), "load")
         self._life.is_ready = True
         return bound, admin
 

@@ -14,8 +14,8 @@ from edgeproxy.config import Config, default_sites
 from edgeproxy.config import Site as SiteSettings
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
+from edgeproxy.node_parts import Routing
 from edgeproxy.node_proxy import rules_of, welcome_of
-from edgeproxy.node_routing import NodeRouting
 from edgeproxy.pipeline.answer import Answers
 from edgeproxy.pipeline.blame import Blame
 from edgeproxy.pipeline.children import Children
@@ -155,7 +155,7 @@ def site_context(config: Config, last: Lasting) -> SiteContext:
 
 
 def build_engine(
-    config: Config, last: Lasting, routing: NodeRouting, *, via: str, before: Engine | None = None
+    config: Config, last: Lasting, routing: Routing, *, via: str, before: Engine | None = None
 ) -> Engine:
     """`via` tells this node from its neighbours. Raises ConfigurationError; nothing has been changed then."""
     parts, store = last.parts, last.store

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from typing import TYPE_CHECKING
 
-from aiohttp import web
-
-from edgeproxy.admin.routing import RoutingApi
 from edgeproxy.config import Config
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
@@ -24,6 +22,9 @@ from edgeproxy.serving.measuring import Measure
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.storage.store import Store
 from edgeproxy.tasks import Tasks
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 
 class NodeRouting:
@@ -122,9 +123,10 @@ class NodeRouting:
         if self._map is not None:
             self._map.configure(config)
 
-    @property
     def admin_routes(self) -> list[web.RouteDef]:
         """What the control plane answers beside."""
         if self._map is None:
             return []
+        from edgeproxy.admin.routing import RoutingApi  # with the libraries of the control plane
+
         return RoutingApi(LiveRouting(self._map, self._metrics, self._clock)).routes()

@@ -8,8 +8,6 @@ from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
-import structlog
-
 from edgeproxy import __version__
 from edgeproxy.admin.explain import explanation
 from edgeproxy.admin.listing import listing_rows
@@ -18,6 +16,7 @@ from edgeproxy.config import Config, default_sites
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Clock, Headers, Request, Response
 from edgeproxy.metrics import Metrics
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.pipeline.exchange import parse_url
 from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.purges import Purges
@@ -64,7 +63,7 @@ class LiveViews:
         running_fills: Callable[[], int],
         reload: Callable[[bool], Awaitable[dict[str, Any]]],
     ) -> None:
-        self._log = structlog.get_logger("edgeproxy")
+        self._log = OWN_LOG
         self._config = config
         self._life = life
         self.store = store

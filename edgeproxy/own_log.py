@@ -1,24 +1,53 @@
-"""The node's own log: lines on standard error, for people on a terminal, JSON elsewhere."""
+"""The node's own log: lines on standard error, for people on a terminal, JSON elsewhere.
+
+structlog is loaded with the first line, or when a node loads what can wait: it brings a library for coloured
+text along, which takes longer to load than the store takes to open."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
-import structlog
+
+class OwnLog:
+    """Lines of this process: `event` says what has happened, the fields to whom."""
+
+    def __init__(self) -> None:
+        self._level = ""  # to be configured; "" when that is done
+
+    def configure(self, level: str) -> None:
+        """From now on, in this process, no line below `level` is written."""
+        # It warns of what is normal here: writes to clients that left, connections without kernel TLS.
+        logging.getLogger("aiofastnet").setLevel(logging.ERROR)
+        self._level = level
+
+    def load(self) -> Any:
+        """What writes the lines."""
+        import structlog
+
+        if self._level:
+            level, self._level = self._level, ""
+            terminal = sys.stderr.isatty()
+            structlog.configure(
+                processors=[
+                    structlog.processors.add_log_level,
+                    structlog.processors.TimeStamper(fmt="iso"),
+                    structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+                ],
+                wrapper_class=structlog.make_filtering_bound_logger(level),
+                logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+            )
+        return structlog.get_logger("edgeproxy")
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.load().info(event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.load().warning(event, **fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.load().error(event, **fields)
 
 
-def configure_log(level: str) -> None:
-    """From now on, in this process; loggers that exist already follow."""
-    terminal = sys.stderr.isatty()
-    # It warns of what is normal here: writes to clients that left, connections without kernel TLS.
-    logging.getLogger("aiofastnet").setLevel(logging.ERROR)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+OWN_LOG = OwnLog()

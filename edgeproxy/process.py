@@ -12,12 +12,11 @@ import uvloop
 
 from edgeproxy.config import Config
 from edgeproxy.errors import EdgeError
-from edgeproxy.own_log import configure_log
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.serving.listener import Bound
 from edgeproxy.workers.alone import Again, Alone
 from edgeproxy.workers.handover import Predecessor
 from edgeproxy.workers.share import workers
-from edgeproxy.workers.supervising import supervise
 
 
 def ready_line(bound: Bound, admin: str, dns: tuple[str, ...] = ()) -> str:
@@ -46,7 +45,7 @@ def route(config: Config, again: Again) -> int:
     """Run a router until SIGTERM or SIGINT; likewise."""
     from edgeproxy.route_node import run  # its libraries are needed by nothing else
 
-    configure_log(config.log.level)
+    OWN_LOG.configure(config.log.level)
     factory = aiofastnet.loop_factory(uvloop.new_event_loop)
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(run(config, again, announce))
@@ -59,11 +58,13 @@ async def _alone(config: Config, again: Again, old: Predecessor | None) -> int:
 def serve(config: Config, again: Again, old: Predecessor | None = None) -> int:
     """Run a node until SIGTERM or SIGINT; `again` reads its configuration again. Raises StartError or
     ConfigurationError when it cannot start; gives the exit status."""
-    configure_log(config.log.level)
+    OWN_LOG.configure(config.log.level)
     try:
         if old is not None:
             old.receive()
         if workers(config.node) > 1:
+            from edgeproxy.workers.supervising import supervise  # a node of one process has no use for it
+
             return supervise(config, again, announce, old)
         factory = aiofastnet.loop_factory(uvloop.new_event_loop)
         with asyncio.Runner(loop_factory=factory) as runner:

@@ -11,12 +11,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import structlog
+from typing import TYPE_CHECKING, Any
 
 from edgeproxy import __version__, garbage
-from edgeproxy.admin.routing import RoutingApi
 from edgeproxy.admin.server import AdminServer
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, changes
@@ -24,7 +21,7 @@ from edgeproxy.errors import ConfigurationError, EdgeError, RequestError, StartE
 from edgeproxy.message import Handler, Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_tls import ClientTls
-from edgeproxy.own_log import configure_log
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.route_dns import RouteDns
 from edgeproxy.route_http import build_reception
 from edgeproxy.route_map import RouteMap
@@ -44,6 +41,9 @@ from edgeproxy.upstream.lanes import Lanes
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Identity, Reach
 
+if TYPE_CHECKING:
+    from aiohttp import web
+
 Again = Callable[[], Config]
 
 
@@ -53,7 +53,7 @@ class RouterNode:
     def __init__(self, config: Config, again: Again) -> None:
         self._config = config
         self._again = again
-        self._log = structlog.get_logger("edgeproxy")
+        self._log = OWN_LOG
         self._clock = time.time
         self._started_at = time.time()
         self._is_ready = False
@@ -97,9 +97,14 @@ class RouterNode:
             _Views(self),
             self.metrics,
             report=self._report_task,
-            further=RoutingApi(LiveRouting(self.map, self.metrics, self._clock)).routes(),
+            further=self._admin_routes,
         )
         self.metrics.gauge("tasks", lambda: float(len(self._tasks)))
+
+    def _admin_routes(self) -> Sequence[web.RouteDef]:
+        from edgeproxy.admin.routing import RoutingApi  # with the libraries of the control plane
+
+        return RoutingApi(LiveRouting(self.map, self.metrics, self._clock)).routes()
 
     def _handler(self, config: Config) -> Handler:
         upstream, tls = config.upstream, config.router.tls
@@ -175,7 +180,7 @@ class RouterNode:
             found = changes(self._config, await asyncio.to_thread(self._again))
             await self._take_over(found)
         if found.touches("log"):
-            configure_log(found.config.log.level)
+            OWN_LOG.configure(found.config.log.level)
         self._log.info("reloaded", changed=found.now, needs_restart=found.later)
         return {"reloaded": True, "changed": list(found.now), "needs_restart": list(found.later)}
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeproxy.address import Address, answers_at, is_ip, is_loopback, parse_address
+from edgeproxy.address import Address, answers_at, is_ip, is_loopback, parse_address, parse_name_server
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,25 @@ def test_names_are_not_literal_addresses() -> None:
 )
 def test_a_node_knows_its_own_addresses(listened: list[str], host: str, port: int, expected: bool) -> None:
     assert answers_at(listened, host, port) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("192.0.2.1", ("192.0.2.1", 53)),
+        ("192.0.2.1:5353", ("192.0.2.1", 5353)),
+        ("2001:db8::1", ("2001:db8::1", 53)),
+        ("[2001:db8::1]", ("2001:db8::1", 53)),
+        ("[2001:db8::1]:54", ("2001:db8::1", 54)),
+    ],
+)
+def test_a_name_server_is_an_address_with_or_without_a_port(text: str, expected: tuple[str, int]) -> None:
+    assert parse_name_server(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ns.example", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1]:x"]
+)
+def test_a_name_server_is_nothing_else(text: str) -> None:
+    with pytest.raises(ValueError, match='is not "address"'):
+        parse_name_server(text)

@@ -1,7 +1,7 @@
 """The control plane, on a listener of its own.
 
 views     what the API needs of the node: NodeViews
-server    AdminServer: starts, stops, routes
+server    AdminServer: listens, starts, stops; application: answers, loaded when clients are served already
 guard     who may ask: token, Host, Origin
 api       the routes under /api/v1, /healthz, /readyz
 metrics   Prometheus text from edgeproxy.metrics

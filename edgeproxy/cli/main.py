@@ -13,15 +13,30 @@ import click
 import edgeproxy
 from edgeproxy.errors import ConfigurationError, EdgeError
 
-# Each is a module of this package with a function of its name.
-_COMMANDS = (
-    *("serve", "check", "status", "ls", "explain", "purge", "reload", "warm", "env"),
-    *("route", "where", "run", "ca", "intercept", "bench", "simulate"),
-)
+# Each is a module of this package with a function of its name, which tells more; here is what fits a line.
+_COMMANDS = {
+    "serve": "Serve until SIGTERM or SIGINT, then finish running answers.",
+    "check": "Validate the configuration; show what each site maps to.",
+    "status": "Show what the running node is, holds and has answered.",
+    "ls": "Show what the running node has stored.",
+    "explain": "Explain how the running node would answer a URL, and why.",
+    "purge": "Invalidate what the running node has stored.",
+    "reload": "Take over a changed configuration; no connection is dropped.",
+    "warm": "Fetch through the node, so that it has what will be asked for.",
+    "env": "Print variables that point pip, uv and others at the node.",
+    "route": "Send clients to the nearest healthy node, until SIGTERM.",
+    "where": "Tell where the running router would send a client, and why.",
+    "run": "Run a command through the node: edgeproxy run -- pip ...",
+    "ca": "The local authority, for https hosts that sites know.",
+    "intercept": "Turn connections of clients to the transparent listener.",
+    "bench": "Measure side by side with the caches that are installed.",
+    "simulate": "Tell from an access log what other caches had answered.",
+}
 
 
 class _Commands(click.Group):
-    """Loads a command when it is asked for: most need libraries that the others have no use for."""
+    """Loads a command when it is asked for: most need libraries that the others have no use for. To list
+    them none is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -31,6 +46,10 @@ class _Commands(click.Group):
             return None
         command: click.Command = getattr(importlib.import_module(f"edgeproxy.cli.{cmd_name}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,16 +10,14 @@ import difflib
 import re
 import time
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from edgeproxy.config import Config, Parent, Section, Site, default_sites
 from edgeproxy.configuration.checks import check
-from edgeproxy.configuration.values import Option, from_text, from_toml, is_section, options
+from edgeproxy.configuration.values import Option, from_text, from_toml, options
 from edgeproxy.errors import ConfigurationError
 
 FILE_BYTES_MAX = 1 << 20
@@ -68,22 +66,46 @@ def wait_settled(path: Path) -> None:
 
 def sections() -> dict[str, type[Section]]:
     """The sections of a configuration that are there once, by dotted name, in the order of the schema."""
-    return dict(_sections_in(Config, ""))
+    return {name: type(section) for name, section in _sections_in(Config(), "")}
 
 
-def _sections_in(section: type[Section], prefix: str) -> Iterator[tuple[str, type[Section]]]:
-    for field in msgspec.structs.fields(section):
-        if is_section(field.type):
-            yield prefix + field.name, field.type
-            yield from _sections_in(field.type, f"{prefix}{field.name}.")
+def _sections_in(section: Section, prefix: str) -> Iterator[tuple[str, Section]]:
+    for name, inner in _inner(section):
+        yield prefix + name, inner
+        yield from _sections_in(inner, f"{prefix}{name}.")
+
+
+def _inner(section: Section) -> Iterator[tuple[str, Section]]:
+    """The sections within one, by name. Their defaults tell it: to evaluate what types are written takes a
+    tenth of a start."""
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield name, value
+
+
+class _Schema(Mapping[str, Mapping[str, Option]]):
+    """The options of sections by name. Those of one are looked at when it is: most are never named."""
+
+    def __init__(self, sections: Mapping[str, type[Section]]) -> None:
+        self._sections = sections
+
+    def __getitem__(self, name: str) -> Mapping[str, Option]:
+        return options(self._sections[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sections)
+
+    def __len__(self) -> int:
+        return len(self._sections)
 
 
 class _Draft:
     """Values gathered so far, each already of its option's type."""
 
     def __init__(self) -> None:
-        self._schema = {name: options(section) for name, section in sections().items()}
-        self._table_schema = {kind: options(table) for kind, table in TABLES.items()}
+        self._schema = _Schema(sections())
+        self._table_schema = _Schema(TABLES)
         self._values: dict[str, dict[str, Any]] = {name: {} for name in self._schema}
         self._tables: dict[str, dict[str, dict[str, Any]]] = {kind: {} for kind in TABLES}
         self._tables["site"] = {
@@ -94,19 +116,16 @@ class _Draft:
     def config(self) -> Config:
         for kind, needed in (("site", "kind"), ("parent", "url")):
             self._check_declared(kind, needed)
-        built = self._built(Config, "")
+        built = self._built(Config(), "")
         for kind, table in TABLES.items():
             built[kind] = [table(**{"name": name, **one}) for name, one in self._tables[kind].items()]
         return Config(**built)
 
-    def _built(self, section: type[Section], prefix: str) -> dict[str, Any]:
+    def _built(self, section: Section, prefix: str) -> dict[str, Any]:
         """The sections within `section`, by their names in it."""
         return {
-            field.name: field.type(
-                **self._values[prefix + field.name], **self._built(field.type, f"{prefix}{field.name}.")
-            )
-            for field in msgspec.structs.fields(section)
-            if is_section(field.type)
+            name: type(inner)(**self._values[prefix + name], **self._built(inner, f"{prefix}{name}."))
+            for name, inner in _inner(section)
         }
 
     def _check_declared(self, kind: str, needed: str) -> None:
@@ -137,7 +156,7 @@ class _Draft:
             if path in self._schema:
                 self._read_section(path, written, directory)
             else:
-                option = _option(self._schema[key], key, name, self._all_keys())
+                option = _option(self._schema[key], key, name, self._all_keys)
                 self._values[key][name] = from_toml(option, path, written, directory)
 
     def _read_tables(self, kind: str, tables: Any, directory: Path) -> None:
@@ -153,7 +172,7 @@ class _Draft:
                 raise ConfigurationError(f"{kind}.{name}", f"two {kind}s have this name")
             values = found[name] = {}
             for key, written in table.items():
-                option = _option(self._table_schema[kind], f"{kind}.{name}", key, self._all_keys())
+                option = _option(self._table_schema[kind], f"{kind}.{name}", key, self._all_keys)
                 if key != "name":
                     values[key] = from_toml(option, f"{kind}.{name}.{key}", written, directory)
         self._tables[kind] = found
@@ -215,11 +234,11 @@ class _Draft:
             self._set(section, key, text)
 
     def _set(self, section: str, key: str, text: str) -> None:
-        option = _option(self._schema[section], section, key, self._all_keys())
+        option = _option(self._schema[section], section, key, self._all_keys)
         self._values[section][key] = from_text(option, f"{section}.{key}", text, Path.cwd())
 
     def _set_in_table(self, kind: str, name: str, key: str, text: str) -> None:
-        option = _option(self._table_schema[kind], f"{kind}.{name}", key, self._all_keys())
+        option = _option(self._table_schema[kind], f"{kind}.{name}", key, self._all_keys)
         if key == "name":
             raise ConfigurationError(f"{kind}.{name}.name", f"the name of a {kind} is that in its path")
         value = from_text(option, f"{kind}.{name}.{key}", text, Path.cwd())
@@ -253,10 +272,12 @@ def _document(path: Path) -> dict[str, Any]:
         raise ConfigurationError("", f"{path}: is nested too deeply") from None
 
 
-def _option(schema: Mapping[str, Option], section: str, key: str, all_keys: Iterable[str]) -> Option:
+def _option(
+    schema: Mapping[str, Option], section: str, key: str, all_keys: Callable[[], list[str]]
+) -> Option:
     if key in schema:
         return schema[key]
-    elsewhere = [other for other in all_keys if other.rpartition(".")[2] == key]
+    elsewhere = [other for other in all_keys() if other.rpartition(".")[2] == key]
     raise _unknown(f"{section}.{key}", elsewhere or [f"{section}.{known}" for known in schema])
 
 

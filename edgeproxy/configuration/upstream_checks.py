@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
+from edgeproxy.address import parse_name_server
 from edgeproxy.config import Config, Parent, Siblings, default_sites
 from edgeproxy.errors import ConfigurationError
 
@@ -25,6 +26,11 @@ def check_upstreams(config: Config) -> None:
     if config.upstream.origin == "never" and not config.parent:
         raise ConfigurationError("upstream.origin", '"never" needs a [[parent]]: there is nobody else to ask')
     _check_siblings(config.siblings)
+    for text in config.upstream.nameservers:
+        try:
+            parse_name_server(text)
+        except ValueError as error:
+            raise ConfigurationError("upstream.nameservers", str(error)) from None
 
 
 def _check_parent(parent: Parent, path: str) -> None:

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     numbers: bool = False
 
 
+@cache
 def options(section: type[msgspec.Struct]) -> dict[str, Option]:
     """The options of a section by name, in the order of the schema; without the sections in it."""
     hints = get_type_hints(section, include_extras=True)

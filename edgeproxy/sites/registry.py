@@ -1,30 +1,33 @@
 """Which site answers a request. Kinds of sites are entry points of the group `edgeproxy.sites`; those
-built in are known without one."""
+built in are known without one. A kind is loaded with the first site of it."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, NamedTuple, TypeAlias
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from edgeproxy import config
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import BytesBody, Headers, Request, Response
-from edgeproxy.sites import generic, huggingface, python_upstreams
 from edgeproxy.sites.site import NamedSite, Planned, ReachingSite, Realm, Site, SiteContext
 from edgeproxy.sites.urls import parse_url
 from edgeproxy.upstream.upstream import Identity, Origin, Reach
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "edgeproxy.sites"
 
 Build: TypeAlias = Callable[[config.Site, SiteContext], Site]
 
-_BUILT_IN: dict[str, Build] = {
-    "generic": generic.build,
-    "python-index": python_upstreams.build,
-    "huggingface": huggingface.build,
+# Modules, each with a function `build`.
+_BUILT_IN = {
+    "generic": "edgeproxy.sites.generic",
+    "python-index": "edgeproxy.sites.python_upstreams",
+    "huggingface": "edgeproxy.sites.huggingface",
 }
 
 
@@ -231,7 +234,10 @@ def _place(settings: config.Site, where: str) -> tuple[str, frozenset[str]]:
 def _kind(settings: config.Site, where: str) -> Build:
     built_in = _BUILT_IN.get(settings.kind)
     if built_in is not None:
-        return built_in
+        build: Build = import_module(built_in).build
+        return build
+    from importlib.metadata import entry_points  # reads what is installed
+
     found = {entry.name: entry for entry in entry_points(group=GROUP)}
     entry = found.get(settings.kind)
     if entry is not None:

@@ -20,10 +20,6 @@ from edgeproxy.storage.index import Index
 from edgeproxy.storage.store import Purge, PurgeScope
 
 LOG = "purges.log"
-HELD = (
-    "select (select coalesce(sum(allocated), 0) from bodies)"
-    " + (select coalesce(sum(allocated), 0) from partials)"
-)
 LOG_BYTES_MAX = 64 << 20
 ROOM_BYTES = 1 << 20  # what opening may write
 
@@ -50,7 +46,7 @@ def open_disk(
     try:
         _make_room(directory)
         known.start()
-        held = _number(known, HELD)
+        held = max(0, _number(known, "select value from facts where name = 'held'"))
         limit = settings.disk or directory.default_limit(held)
         trust = _restore(directory, known, generations)
         temporary = directory.temporary_ids()
@@ -60,8 +56,7 @@ def open_disk(
         raise StartError(f"cache directory {directory.path}: {error}") from error
     limits = DiskLimits(limit, settings.free_space, settings.errors, settings.retry_disk, settings.sync)
     disk = DiskTier(directory, limits, known, event=event, dropped=dropped)
-    with contextlib.suppress(StorageError):  # then the index is asked each time
-        disk.partial_keys.load(known)
+    disk.partial_keys.expect()
     disk.room = DiskRoom(disk)
     disk.account(held)
     return Opened(disk, trust, temporary)
@@ -71,6 +66,8 @@ def _make_room(directory: Directory) -> None:
     """A node must start on a full disk too: a few files go, those worth least first. Their rows are dropped
     when they are looked at. Raises OSError."""
     freed = 0
+    if directory.free_bytes() >= ROOM_BYTES:
+        return
     for folder, name in _by_worth(directory):
         if freed >= ROOM_BYTES or directory.free_bytes() >= ROOM_BYTES:
             return

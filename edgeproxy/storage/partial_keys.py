@@ -18,10 +18,14 @@ class PartialKeys:
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
         self._keys_max = keys_max
         self._known: set[int | str] = set()
-        self._is_full = False
+        self._is_full = self._is_expecting = False
+
+    def expect(self) -> None:
+        """Those of a former life have yet to be loaded: until then there may be one under any."""
+        self._is_expecting = True
 
     def load(self, known: Index) -> None:
-        """Those of a former life. Raises StorageError."""
+        """Those of a former life. Blocks for as long as it takes to read that many. Raises StorageError."""
         try:
             rows = known.read("select key, digest from partials limit ?", (self._keys_max + 1,))
         except StorageError:
@@ -29,6 +33,7 @@ class PartialKeys:
             raise
         for key, digest in rows:
             self._add(key, digest)
+        self._is_expecting = False
 
     def note(self, stored: StoredResponse) -> None:
         """A row about it is about to be written."""
@@ -36,8 +41,10 @@ class PartialKeys:
 
     def may_have(self, key: str, digest: str) -> bool:
         known = self._known
-        return self._is_full or (
-            bool(known) and (key_number(key) in known or (digest != "" and digest in known))
+        return (
+            self._is_full
+            or self._is_expecting
+            or (bool(known) and (key_number(key) in known or (digest != "" and digest in known)))
         )
 
     def _add(self, key: object, digest: object) -> None:

@@ -13,6 +13,7 @@ from edgeproxy.storage.sweep import Sweep
 from edgeproxy.storage.threads import Threads
 
 PERIOD_SECONDS = 5.0
+FIRST_SECONDS = 1.0  # a node that has just started has clients waiting
 COUNTED_A_PERIOD = 150_000  # responses; counting them takes some 0.05 s, one hundredth of the period
 COUNTS = """
 select (select count(*) from responses), (select count(*) from bodies), (select count(*) from partials),
@@ -33,8 +34,12 @@ class Upkeep:
     async def run_forever(self, temporary: list[str]) -> None:
         """Sweep once, and again whenever the index had to be replaced; until cancelled."""
         disk, is_due = self._disk, True
+        if not disk.index.is_partial:  # what is not known can be no hit
+            await asyncio.sleep(FIRST_SECONDS)
         while True:
             try:
+                if is_due:
+                    await self._threads.run(disk.partial_keys.load, disk.index)
                 if is_due or disk.index.is_partial:
                     is_due = False
                     await self._threads.run(self._sweep.run, temporary)

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes
 from edgeproxy.errors import ConfigurationError, StartError
 from edgeproxy.node import Node
+from edgeproxy.node_parts import load_later
 from edgeproxy.node_place import ADMIN, Place
-from edgeproxy.own_log import configure_log
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.serving.handshakes import quiet_handshakes
 from edgeproxy.serving.listener import Bound
 from edgeproxy.serving.sockets import Inherited, Listening
@@ -67,7 +66,7 @@ class Alone:
         self, config: Config, again: Again, announce: Announce, predecessor: Predecessor | None
     ) -> None:
         self._again, self._announce, self._predecessor = again, announce, predecessor
-        self._log = structlog.get_logger("edgeproxy")
+        self._log = OWN_LOG
         self._stopping = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._signals = 0
@@ -119,6 +118,7 @@ class Alone:
             self._announce(*await self._node.start())
             return
         await self._node.bind()
+        await asyncio.to_thread(load_later)  # a program that cannot be loaded takes nothing over
         old.tell_loaded()
         await asyncio.to_thread(old.wait_go)
         self._announce(*await self._node.start())
@@ -160,7 +160,7 @@ class Alone:
                 self._log.error(what, why=str(error))
                 raise
             if found.touches("log"):
-                configure_log(config.log.level)
+                OWN_LOG.configure(config.log.level)
             self._log.info("reloaded", changed=found.now, needs_restart=found.later)
             return told(found)
 

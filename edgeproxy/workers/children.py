@@ -10,8 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import structlog
-
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.workers.link import Link
 
 FAST = 3  # ends within WINDOW_SECONDS after which the next start waits
@@ -66,7 +65,7 @@ def fork(role: str, main: Callable[[socket.socket], int], close: Callable[[], No
     except KeyboardInterrupt:
         pass
     except BaseException as error:  # noqa: BLE001 - the outermost step of a process
-        structlog.get_logger("edgeproxy").error("a process failed", process=role, error=repr(error))
+        OWN_LOG.error("a process failed", process=role, error=repr(error))
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

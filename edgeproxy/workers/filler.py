@@ -15,7 +15,7 @@ from edgeproxy.config import Config
 from edgeproxy.errors import StartError
 from edgeproxy.node import Node
 from edgeproxy.node_place import Place
-from edgeproxy.own_log import configure_log
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.workers.child import Supervised, decoded, started
 from edgeproxy.workers.orders import (
     Order,
@@ -64,7 +64,7 @@ class Filler:
                 config = decoded(encoded, Config)
                 found = await self._node.reload(config)
                 if found.touches("log"):
-                    configure_log(config.log.level)
+                    OWN_LOG.configure(config.log.level)
             case Release():
                 await self._node.release()
             case ReloadAnswered():

@@ -6,15 +6,13 @@ import asyncio
 import socket
 import time
 
-import structlog
-
 from edgeproxy import garbage
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import changes
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_proxy import Asking, NodeProxy
 from edgeproxy.node_tls import ClientTls
-from edgeproxy.own_log import configure_log
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.relay.gate import Gate
 from edgeproxy.relay.handler import Channels, Relay
@@ -44,7 +42,7 @@ class Server:
         link: socket.socket,
     ) -> None:
         self._config = config
-        self._log = structlog.get_logger("edgeproxy")
+        self._log = OWN_LOG
         self._supervised = Supervised(link)
         self._metrics = Metrics()
         self._tasks = Tasks(self._report_task)
@@ -158,7 +156,7 @@ class Server:
         self._listeners.limit(share(config.limits, workers(config.node)))
         self._listeners.change(config.listen, added)
         if found.touches("log"):
-            configure_log(config.log.level)
+            OWN_LOG.configure(config.log.level)
         if log is not self._access_log:
             former, self._access_log = self._access_log, log
             self._listeners.log_to(log)

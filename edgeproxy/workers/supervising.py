@@ -12,7 +12,8 @@ import msgspec
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, addresses, changes
 from edgeproxy.errors import ConfigurationError, StartError
-from edgeproxy.own_log import configure_log
+from edgeproxy.node_parts import load_later
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.serving.access_log import check_log
 from edgeproxy.serving.listener import HTTPS, names
 from edgeproxy.serving.sockets import Inherited, Listening, bind, remove_path
@@ -42,6 +43,7 @@ def supervise(config: Config, again: Again, announce: Announce, old: Predecessor
     supervisor = Supervisor(config, inherited, former=inherited.take(RELAY, RELAY))
     supervisor.bind()
     if old is not None:
+        load_later()  # a program that cannot be loaded takes nothing over
         old.tell_loaded()
         old.wait_go()
     supervisor.start()
@@ -145,7 +147,7 @@ class _Supervising:
         supervisor = self._supervisor
         supervisor.config = found.config
         if found.touches("log"):
-            configure_log(found.config.log.level)
+            OWN_LOG.configure(found.config.log.level)
         wanted = addresses(found.config.listen)
         for bound in [*supervisor.bound]:
             if (bound.kind, bound.text) in wanted:

@@ -13,13 +13,12 @@ import socket
 import time
 from collections.abc import Callable
 
-import structlog
-
 from edgeproxy.config import Config, Listen
 from edgeproxy.configuration.changes import addresses
 from edgeproxy.errors import ConfigurationError, StartError
 from edgeproxy.node_place import ADMIN, Place
 from edgeproxy.node_tls import make_certificate
+from edgeproxy.own_log import OWN_LOG
 from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.relay.table import SharedTable
 from edgeproxy.serving.access_log import check_log
@@ -46,7 +45,7 @@ class Supervisor:
 
     def __init__(self, config: Config, inherited: Inherited, former: Listening | None = None) -> None:
         self.config = config
-        self.log = structlog.get_logger("edgeproxy")
+        self.log = OWN_LOG
         self.table = SharedTable()
         self._refusers = Refusers()
         self.bound: list[Listening] = []

@@ -35,6 +35,7 @@ def siblings(**changes: Any) -> Config:
         whole(upstream=UpstreamSection(origin="never"), parent=[Parent(url="http://up")]),
         siblings(),
         whole(siblings=Siblings()),
+        whole(upstream=UpstreamSection(nameservers=["192.0.2.1", "[2001:db8::1]:53"])),
     ],
 )
 def test_what_can_work_is_accepted(good: Config) -> None:
@@ -58,6 +59,7 @@ def test_what_can_work_is_accepted(good: Config) -> None:
         ("parent.up.key", parent(certificate="c.pem")),
         ("parent.up.certificate", parent(key="k.pem")),
         ("upstream.origin", whole(upstream=UpstreamSection(origin="never"))),
+        ("upstream.nameservers", whole(upstream=UpstreamSection(nameservers=["ns.example"]))),
         ("siblings.own", siblings(own="http://c.example")),
         ("siblings.own", siblings(own="")),
         ("siblings.nodes", siblings(nodes=[A, A])),

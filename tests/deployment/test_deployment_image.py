@@ -78,6 +78,22 @@ def test_the_same_checkout_gives_the_same_image(stages: list[list[Instruction]])
     assert "--only-binary=:all:" in build
 
 
+def test_a_start_compiles_nothing(stages: list[list[Instruction]]) -> None:
+    """Bytecode is looked for where it was written; it names no time, and sets in it have one order."""
+    build = " ".join(one.text for one in stages[0])
+    (folder,) = re.findall(r"PYTHONPYCACHEPREFIX=(\S+)", build)
+    environment = [word for one in of(stages[-1], "ENV") for word in one.words]
+    assert f"PYTHONPYCACHEPREFIX={folder}" in environment
+    assert folder.startswith(of(stages[-1], "COPY")[0].words[-1] + "/")
+    ((pattern, packages),) = re.findall(r"-m compileall .*? -x '([^']+)'\s+(\S+) .*stdlib", build)
+    left_out = re.compile(pattern)
+    assert not left_out.search(f"{packages}/python3.12/site-packages/edgeproxy/node.py")
+    assert not left_out.search("/usr/local/lib/python3.12/asyncio/tasks.py")
+    assert left_out.search("/usr/local/lib/python3.12/site-packages/pip/__init__.py")
+    assert "--invalidation-mode unchecked-hash" in build
+    assert "PYTHONHASHSEED=0" in build
+
+
 def test_every_dependency_has_one_version(configs: Path) -> None:
     project = tomllib.loads((configs.parent / "pyproject.toml").read_text())
     asked = [*project["project"]["dependencies"], *project["build-system"]["requires"]]

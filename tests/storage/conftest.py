@@ -9,6 +9,14 @@ from typing import Any
 import pytest
 from storage_stand import opened
 
+from edgeproxy.storage import upkeep
+
+
+@pytest.fixture(autouse=True)
+def no_client_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first sweep of a store need not wait here until clients have been answered."""
+    monkeypatch.setattr(upkeep, "FIRST_SECONDS", 0.0)
+
 
 @pytest.fixture
 def open_at(tmp_path: Path) -> Callable[..., Any]:

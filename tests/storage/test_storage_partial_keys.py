@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from storage_stand import opened, response
 
+from edgeproxy.storage.index import Index
 from edgeproxy.storage.partial_keys import PartialKeys
 
 NAMES = st.text(alphabet="abc/", max_size=4)
@@ -31,6 +32,19 @@ def test_beyond_its_bound_there_may_be_one_under_any_key():
     assert keys.may_have("x", "")
     keys.note(response("4"))
     assert keys.may_have("y", "")
+
+
+def test_while_those_of_a_former_life_are_not_loaded_there_may_be_one_under_any_key(tmp_path):
+    known = Index(tmp_path / "index.sqlite3", broken=print)
+    known.start()
+    keys = PartialKeys()
+    keys.expect()
+    assert keys.may_have("x", "")
+    keys.note(response("noted meanwhile"))
+    keys.load(known)
+    assert not keys.may_have("x", "")
+    assert keys.may_have("noted meanwhile", "")
+    known.close()
 
 
 @pytest.mark.parametrize("is_another_name", [False, True])

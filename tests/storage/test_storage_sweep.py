@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 import threading
 import time
 
@@ -124,3 +125,19 @@ async def test_what_an_eviction_is_about_to_forget_is_left_to_it(tmp_path, monke
         await until(swept.is_set)
         assert len(body_files(tmp_path / "c")) == 4
         assert stand.store.disk.used == sum(f.stat().st_blocks * 512 for f in body_files(tmp_path / "c"))
+
+
+async def test_what_is_held_in_all_is_added_up_again(tmp_path):
+    async with opened(tmp_path / "c") as stand:
+        await stand.put("k", b"x" * 20_000)
+        await until(lambda: not stand.store.disk.index.is_partial)
+        held = stand.store.disk.used
+        assert held >= 20_000
+    connection = sqlite3.connect(tmp_path / "c" / "index.sqlite3")
+    connection.execute("update facts set value = value + 1000000 where name = 'held'")
+    connection.commit()
+    connection.close()
+    async with opened(tmp_path / "c") as stand:
+        await until(lambda: stand.store.disk.used == held)
+    async with opened(tmp_path / "c") as stand:
+        assert stand.store.disk.used == held

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 LEVELS = {
-    **dict.fromkeys(("cli", "node", "node_engine", "node_place", "node_tls", "node_uplink", "node_views"), 5),
+    **dict.fromkeys(
+        ("cli", "node", "node_engine", "node_parts", "node_place", "node_tls", "node_uplink", "node_views"), 5
+    ),
     **dict.fromkeys(("own_log", "process", "workers", "__main__"), 5),
     **dict.fromkeys(
         ("node_proxy", "node_routing", "node_signals", "route_dns", "route_http", "route_map"), 5
@@ -40,7 +42,12 @@ SAME_LEVEL = {
     ("config", "config_router"),
     *(("process", "route_node"), ("route_node", "route_passing"), ("route_node", "own_log")),
     *(("route_node", "route_http"), ("route_node", "route_map"), ("route_node", "route_views")),
-    *(("node", "node_routing"), ("node_engine", "node_routing"), ("node_routing", "route_http")),
+    *(
+        ("node", "node_parts"),
+        ("node_engine", "node_parts"),
+        ("node_parts", "node_routing"),
+        ("node_routing", "route_http"),
+    ),
     *(
         ("node_routing", "node_signals"),
         ("node_routing", "route_dns"),
@@ -50,6 +57,8 @@ SAME_LEVEL = {
     ("route_dns", "route_map"),
     *(("node_routing", "route_map"), ("node_routing", "route_views")),
     *(("route_node", "node_tls"), ("route_http", "route_map"), ("route_views", "route_map")),
+    *(("node_parts", "own_log"), ("workers", "node_parts")),
+    *(("node", "own_log"), ("node_views", "own_log")),
     *(
         ("cli", "workers"),
         ("cli", "route_map"),

@@ -32,7 +32,6 @@ UNTESTED = {
     "edgeproxy.process": "the journeys run whole nodes",
     "edgeproxy.node_engine": "the journeys run whole nodes",
     "edgeproxy.node_place": "values only",
-    "edgeproxy.own_log": "the tests of whole nodes read it",
     "edgeproxy.workers.supervising": "test_workers_alone runs it with two servers",
     "edgeproxy.node_routing": "the journeys run nodes that route, and nodes behind routers",
     "edgeproxy.node_tls": "the journeys run whole nodes",
@@ -54,6 +53,8 @@ UNTESTED = {
     "edgeproxy.policy.rules": "types only",
     "edgeproxy.sites.site": "an interface",
     "edgeproxy.storage.store": "an interface",
+    "edgeproxy.upstream.name_answer": "values only",
+    "edgeproxy.upstream.name_servers": "test_upstream_resolver asks name servers",
     "edgeproxy.upstream.upstream": "an interface",
 }
 

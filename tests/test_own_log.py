@@ -1,0 +1,35 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+WRITE = """
+import sys
+from edgeproxy.own_log import OwnLog
+log = OwnLog()
+log.configure("warning")
+assert "structlog" not in sys.modules
+log.info("below")
+log.warning("first", number=1)
+log.configure("error")
+log.warning("below by now")
+log.error("last")
+"""
+
+
+@pytest.fixture(scope="module")
+def lines() -> list[dict[str, object]]:
+    done = subprocess.run([sys.executable, "-c", WRITE], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_lines_below_the_level_in_force_are_not_written(lines: list[dict[str, object]]) -> None:
+    assert [line["event"] for line in lines] == ["first", "last"]
+
+
+def test_a_line_tells_its_level_its_time_and_its_fields(lines: list[dict[str, object]]) -> None:
+    assert lines[0]["level"] == "warning"
+    assert lines[0]["number"] == 1
+    assert str(lines[0]["timestamp"]).endswith("Z")
