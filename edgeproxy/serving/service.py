@@ -87,6 +87,11 @@ class Connects(Protocol):
     @property
     def upgrades(self) -> Upgrades | None: ...
 
+    def at_once(self, service: Service, request: Request) -> Reached | None:
+        """`reach`, where nothing has to be waited for and nothing is refused. Its `take` watches the socket
+        (loop.add_reader) when it returns, so that a watch from before is replaced."""
+        ...
+
     async def reach(self, service: Service, request: Request) -> Response | Reached:
         """A Response refuses. Raises nothing a client could bring about."""
         ...
@@ -113,7 +118,8 @@ class Service:
     connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
     answers CONNECT, `upgrades` who wants another protocol; what goes on from there is served by `named`
     (by scheme), whose clients mean the host. `readmit` counts a client once more whose connection is taken
-    over, until it is `opened` or `gave_up`; `admit` does so where limits permit, else it names the limit."""
+    over, until it is `opened` or `gave_up`; `admit` does so where limits permit, else it names the limit.
+    `expects_connect`: the last connection began with a CONNECT that could be answered at once."""
 
     __slots__ = (
         "admit",
@@ -122,6 +128,7 @@ class Service:
         "connects",
         "date",
         "draining",
+        "expects_connect",
         "gave_up",
         "handler",
         "ids",
@@ -194,6 +201,7 @@ class Service:
         self.turned = turned
         self.scheme = scheme
         self.draining = False
+        self.expects_connect = False
         self.date = DateField()
         self.repeats = Repeats(limits.memo, self.date)
         self.ids = RequestIds()
