@@ -51,6 +51,12 @@ class Named:
             watch = self._step = HelloWatch(connected, HELLO_SECONDS, self._said)
             watch.watch()
 
+    def go_on(self, connected: socket.socket, hello: ClientHello) -> None:
+        """`take`, where it is known already what the client says first."""
+        self._connected = connected
+        self._way.shared.entering.add(self)
+        self._said(hello)
+
     def drop(self) -> None:
         return None
 
