@@ -20,7 +20,8 @@ from edgeproxy.serving.head import parse_head
 from edgeproxy.serving.service import Reached, Service
 
 _SILENT_SECONDS = 1.0  # after which it is like any other that is idle
-_HEAD_BYTES = 4 << 10  # of a CONNECT; longer ones are for who reads all
+_HEAD_BYTES = 2 << 10  # of a CONNECT; longer ones are for who reads all
+_HEADS_MAX = 256  # clients repeat themselves: most are, byte for byte, one of a few
 
 
 class Newcomer:
@@ -82,8 +83,13 @@ class Newcomer:
         connects = service.connects
         if connects is None or not seen.startswith(b"CONNECT ") or seen.find(b"\r\n\r\n") != len(seen) - 4:
             return None
-        try:
-            head = parse_head(seen, service.limits)
-        except RequestError:
-            return None  # whose reader says why
+        head = service.connect_heads.get(seen)
+        if head is None:
+            try:
+                head = parse_head(seen, service.limits)
+            except RequestError:
+                return None  # whose reader says why
+            if len(service.connect_heads) >= _HEADS_MAX:
+                service.connect_heads.clear()
+            service.connect_heads[seen] = head
         return connects.at_once(service, make_request(service, head, self.peer, self.peer, None, None))

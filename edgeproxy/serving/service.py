@@ -12,6 +12,7 @@ from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.client_address import Networks
+from edgeproxy.serving.head import Head
 from edgeproxy.serving.http2_memo import RememberedFrames
 from edgeproxy.serving.repeats import Repeats
 from edgeproxy.serving.request_memo import Remembered, RequestMemo
@@ -119,12 +120,14 @@ class Service:
     answers CONNECT, `upgrades` who wants another protocol; what goes on from there is served by `named`
     (by scheme), whose clients mean the host. `readmit` counts a client once more whose connection is taken
     over, until it is `opened` or `gave_up`; `admit` does so where limits permit, else it names the limit.
-    `expects_connect`: the last connection began with a CONNECT that could be answered at once."""
+    `expects_connect`: the last connection began with a CONNECT that could be answered at once; such heads, as
+    understood under the limits in force, are `connect_heads`."""
 
     __slots__ = (
         "admit",
         "at_once",
         "clock",
+        "connect_heads",
         "connects",
         "date",
         "draining",
@@ -202,6 +205,7 @@ class Service:
         self.scheme = scheme
         self.draining = False
         self.expects_connect = False
+        self.connect_heads: dict[bytes, Head] = {}
         self.date = DateField()
         self.repeats = Repeats(limits.memo, self.date)
         self.ids = RequestIds()

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from serving_stand import Serve, Served, until
 
+from edgeproxy.config import Limits
 from edgeproxy.message import BytesBody, CacheOutcome, Headers, Outcome, Request, Response
+from edgeproxy.serving import newcomer
 from edgeproxy.serving.service import Reset, Service
 
 NEAR = b"CONNECT near.example:443 HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -152,3 +154,19 @@ async def test_who_has_said_nothing_sees_the_end_when_the_node_drains(near: Near
     )
     await near.served.listeners.drain()
     assert await asyncio.wait_for(reader.read(), 5) == b""
+
+
+async def test_heads_are_understood_anew_under_other_limits(near: Near) -> None:
+    assert near.served is not None
+    assert await through(near, NEAR) == ESTABLISHED + b"word"
+    near.served.listeners.limit(Limits(uri=10, drain_timeout=0.2))
+    assert (await near.served.say(NEAR)).startswith(b"HTTP/1.1 414 ")
+
+
+async def test_the_heads_that_are_kept_are_bounded(near: Near, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert near.served is not None
+    monkeypatch.setattr(newcomer, "_HEADS_MAX", 4)
+    for number in range(9):
+        assert await through(near, NEAR.replace(b"Host: x", b"Host: x%d" % number)) == ESTABLISHED + b"word"
+    kept = [service.connect_heads for service in near.served.listeners._services]
+    assert 0 < max(map(len, kept)) <= 4
