@@ -87,6 +87,7 @@ class NodeProxy:
             _settings(config.proxy),
             self._dialing(config.proxy),
             knows.has_site,
+            knows.has_site_at_hand,
             knows.reach_of,
             self._ca(config),
             tasks,
@@ -172,6 +173,10 @@ class Knows(Protocol):
 
     async def has_site(self, scheme: str, host: str, port: int) -> bool: ...
 
+    def has_site_at_hand(self, scheme: str, host: str, port: int) -> bool:
+        """False also where somebody else has to be asked."""
+        ...
+
     async def reach_of(self, scheme: str, host: str, port: int) -> Reach | None: ...
 
 
@@ -184,6 +189,9 @@ class Knowing:
     async def has_site(self, scheme: str, host: str, port: int) -> bool:
         return self.sites().has_host(scheme, host, port)
 
+    def has_site_at_hand(self, scheme: str, host: str, port: int) -> bool:
+        return self.sites().has_host(scheme, host, port)
+
     async def reach_of(self, scheme: str, host: str, port: int) -> Reach | None:
         return self.sites().reach_of(Origin(scheme, host, port))
 
@@ -193,6 +201,9 @@ class Asking:
     """Of a server, whose filler has them."""
 
     handler: Callable[[], Handler]
+
+    def has_site_at_hand(self, scheme: str, host: str, port: int) -> bool:
+        return False
 
     async def has_site(self, scheme: str, host: str, port: int) -> bool:
         return (await self._ask(scheme, host, port)).status == 204

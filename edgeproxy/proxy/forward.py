@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edgeproxy.errors import UpstreamError
 from edgeproxy.message import Request, Response
-from edgeproxy.proxy.access import Refusal
+from edgeproxy.proxy.access import Refusal, judge
 from edgeproxy.proxy.naming import Named
 from edgeproxy.proxy.refusing import failed, judged, refused
 from edgeproxy.proxy.shared import Shared
@@ -35,10 +35,25 @@ class ForwardProxy:
         self.upgrades = Upgrades(shared, via)
         self._transparent = Transparent(shared)
 
+    def at_once(self, service: Service, request: Request) -> Reached | None:
+        """`reach` for a host that is answered here, where nothing has to be waited for."""
+        shared, ca = self.shared, self.shared.ca
+        if ca is None or shared.settings.is_off or not service.named:
+            return None
+        host, port = _place(request)
+        leaves = ca.at_hand
+        if leaves is None or not shared.has_site_at_hand("https", host, port):
+            return None
+        shown = request.headers.get("Proxy-Authorization")
+        if judge(shared.settings.rules, request.client, host, port, shown) is not None:
+            return None  # `reach` says so, and counts it
+        if shared.refusers.refuses(request.client, host, shared.clock()):
+            return None
+        return Named(self._way(service, request, host, port), leaves)
+
     async def reach(self, service: Service, request: Request) -> Response | Reached:
-        shared, authority = self.shared, request.authority
-        host, _, number = authority.rpartition(":")
-        host, port = host.strip("[]"), int(number)
+        shared = self.shared
+        host, port = _place(request)
         if shared.settings.is_off:
             return refused(Refusal(405, "connect", "CONNECT is not answered here"), shared.metrics)
         refusal = judged(shared.settings.rules, request, host, port, shared.metrics, close=True)
@@ -46,7 +61,7 @@ class ForwardProxy:
             return refusal
         if shared.settings.only_sites and not await shared.has_site("https", host, port):
             return refused(Refusal(403, "connect", f"{host} is not served here"), shared.metrics)
-        way = Way(shared, service, request, host, port, time.monotonic(), lambda: shared.dial(host, port))
+        way = self._way(service, request, host, port)
         leaves = await self._leaves(service, request.client, host, port)
         if leaves is not None:
             return Named(way, leaves)
@@ -57,6 +72,10 @@ class ForwardProxy:
 
     async def taken(self, service: Service, connected: socket.socket, peer: str) -> None:
         await self._transparent.taken(service, connected, peer)
+
+    def _way(self, service: Service, request: Request, host: str, port: int) -> Way:
+        shared = self.shared
+        return Way(shared, service, request, host, port, time.monotonic(), lambda: shared.dial(host, port))
 
     async def _leaves(self, service: Service, client: str, host: str, port: int) -> Leaves | None:
         """Where certificates come from, if the host is to be answered here."""
@@ -69,6 +88,11 @@ class ForwardProxy:
 
     async def aclose(self) -> None:
         await self.shared.aclose()
+
+
+def _place(request: Request) -> tuple[str, int]:
+    host, _, port = request.authority.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class _Blind:

@@ -83,20 +83,25 @@ class Leaves:
         self._making = asyncio.Lock()
         self.minted = 0
 
+    def known(self, host: str, now: float) -> ssl.SSLContext | None:
+        """`context`, if it has been made and is to be used still."""
+        known = self._known.get(host)
+        return known[1] if known is not None and now < known[0] else None
+
     async def find(self, host: str, now: float) -> ssl.SSLContext:
         """`context`, made in a thread if it has to be. Raises ValueError likewise."""
-        known = self._known.get(host)
-        if known is not None and now < known[0]:
-            return known[1]
+        known = self.known(host, now)
+        if known is not None:
+            return known
         async with self._making:
             return await asyncio.to_thread(self.context, host, now)
 
     def context(self, host: str, now: float) -> ssl.SSLContext:
         """For a handshake as `host`, in lower case. Takes some milliseconds the first time. Raises ValueError
         for a host no certificate can hold."""
-        known = self._known.get(host)
-        if known is not None and now < known[0]:
-            return known[1]
+        known = self.known(host, now)
+        if known is not None:
+            return known
         certificate = mint(self._authority, self._key, host, now)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2

@@ -32,6 +32,11 @@ class LocalCa:
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
+    @property
+    def at_hand(self) -> Leaves | None:
+        """`leaves`, where the authority has just been looked for; None also if that is to be done again."""
+        return self._leaves if abs(self._clock() - self._looked) < LOOK_SECONDS else None
+
     async def leaves(self) -> Leaves | None:
         now = self._clock()
         if abs(now - self._looked) < LOOK_SECONDS:

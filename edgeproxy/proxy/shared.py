@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Clock
@@ -33,19 +33,28 @@ class Settings:
     web_sockets: bool = True
 
 
+class Entering(Protocol):
+    """A client that has been told 200, and has not said yet what it wants to be."""
+
+    def abort(self) -> None: ...
+
+
 # Whether a site serves something under a scheme, a host and a port; and how it reaches that.
 HasSite: TypeAlias = Callable[[str, str, int], Awaitable[bool]]
+HasSiteAtHand: TypeAlias = Callable[[str, str, int], bool]
 ReachOf: TypeAlias = Callable[[str, str, int], Awaitable[Reach | None]]
 
 
 @dataclass(slots=True)
 class Shared:
-    """`has_site` tells which hosts sites know over a scheme; without a `ca` none is answered here over TLS.
+    """`has_site` tells which hosts sites know over a scheme, `has_site_at_hand` those of which that is known
+    without asking anybody; without a `ca` none is answered here over TLS. `entering` end with the node.
     `ports` are those of transparent listeners. `settings`, `dialing` and `ca` may be replaced at any time."""
 
     settings: Settings
     dialing: Dialing
     has_site: HasSite
+    has_site_at_hand: HasSiteAtHand
     reach_of: ReachOf
     ca: LocalCa | None
     tasks: Tasks
@@ -55,6 +64,7 @@ class Shared:
     refusers: Refusers
     ports: Callable[[], frozenset[int]] = frozenset
     tunnels: set[Tunnel] = field(default_factory=set)
+    entering: set[Entering] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.metrics.gauge("tunnels", lambda: len(self.tunnels))
@@ -96,4 +106,6 @@ class Shared:
     async def aclose(self) -> None:
         for tunnel in list(self.tunnels):
             tunnel.abort("the node is ending")
+        for named in list(self.entering):
+            named.abort()
         await self.dialing.aclose()

@@ -23,7 +23,7 @@ from edgeproxy.proxy.naming import Named
 from edgeproxy.proxy.original import original
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.way import Way
-from edgeproxy.serving.client_hello import NotTls
+from edgeproxy.serving.client_hello import ClientHello, NotTls
 from edgeproxy.serving.first_bytes import look_at_head, look_at_hello
 from edgeproxy.serving.head import valid_authority
 from edgeproxy.serving.http1 import Connection
@@ -63,15 +63,15 @@ class Transparent:
     ) -> bool:
         """Whether it goes on. Raises OSError."""
         shared = self._shared
-        way = self._way(service, peer, address, address, port)
         if shared.dialing.loops.has_made(connected.getpeername()):
+            way = self._way(service, peer, address, address, port)
             way.refused("loop", "made by this node itself", 508)
             self._tell_of_loop(address, port)
             return False
         if shared.settings.is_off:
-            way.refused("connect", "nothing is passed on here")
+            self._way(service, peer, address, address, port).refused("connect", "nothing is passed on here")
             return False
-        scheme, name = await _first(connected, port)
+        scheme, name, hello = await _first(connected, port)
         way = self._way(service, peer, name or address, address, port)
         refusal = judge(shared.settings.rules.of_named(), peer, name or address, port, "")
         if refusal is not None:
@@ -85,10 +85,15 @@ class Transparent:
                 loop, lambda: Connection(named, peer, proxied=False), connected
             )
             return True
-        if is_known and shared.ca is not None and not shared.refusers.refuses(peer, name, shared.clock()):
+        if (
+            is_known
+            and hello is not None
+            and shared.ca is not None
+            and not shared.refusers.refuses(peer, name, shared.clock())
+        ):
             leaves = await shared.ca.leaves()
             if leaves is not None:
-                Named(way, leaves).take(connected, b"")
+                Named(way, leaves).go_on(connected, hello)
                 return True
         if shared.settings.only_sites:
             way.refused("connect", f"{name or address} is not served here")
@@ -131,18 +136,19 @@ class Transparent:
         return Way(shared, service, request, name, port, time.monotonic(), dial)
 
 
-async def _first(connected: socket.socket, port: int) -> tuple[str, str]:
-    """Scheme and name, as far as the client says something first; the bytes stay where they are. Raises
-    OSError."""
+async def _first(connected: socket.socket, port: int) -> tuple[str, str, ClientHello | None]:
+    """Scheme, name and ClientHello, as far as the client says something first; the bytes stay where they are.
+    Raises OSError."""
     try:
         async with asyncio.timeout(FIRST_SECONDS):
             if port == TLS_PORT:
-                return "https", (await look_at_hello(connected)).server_name
+                hello = await look_at_hello(connected)
+                return "https", hello.server_name, hello
             if port == HTTP_PORT:
-                return "http", _host(await look_at_head(connected))
+                return "http", _host(await look_at_head(connected)), None
     except (TimeoutError, NotTls):
         pass
-    return "", ""
+    return "", "", None
 
 
 def _host(head: bytes) -> str:

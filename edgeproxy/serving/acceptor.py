@@ -15,10 +15,12 @@ from edgeproxy.serving.client_address import Networks
 from edgeproxy.serving.door import Door
 from edgeproxy.serving.handshakes import Handshakes
 from edgeproxy.serving.http1 import Connection
+from edgeproxy.serving.newcomer import Newcomer
 from edgeproxy.serving.service import Connects, Service
 
 _AT_ONCE = 64  # connections taken before other work gets its turn
 _REST_SECONDS = 0.1
+_ALONE = 8  # connections that come one at a time before it is looked again whether another waits
 
 
 class Acceptor:
@@ -43,6 +45,8 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._complained = False
+        self._alone = 0  # taken since one was found to have come alone; 0: several came together
+        self._newcomers: set[Newcomer] = set()
 
     def start(self) -> None:
         self._timer = None
@@ -60,27 +64,40 @@ class Acceptor:
         """Let go of the socket; what waits there is for who else has it."""
         self.pause()
         self._socket.close()
+        self._hurry()
 
     def stop(self) -> None:
         """Take what the kernel has already accepted, then close the socket."""
         is_resting = self._timer is not None
         self.pause()
         if not is_resting:
-            self._accept()
+            self._accept(_AT_ONCE)
         self._socket.close()
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Have those that have said nothing be connections like all others, which can be told to end."""
+        for newcomer in tuple(self._newcomers):
+            newcomer.go_on()
 
     def _ready(self) -> None:
-        if not self._accept():
+        # Asking in vain costs as much as accepting; what waits keeps the socket readable.
+        most = _AT_ONCE
+        if 0 < self._alone < _ALONE:
+            self._alone += 1
+            most = 1
+        if not self._accept(most):
             self._loop.remove_reader(self._socket.fileno())
             self._timer = self._loop.call_later(_REST_SECONDS, self.start)
 
-    def _accept(self) -> bool:
-        """Accept what waits; False if it is time to rest."""
-        for _ in range(_AT_ONCE):
+    def _accept(self, most: int) -> bool:
+        """Accept what waits, at most so many; False if it is time to rest."""
+        for number in range(most):
             try:
                 connected, address = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 self._complained = False
+                self._alone = 1 if number < 2 else 0
                 return True
             except ConnectionAbortedError:
                 continue
@@ -95,12 +112,32 @@ class Acceptor:
             client = address[0] if isinstance(address, tuple) else ""
             limit = self._door.admit(client, connected.fileno())
             if limit is None:
-                self._service.tasks.start(self._connect(connected, client), "accept")
+                self._enter(connected, client)
                 continue
             connected.close()
             if limit == "descriptors":
                 return False
         return True
+
+    def _enter(self, connected: socket.socket, client: str) -> None:
+        if self._service.expects_connect and self._takes is None and client not in self._proxied:
+            self._newcomers.add(Newcomer(connected, self._service, client, self._passed))
+        elif not self._shakes(connected, client):
+            self._service.tasks.start(self._connect(connected, client), "accept")
+
+    def _shakes(self, connected: socket.socket, client: str) -> bool:
+        """Whether a handshake has begun for which no task is needed."""
+        if self._handshakes is None or client in self._proxied:
+            return False
+        gave_up = self._door.gave_up
+        return self._handshakes.begin(
+            connected, self._service, client, lambda is_there: None if is_there else gave_up(client)
+        )
+
+    def _passed(self, newcomer: Newcomer, has_left: bool) -> None:
+        self._newcomers.discard(newcomer)
+        if not has_left:
+            self._service.tasks.start(self._connect(newcomer.connected, newcomer.peer), "accept")
 
     async def _connect(self, connected: socket.socket, client: str) -> None:
         proxied, entered = client in self._proxied, False

@@ -51,6 +51,10 @@ def parse_client_hello(data: bytes) -> ClientHello | None:
 
 def _message(data: bytes) -> bytes | None:
     """The handshake message in the first records, which may each hold a part of it."""
+    if len(data) > 9 and data[0] == _HANDSHAKE and data[1] == 3 and data[5] == _CLIENT_HELLO:
+        size, whole = data[3] << 8 | data[4], 4 + (data[6] << 16 | data[7] << 8 | data[8])
+        if whole <= size <= HELLO_BYTES_MAX and 5 + whole <= len(data):
+            return data[9 : 5 + whole]  # as clients send it: in one record
     message = b""
     at = 0
     while True:
@@ -143,5 +147,5 @@ def _highest(content: bytes) -> int:
     """The highest version of TLS; 0 if there is none. Values of other forms are reserved (RFC 8701)."""
     if content[0] != len(content) - 1 or content[0] & 1:
         raise IndexError
-    versions = struct.unpack(f">{content[0] // 2}H", content[1:])
-    return max((version for version in versions if version >> 8 == 3), default=0)
+    lowest = [low for high, low in zip(content[1::2], content[2::2], strict=True) if high == 3]
+    return 0x0300 | max(lowest) if lowest else 0

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
+from typing import TypeAlias
 
 from edgeproxy.serving.client_hello import HELLO_BYTES_MAX, ClientHello, NotTls, parse_client_hello
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError, parse_proxy_header
@@ -15,6 +17,9 @@ _PAUSE_SECONDS = 0.001  # a message in two packets: the second one is on its way
 _PAUSE_SECONDS_MAX = 0.1
 _PROXY_BYTES_MAX = 4 << 10
 HEAD_BYTES_MAX = 16 << 10
+
+# What came first: a ClientHello, or why there is none. TimeoutError is an OSError.
+Said: TypeAlias = ClientHello | NotTls | OSError
 
 
 async def take_proxy_header(connection: socket.socket) -> str:
@@ -43,6 +48,87 @@ async def look_at_hello(connection: socket.socket) -> ClientHello:
         # What is there already keeps the socket readable, so waiting for that would be spinning.
         await asyncio.sleep(pause)
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
+
+
+class HelloWatch:
+    """Waits, without a task and for at most `seconds`, for the ClientHello that comes first, and leaves it
+    where it is. `told` is told once: of the hello, of NotTls, of TimeoutError, or of another OSError if the
+    other side leaves. It answers whether somebody else watches the socket from there on: a watch that is
+    replaced (loop.add_reader) costs nothing, and one that ends and begins anew a good part of what else a
+    connection takes. It begins with `look` where the first bytes may be here, else with `watch`."""
+
+    __slots__ = ("_connection", "_is_watching", "_loop", "_number", "_pause", "_retry", "_timer", "_told")
+
+    def __init__(self, connection: socket.socket, seconds: float, told: Callable[[Said], bool]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._number = connection.fileno()
+        self._told: Callable[[Said], bool] | None = told
+        self._pause = _PAUSE_SECONDS
+        self._retry: asyncio.TimerHandle | None = None
+        self._is_watching = False
+        self._timer = self._loop.call_later(seconds, self._late)
+
+    def watch(self) -> None:
+        if not self._is_watching:
+            self._is_watching = True
+            self._loop.add_reader(self._number, self.look)
+
+    def look(self) -> None:
+        if self._told is None:
+            return  # over, and its successor has not replaced it yet
+        try:
+            seen = self._connection.recv(HELLO_BYTES_MAX, socket.MSG_PEEK)
+            hello = parse_client_hello(seen)
+        except (BlockingIOError, InterruptedError):
+            self.watch()
+        except (OSError, NotTls) as error:
+            self._fail(error)
+        else:
+            if hello is not None:
+                told = self._end()
+                if not told(hello) and self._is_watching:
+                    self._loop.remove_reader(self._number)
+            elif not seen:
+                self._fail(ConnectionResetError("the other side left"))
+            else:  # what is there already keeps the socket readable, so watching it would be spinning
+                self._unwatch()
+                self._retry = self._loop.call_later(self._pause, self.look)
+                self._pause = min(2 * self._pause, _PAUSE_SECONDS_MAX)
+
+    def _late(self) -> None:
+        self._fail(TimeoutError())
+
+    def _fail(self, error: NotTls | OSError) -> None:
+        told = self._end()
+        self._unwatch()
+        told(error)
+
+    def _end(self) -> Callable[[Said], bool]:
+        told, self._told = self._told, None
+        assert told is not None
+        self._timer.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
+        return told
+
+    def _unwatch(self) -> None:
+        if self._is_watching:
+            self._is_watching = False
+            self._loop.remove_reader(self._number)
+
+    def cancel(self) -> None:
+        """Nothing is told any more."""
+        self._end()
+        self._unwatch()
+
+
+def close_watched(connection: socket.socket) -> None:
+    """Close a socket that may still be watched: the loop must not know a number that others get."""
+    number = connection.fileno()
+    if number >= 0:
+        asyncio.get_running_loop().remove_reader(number)
+        connection.close()
 
 
 async def look_at_head(connection: socket.socket) -> bytes:

@@ -16,29 +16,31 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import aiofastnet
-
 from edgeproxy.config import Limits
 from edgeproxy.errors import RequestError
 from edgeproxy.message import Certified
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.client_hello import ClientHello, NotTls
 from edgeproxy.serving.exchange import account_refusal
-from edgeproxy.serving.first_bytes import has_hello, look_at_hello, look_now, take_proxy_header
+from edgeproxy.serving.first_bytes import (
+    HelloWatch,
+    Said,
+    close_watched,
+    has_hello,
+    look_now,
+    take_proxy_header,
+)
 from edgeproxy.serving.negotiation import Negotiation
 from edgeproxy.serving.proxy_protocol import ProxyHeaderError
+from edgeproxy.serving.securing import Securing
 from edgeproxy.serving.service import Service
 
 if TYPE_CHECKING:  # it loads what reads certificates, which nodes without TLS can do without
     from edgeproxy.serving.tls import Contexts
 
-# Requests are small; answers leave in pieces of this size. Both are held by every open connection.
-INCOMING_BYTES = 32 << 10
-OUTGOING_BYTES = 64 << 10
 _FAIR_SECONDS = 1.0  # a handshake of a client far away takes half of that
 _OLDEST = 16  # handshakes looked at to find one whose client keeps us waiting
 _AGAIN_SECONDS = 0.1  # until they are looked at again
-_CLOSING_SECONDS = 120.0  # to send what is left; the sweep ends those that make no progress earlier
 
 _PLAIN = re.compile(rb"[A-Z]{3,16} ")  # a request line that comes without TLS
 _PLAIN_BYTES = 64 << 10
@@ -87,24 +89,63 @@ class Handshakes:
     def __len__(self) -> int:
         return len(self._running)
 
+    def begin(
+        self, connected: socket.socket, service: Service, peer: str, ended: Callable[[bool], None]
+    ) -> bool:
+        """`run` without a task, where there is a place and no PROXY header comes first; `ended` is told then
+        whether there is a connection. False where it takes a task."""
+        if len(self._running) >= max(1, self._limits.handshakes):
+            return False
+        now = asyncio.get_running_loop().time()
+        self._running[connected] = now
+        connected.setblocking(False)
+        _Handshake(self, connected, service, peer, "", now + self._seconds, ended)
+        return True
+
     async def run(self, connected: socket.socket, service: Service, peer: str, proxied: bool) -> bool:
         """Bring a connection of `service` about; False if there is none, and the socket is closed."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + (self._limits.handshake_timeout or 1e9)
+        end = loop.time() + self._seconds
+        ended: asyncio.Future[bool] = loop.create_future()
+        handshake: _Handshake | None = None
         try:
             await self._place(connected, end)
-            await self._shake(connected, service, peer, proxied, end)
+            connected.setblocking(False)
+            client = await self._client(connected, end) if proxied else ""
+            handshake = _Handshake(self, connected, service, peer, client, end, _teller(ended))
+            return await ended
         except HandshakeFailed as failure:
-            reason = "crowded" if connected in self._crowded else failure.reason
-            self._metrics.count("tls_handshake_failures_total", reason)
-            connected.close()
+            self._failed(connected, failure)
             return False
         except asyncio.CancelledError:
-            connected.close()
+            if handshake is not None:
+                handshake.cancel()
+            else:
+                self._leave(connected)
+                connected.close()
             raise
-        finally:
-            self._leave(connected)
-        return True
+
+    @property
+    def _seconds(self) -> float:
+        return self._limits.handshake_timeout or 1e9
+
+    async def _client(self, connected: socket.socket, end: float) -> str:
+        """Whom a PROXY header names. Raises HandshakeFailed."""
+        try:
+            async with asyncio.timeout_at(end):
+                return await take_proxy_header(connected)
+        except TimeoutError:
+            raise HandshakeFailed("timeout") from None
+        except ProxyHeaderError:
+            raise HandshakeFailed("proxy") from None
+        except OSError:
+            raise HandshakeFailed("left") from None
+
+    def _failed(self, connected: socket.socket, failure: HandshakeFailed) -> None:
+        reason = "crowded" if connected in self._crowded else failure.reason
+        self._metrics.count("tls_handshake_failures_total", reason)
+        self._leave(connected)
+        close_watched(connected)
 
     async def _place(self, connected: socket.socket, end: float) -> None:
         """Wait until this may begin. Of those that wait the newest is the first: the others have perhaps
@@ -176,57 +217,96 @@ class Handshakes:
             self._end(connected)
         return any_running
 
-    async def _shake(
-        self, connected: socket.socket, service: Service, peer: str, proxied: bool, end: float
+
+class _Handshake:
+    """One that has its place, until `end` (time of the loop). `ended` is told whether there is a connection;
+    if not, the socket is closed."""
+
+    __slots__ = ("_all", "_client", "_connected", "_contexts", "_end", "_ended", "_peer", "_service", "_step")
+
+    def __init__(
+        self,
+        all_of_them: Handshakes,
+        connected: socket.socket,
+        service: Service,
+        peer: str,
+        client: str,
+        end: float,
+        ended: Callable[[bool], None],
     ) -> None:
-        connected.setblocking(False)
-        client, contexts = "", self._contexts()
+        self._all = all_of_them
+        self._contexts = all_of_them._contexts()
+        self._connected = connected
+        self._service = service
+        self._peer, self._client = peer, client
+        self._end, self._ended = end, ended
+        watch = HelloWatch(connected, self._left(), self._said)
+        self._step: HelloWatch | Securing | None = watch
+        watch.look()
+
+    def _left(self) -> float:
+        return max(0.001, self._end - asyncio.get_running_loop().time())
+
+    def _said(self, said: Said) -> bool:
         try:
-            async with asyncio.timeout_at(end):
-                if proxied:
-                    client = await take_proxy_header(connected)
-                hello = await look_at_hello(connected)
-        except TimeoutError:
-            raise HandshakeFailed("timeout") from None
-        except ProxyHeaderError:
-            raise HandshakeFailed("proxy") from None
-        except NotTls:
-            raise HandshakeFailed(_answer_plainly(connected, service, client or peer)) from None
-        except OSError:
-            raise HandshakeFailed("left") from None
-        _refuse(connected, hello, contexts)
-        self._shaking.add(connected)
-        await self._secure(
-            connected,
+            self._secure(_accepted(said, self._connected, self._service, self._client or self._peer))
+        except HandshakeFailed as failure:
+            self._fail(failure)
+            return False
+        return True
+
+    def _secure(self, hello: ClientHello) -> None:
+        """Raises HandshakeFailed for what cannot succeed."""
+        contexts, all_of_them = self._contexts, self._all
+        _refuse(self._connected, hello, contexts)
+        all_of_them._shaking.add(self._connected)
+        self._step = Securing(
+            self._connected,
             contexts.choose(hello.server_name),
-            lambda: Negotiation(service, peer, client, self._describe),
-            max(0.001, end - asyncio.get_running_loop().time()),
+            Negotiation(self._service, self._peer, self._client, all_of_them._describe),
+            self._left(),
+            self._secured,
         )
 
-    async def _secure(
-        self,
-        connected: socket.socket,
-        context: ssl.SSLContext,
-        make: Callable[[], Negotiation],
-        seconds: float,
-    ) -> None:
-        try:
-            await aiofastnet.connect_accepted_socket(
-                asyncio.get_running_loop(),
-                make,
-                connected,
-                ssl=context,
-                ssl_handshake_timeout=seconds,
-                ssl_shutdown_timeout=_CLOSING_SECONDS,
-                ssl_incoming_bio_size=INCOMING_BYTES,
-                ssl_outgoing_bio_size=OUTGOING_BYTES,
-            )
-        except ssl.SSLError as error:
-            raise HandshakeFailed(reason_of(error)) from None
-        except ConnectionAbortedError:
-            raise HandshakeFailed("timeout") from None
-        except OSError:
-            raise HandshakeFailed("left") from None
+    def _secured(self, error: OSError | None) -> None:
+        if error is not None:
+            self._fail(HandshakeFailed(_why(error)))
+            return
+        self._step = None
+        self._all._leave(self._connected)
+        self._ended(True)
+
+    def _fail(self, failure: HandshakeFailed) -> None:
+        self._step = None
+        self._all._failed(self._connected, failure)
+        self._ended(False)
+
+    def cancel(self) -> None:
+        if self._step is not None:
+            self._step.cancel()
+            self._step = None
+        self._all._leave(self._connected)
+        close_watched(self._connected)
+
+
+def _teller(told: asyncio.Future[bool]) -> Callable[[bool], None]:
+    return lambda is_there: None if told.done() else told.set_result(is_there)
+
+
+def _accepted(said: Said, connected: socket.socket, service: Service, client: str) -> ClientHello:
+    """What a handshake can begin with. Raises HandshakeFailed for what else comes first."""
+    if isinstance(said, ClientHello):
+        return said
+    if isinstance(said, NotTls):
+        raise HandshakeFailed(_answer_plainly(connected, service, client))
+    raise HandshakeFailed("timeout" if isinstance(said, TimeoutError) else "left")
+
+
+def _why(error: OSError) -> str:
+    """In a word of a closed set, why a handshake that had begun did not end well."""
+    if isinstance(error, ssl.SSLError):
+        return reason_of(error)
+    return "timeout" if isinstance(error, ConnectionAbortedError) else "left"
 
 
 def reason_of(error: ssl.SSLError) -> str:

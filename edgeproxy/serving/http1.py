@@ -263,7 +263,7 @@ class Connection(Connecting):
         if head.length == 0:
             upgrades = self._service.upgrades
             if upgrades is not None and upgrades.takes(head.method, head.version, head.headers):
-                self._leave(head, upgrades)
+                self._leave(head, upgrades, self._request_to_leave(head))
             else:
                 self._start(None)
             return

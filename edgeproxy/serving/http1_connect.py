@@ -30,14 +30,23 @@ class Connecting(Answering):
         connects = self._service.connects
         if connects is None:
             self._refuse(RequestError(405, "CONNECT is not answered here"))
-        else:
-            self._leave(head, connects)
+            return
+        request = self._request_to_leave(head)
+        reached = None if self._secured else connects.at_once(self._service, request)
+        if reached is None:
+            self._leave(head, connects, request)
+            return
+        self._service.expects_connect = self.served == 1 and self._memorable
+        self._lingering = True  # nothing more of it is read here
+        self._hand_over(reached)
 
-    def _leave(self, head: Head, asked: Connects | Upgrades) -> None:
+    def _request_to_leave(self, head: Head) -> Request:
+        return make_request(self._service, head, self._peer, self._client, None, None, self._certified)
+
+    def _leave(self, head: Head, asked: Connects | Upgrades, request: Request) -> None:
         """The connection is to become a way to somewhere else: nothing more of it is read here."""
         self._keep = self._quick = self._reading = False
         self._transport.pause_reading()
-        request = make_request(self._service, head, self._peer, self._client, None, None, self._certified)
         self._task = self._service.tasks.start(self._reach(asked, request, head), "CONNECT")
 
     async def _reach(self, asked: Connects | Upgrades, request: Request, head: Head) -> None:

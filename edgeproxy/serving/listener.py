@@ -209,6 +209,7 @@ class Listeners:
         self._sweep.start()
         for service in self._services:
             service.limits = limits
+            service.connect_heads.clear()
         for memo in self._memos():
             memo.limit(limits.memo, limits.memo_head)
 

@@ -43,7 +43,7 @@ class Negotiation(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         secured = transport.get_extra_info("ssl_object")
-        der = secured.getpeercert(True) if secured.context.verify_mode else None
+        der = secured.getpeercert(True)  # there is one only where it was asked for and verified
         make = PROTOCOLS[secured.selected_alpn_protocol() or _WITHOUT_ALPN]
         connection = make(
             self._service,

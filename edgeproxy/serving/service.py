@@ -12,6 +12,7 @@ from edgeproxy.metrics import Metrics
 from edgeproxy.serving.access_log import AccessLog
 from edgeproxy.serving.body_writer import BodyWriter
 from edgeproxy.serving.client_address import Networks
+from edgeproxy.serving.head import Head
 from edgeproxy.serving.http2_memo import RememberedFrames
 from edgeproxy.serving.repeats import Repeats
 from edgeproxy.serving.request_memo import Remembered, RequestMemo
@@ -87,6 +88,11 @@ class Connects(Protocol):
     @property
     def upgrades(self) -> Upgrades | None: ...
 
+    def at_once(self, service: Service, request: Request) -> Reached | None:
+        """`reach`, where nothing has to be waited for and nothing is refused. Its `take` watches the socket
+        (loop.add_reader) when it returns, so that a watch from before is replaced."""
+        ...
+
     async def reach(self, service: Service, request: Request) -> Response | Reached:
         """A Response refuses. Raises nothing a client could bring about."""
         ...
@@ -113,15 +119,19 @@ class Service:
     connection that ended and the peer it came from, `turned` of one that goes on as another. `connects`
     answers CONNECT, `upgrades` who wants another protocol; what goes on from there is served by `named`
     (by scheme), whose clients mean the host. `readmit` counts a client once more whose connection is taken
-    over, until it is `opened` or `gave_up`; `admit` does so where limits permit, else it names the limit."""
+    over, until it is `opened` or `gave_up`; `admit` does so where limits permit, else it names the limit.
+    `expects_connect`: the last connection began with a CONNECT that could be answered at once; such heads, as
+    understood under the limits in force, are `connect_heads`."""
 
     __slots__ = (
         "admit",
         "at_once",
         "clock",
+        "connect_heads",
         "connects",
         "date",
         "draining",
+        "expects_connect",
         "gave_up",
         "handler",
         "ids",
@@ -194,6 +204,8 @@ class Service:
         self.turned = turned
         self.scheme = scheme
         self.draining = False
+        self.expects_connect = False
+        self.connect_heads: dict[bytes, Head] = {}
         self.date = DateField()
         self.repeats = Repeats(limits.memo, self.date)
         self.ids = RequestIds()

@@ -68,7 +68,10 @@ def test_a_strict_client_that_trusts_the_authority_believes_it(
 
 def test_it_is_made_once_and_anew_before_it_ends(leaves: Leaves) -> None:
     now = time.time()
+    assert leaves.known("a.example.org", now) is None
     first = leaves.context("a.example.org", now)
+    assert leaves.known("a.example.org", now + 80 * 86400) is first
+    assert leaves.known("a.example.org", now + 89 * 86400) is None
     assert leaves.context("a.example.org", now + 80 * 86400) is first
     assert leaves.context("b.example.org", now) is not first
     assert leaves.context("a.example.org", now + 89 * 86400) is not first

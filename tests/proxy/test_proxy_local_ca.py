@@ -19,7 +19,9 @@ async def test_it_is_looked_for_now_and_then(tmp_path: Path) -> None:
     now[0] += LOOK_SECONDS
     first = await ca.leaves()
     assert first is not None
+    assert ca.at_hand is first
     now[0] += LOOK_SECONDS
+    assert ca.at_hand is None, "to be looked for again"
     assert await ca.leaves() is first
     keep(tmp_path, make(NOW + 1))
     now[0] += LOOK_SECONDS

@@ -19,13 +19,16 @@ CONNECT = b"CONNECT %s HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Far:
-    """Takes every CONNECT, but for those to refused.example."""
+    """Takes every CONNECT, but for those to refused.example; at once those to near.example."""
 
     head = b"HTTP/1.1 200 There\r\n\r\n"
     upgrades = None
 
     def __init__(self) -> None:
         self.taken: asyncio.Queue[tuple[socket.socket, bytes]] = asyncio.Queue()
+
+    def at_once(self, service: Service, request: Request) -> Any:
+        return self if request.authority.startswith("near.") else None
 
     async def reach(self, service: Service, request: Request) -> Any:
         if request.authority.startswith("refused."):
@@ -40,9 +43,10 @@ class Far:
         raise AssertionError
 
 
+@pytest.mark.parametrize("host_asked", [b"far.example:443", b"near.example:443"])
 @pytest.mark.parametrize("secured", [False, True])
 async def test_bytes_go_both_ways_and_those_sent_early_are_not_lost(
-    serve: Serve, tls: Tls, authority: Authority, secured: bool
+    serve: Serve, tls: Tls, authority: Authority, secured: bool, host_asked: bytes
 ) -> None:
     far, loop = Far(), asyncio.get_running_loop()
     served = await serve(connects=far, tls=tls, https=["127.0.0.1:0"])
@@ -52,7 +56,7 @@ async def test_bytes_go_both_ways_and_those_sent_early_are_not_lost(
         context: ssl.SSLContext = trusting(authority.file)
         options = {"ssl": context, "server_hostname": "localhost"}
     reader, writer = await asyncio.open_connection(host, port, **options)
-    writer.write(CONNECT % b"far.example:443" + b"early")
+    writer.write(CONNECT % host_asked + b"early")
     connected, early = await far.taken.get()
     got = early
     while got != b"early":
