@@ -171,6 +171,7 @@ async def test_a_watch_tells_of_a_hello_and_leaves_it(ends: Ends, size: int, is_
         (b"", TimeoutError),
         (HELLO[:50], TimeoutError),
     ],
+    ids=["another protocol", "end", "nothing", "half"],
 )
 async def test_a_watch_tells_what_came_instead(
     ends: Ends, sent: bytes | None, error: type[Exception], is_here: bool
