@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from typing import Any
 
 
@@ -15,6 +16,7 @@ class OwnLog:
 
     def __init__(self) -> None:
         self._level = ""  # to be configured; "" when that is done
+        self._loading = threading.Lock()  # a line may come while a thread loads what can wait
 
     def configure(self, level: str) -> None:
         """From now on, in this process, no line below `level` is written."""
@@ -24,20 +26,21 @@ class OwnLog:
 
     def load(self) -> Any:
         """What writes the lines."""
-        import structlog
+        with self._loading:
+            import structlog
 
-        if self._level:
-            level, self._level = self._level, ""
-            terminal = sys.stderr.isatty()
-            structlog.configure(
-                processors=[
-                    structlog.processors.add_log_level,
-                    structlog.processors.TimeStamper(fmt="iso"),
-                    structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
-                ],
-                wrapper_class=structlog.make_filtering_bound_logger(level),
-                logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-            )
+            if self._level:
+                terminal = sys.stderr.isatty()
+                structlog.configure(
+                    processors=[
+                        structlog.processors.add_log_level,
+                        structlog.processors.TimeStamper(fmt="iso"),
+                        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+                    ],
+                    wrapper_class=structlog.make_filtering_bound_logger(self._level),
+                    logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+                )
+                self._level = ""
         return structlog.get_logger("edgeproxy")
 
     def info(self, event: str, **fields: Any) -> None:

@@ -33,3 +33,24 @@ def test_a_line_tells_its_level_its_time_and_its_fields(lines: list[dict[str, ob
     assert lines[0]["level"] == "warning"
     assert lines[0]["number"] == 1
     assert str(lines[0]["timestamp"]).endswith("Z")
+
+
+TOGETHER = """
+import threading
+from edgeproxy.own_log import OwnLog
+log = OwnLog()
+log.configure("warning")
+barrier = threading.Barrier(8)
+def write():
+    barrier.wait()
+    log.warning("one of many")
+threads = [threading.Thread(target=write) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_first_lines_of_several_threads_are_all_written_where_they_belong() -> None:
+    done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["one of many"] * 8
