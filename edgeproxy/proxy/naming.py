@@ -17,7 +17,7 @@ from edgeproxy.proxy.way import Way
 from edgeproxy.serving.client_hello import ClientHello
 from edgeproxy.serving.connecting import ESTABLISHED
 from edgeproxy.serving.first_bytes import HelloWatch, Said, close_watched
-from edgeproxy.serving.handshakes import reason_of
+from edgeproxy.serving.handshake_failures import reason_of
 from edgeproxy.serving.negotiation import PROTOCOLS, Negotiation
 from edgeproxy.serving.securing import Securing
 from edgeproxy.serving.service import Reset

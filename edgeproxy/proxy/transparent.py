@@ -24,7 +24,7 @@ from edgeproxy.proxy.original import original
 from edgeproxy.proxy.shared import Shared
 from edgeproxy.proxy.way import Way
 from edgeproxy.serving.client_hello import ClientHello, NotTls
-from edgeproxy.serving.first_bytes import look_at_head, look_at_hello
+from edgeproxy.serving.first_bytes import hello_now, look_at_head, look_at_hello
 from edgeproxy.serving.head import valid_authority
 from edgeproxy.serving.http1 import Connection
 from edgeproxy.serving.service import Service
@@ -139,6 +139,10 @@ class Transparent:
 async def _first(connected: socket.socket, port: int) -> tuple[str, str, ClientHello | None]:
     """Scheme, name and ClientHello, as far as the client says something first; the bytes stay where they are.
     Raises OSError."""
+    if (
+        port == TLS_PORT and (hello := hello_now(connected)) is not None
+    ):  # so it mostly is: no timer is needed
+        return "https", hello.server_name, hello
     try:
         async with asyncio.timeout(FIRST_SECONDS):
             if port == TLS_PORT:

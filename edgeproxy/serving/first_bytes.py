@@ -144,12 +144,17 @@ async def look_at_head(connection: socket.socket) -> bytes:
         pause = min(2 * pause, _PAUSE_SECONDS_MAX)
 
 
+def hello_now(connection: socket.socket) -> ClientHello | None:
+    """The ClientHello, if it has come first and is whole, left where it is."""
+    try:
+        return parse_client_hello(look_now(connection, HELLO_BYTES_MAX))
+    except NotTls:
+        return None
+
+
 def has_hello(connection: socket.socket) -> bool:
     """Whether a whole ClientHello has come first."""
-    try:
-        return parse_client_hello(look_now(connection, HELLO_BYTES_MAX)) is not None
-    except NotTls:
-        return False
+    return hello_now(connection) is not None
 
 
 def look_now(connection: socket.socket, most: int) -> bytes:

@@ -44,6 +44,15 @@ async def test_without_descriptors_accepting_rests_and_recovers(serve: Serve) ->
     assert b"200" in await served.say(LAST)
 
 
+async def test_those_that_come_together_after_many_that_came_alone_are_all_taken(serve: Serve) -> None:
+    served = await serve()
+    for _ in range(20):
+        assert b"200" in await served.say(LAST)
+    together = await asyncio.gather(*(served.say(LAST) for _ in range(100)))
+    assert all(b"200" in answer for answer in together)
+    assert served.metrics.value("connections_total") == 120
+
+
 async def test_stopping_takes_what_waits_and_closes_the_socket(tmp_path: Path) -> None:
     service, _ = service_of()
     door = Door(Limits(), Metrics(), Networks([]))

@@ -17,6 +17,7 @@ from edgeproxy.serving.first_bytes import (
     Said,
     close_watched,
     has_hello,
+    hello_now,
     look_at_hello,
     look_now,
     take_proxy_header,
@@ -90,6 +91,9 @@ async def test_a_whole_hello_is_told_from_a_part(ends: Ends) -> None:
     assert not has_hello(accepted)
     client.send(HELLO[100:])
     assert has_hello(accepted)
+    told = hello_now(accepted)
+    assert told is not None
+    assert told.server_name == "node.example"
     accepted.recv(5000)
     client.send(b"GET / HTTP/1.1\r\n\r\n")
     assert not has_hello(accepted)

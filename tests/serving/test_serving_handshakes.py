@@ -15,7 +15,7 @@ from test_serving_client_hello import hello
 
 from edgeproxy.config import Limits, Tls
 from edgeproxy.message import BytesBody
-from edgeproxy.serving.handshakes import quiet_handshakes, reason_of
+from edgeproxy.serving.handshakes import quiet_handshakes
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 HEADER = b"PROXY TCP4 192.0.2.7 192.0.2.1 5000 443\r\n"
@@ -272,24 +272,3 @@ async def test_new_contexts_serve_new_handshakes_while_old_connections_go_on(
         assert answer.body == b"same"
     for client in (old, new):
         client.reset()
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("PEER_DID_NOT_RETURN_A_CERTIFICATE", "certificate"),
-        ("CERTIFICATE_VERIFY_FAILED", "certificate"),
-        ("TLSV1_ALERT_UNKNOWN_CA", "alert"),
-        ("SSLV3_ALERT_BAD_CERTIFICATE", "alert"),
-        ("UNSUPPORTED_PROTOCOL", "version"),
-        ("NO_SHARED_CIPHER", "cipher"),
-        ("NO_SUITABLE_SIGNATURE_ALGORITHM", "cipher"),
-        ("NO_SUITABLE_GROUPS", "cipher"),
-        ("LENGTH_MISMATCH", "malformed"),
-        (None, "malformed"),
-    ],
-)
-def test_reasons_are_a_closed_set(text: str | None, reason: str) -> None:
-    error = ssl.SSLError()
-    error.reason = text  # type: ignore[assignment]
-    assert reason_of(error) == reason
