@@ -121,10 +121,10 @@ async def test_who_leaves_is_not_waited_for(ends: Ends) -> None:
 async def test_nothing_watches_the_socket_afterwards(ends: Ends, tasks: Tasks) -> None:
     accepted, _ = ends
     looking = tasks.start(look_at_hello(accepted), "looking")
-    await asyncio.sleep(0.01)
+    await until(lambda: is_watched(accepted))
     looking.cancel()
     await asyncio.wait([looking])
-    assert not asyncio.get_running_loop().remove_reader(accepted.fileno())
+    await until(lambda: not is_watched(accepted))
 
 
 def is_watched(connection: socket.socket) -> bool:
