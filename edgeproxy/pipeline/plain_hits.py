@@ -27,6 +27,7 @@ from edgeproxy.sites.site import ByTarget, Plan, Site
 from edgeproxy.storage.store import Store
 
 TARGETS_MAX = 4096
+TARGET_LENGTH = 2048  # of longer ones there are few
 SPELLINGS_MAX = 16  # of the fields that Vary names, for one target
 
 # Loops, nodes, credentials, wishes, conditions, ranges, digests; and what is not about the answer alone.
@@ -118,6 +119,7 @@ class PlainHits:
             or response.status != 200
             or type(response.body) is not BytesBody
             or response.outcome.cache is not CacheOutcome.HIT
+            or len(request.target) > TARGET_LENGTH
             or not is_plain(request)
             or not _is_repeatable(plan)
             or not isinstance(site, ByTarget)

@@ -183,6 +183,14 @@ async def test_targets_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch
     assert found == [False, False, True, True, True]
 
 
+async def test_a_very_long_target_is_not_known(house: House) -> None:
+    target = "/" + "a" * plain_hits.TARGET_LENGTH
+    steady(house).upstream.answers(target, Scripted())
+    for _ in range(3):
+        await house.get(target)
+    assert house.handler.at_once(request(target)) is None
+
+
 async def test_spellings_are_bounded(house: House) -> None:
     fields = (("Cache-Control", "max-age=60"), ("Vary", "Accept-Encoding"))
     steady(house).upstream.answers("/a", Scripted(fields=fields))
