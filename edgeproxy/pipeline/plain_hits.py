@@ -1,13 +1,14 @@
 """Hits that any plain request for a target gets, found by the target: not planned and decided again.
 
 A request is plain if it has no field that anybody on the way to a hit looks at, but for those that Vary
-names. What it gets then follows from its target and authority (for sites that say so: ByTarget), what is
-stored under the key, the values of the fields that Vary names, and the time. All of these are compared here,
-so what is found is what the whole way would give, to the second, as with the request memo; unlike that, it
-is found whatever else the head holds: a name for a trace, a count, the name of a client."""
+names. What it gets then follows from its target and authority (for sites that say so, see plans_by_target),
+what is stored under the key, the values of the fields that Vary names, and the time. All of these are
+compared here, so what is found is what the whole way would give, to the second, as with the request memo;
+unlike that, it is found whatever else the head holds: a name for a trace, a count, the name of a client."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from edgeproxy.message import (
 )
 from edgeproxy.policy.decision import Hit, before
 from edgeproxy.policy.stored import StoredResponse
-from edgeproxy.sites.site import ByTarget, Plan, Site
+from edgeproxy.sites.site import Plan, Site, plans_by_target
 from edgeproxy.storage.store import Store
 
 TARGETS_MAX = 4096
@@ -85,7 +86,9 @@ class PlainHits:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._places: dict[tuple[str, str], _Place] = {}
+        # A plain dict looks over every gap of what has left to find its oldest.
+        self._places: OrderedDict[tuple[str, str], _Place] = OrderedDict()
+        self._seen: set[int] = set()  # hashes of targets that were hit once, lately
 
     def __len__(self) -> int:
         return len(self._places)
@@ -116,13 +119,14 @@ class PlainHits:
         reuse = response.reuse
         if (
             reuse is None
+            or not self._was_seen((request.target, request.authority))
             or response.status != 200
             or type(response.body) is not BytesBody
             or response.outcome.cache is not CacheOutcome.HIT
             or len(request.target) > TARGET_LENGTH
             or not is_plain(request)
             or not _is_repeatable(plan)
-            or not isinstance(site, ByTarget)
+            or not plans_by_target(site)
         ):
             return
         variants = self._store.peek(plan.key)
@@ -138,6 +142,16 @@ class PlainHits:
         spelling = tuple([request.headers.all(name) for name in place.names])
         place.known[spelling] = _Known(response.outcome, reuse, response.headers, 0.0, 0.0)
 
+    def _was_seen(self, where: tuple[str, str]) -> bool:
+        """What is asked for once in a long while is not worth the work, nor the place of another."""
+        mark = hash(where)
+        if mark in self._seen or where in self._places:
+            return True
+        if len(self._seen) >= TARGETS_MAX:
+            self._seen.clear()
+        self._seen.add(mark)
+        return False
+
     def _place(self, request: Request, key: str, variants: tuple[StoredResponse, ...]) -> _Place:
         where = (request.target, request.authority)
         place = self._places.get(where)
@@ -145,7 +159,7 @@ class PlainHits:
             return place
         self._places.pop(where, None)
         if len(self._places) >= TARGETS_MAX:
-            del self._places[next(iter(self._places))]
+            self._places.popitem(last=False)
         place = self._places[where] = _Place(key, variants, _names(variants))
         return place
 

@@ -57,6 +57,7 @@ _CONDITIONS = (
     "If-Unmodified-Since",
     "Range",
 )
+_PASSED = frozenset({"cdn-loop", "via"})
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]", re.ASCII)
 
 
@@ -144,6 +145,8 @@ def _appending(headers: Headers, name: str, member: str) -> Headers:
 
 def loops(request: Request, node: str) -> bool:
     """Whether the request has passed this node before (RFC 9110 section 7.6.3, RFC 8586)."""
+    if not request.headers.has_any(_PASSED):
+        return False
     name = pseudonym(node).lower()
     for member in split_list(request.headers.get("CDN-Loop").lower()):
         if member.partition(";")[0].strip(" \t") == name:

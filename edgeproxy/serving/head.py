@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from edgeproxy.config import Limits
@@ -178,6 +179,7 @@ def _host(lines: list[str] | None, version: str) -> str:
     return valid_authority(lines[0])
 
 
+@lru_cache(maxsize=1024)
 def valid_authority(text: str) -> str:
     """host[:port] in lower case. Raises RequestError 400: user information, bad names and ports."""
     found = _AUTHORITY.fullmatch(text)

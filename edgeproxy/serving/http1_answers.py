@@ -115,7 +115,7 @@ class Answering(asyncio.Protocol):
         self.pulse_seen: tuple[object, ...] = ()
         self.pulse_since = 0.0
 
-    def _pump(self) -> None:
+    def _pump(self, looked_up: bytes = b"") -> None:
         """Take requests from the unread bytes until one is being answered."""
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from edgeproxy.errors import EdgeError
 from edgeproxy.message import Clock, Headers, Request, Response
@@ -275,12 +275,10 @@ class Site(Protocol):
     def learn(self, learned: Any) -> None: ...
 
 
-@runtime_checkable
-class ByTarget(Protocol):
-    """A Site whose answer to `plan` depends on the method, the target and the authority of a request and on
-    nothing else, as long as it lives. `plans_by_target` is only there to say so."""
-
-    plans_by_target: ClassVar[bool]
+def plans_by_target(site: Site) -> bool:
+    """Whether what a site says to `plan` depends on the method, the target and the authority of a request and
+    on nothing else, as long as it lives. A site says so by an attribute of this name that is True."""
+    return getattr(site, "plans_by_target", False) is True
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from edgeproxy.message import CacheOutcome, Headers, Request, Response
 from edgeproxy.pipeline import plain_hits
 from edgeproxy.pipeline.plain_hits import LOOKED_AT, is_plain
 from edgeproxy.policy.rules import Rules
-from edgeproxy.sites.site import ByTarget, Expected, Plan, Upcoming
+from edgeproxy.sites.site import Expected, Plan, Upcoming, plans_by_target
 from edgeproxy.storage.store import Purge, PurgeScope
 
 VARIED = (("Cache-Control", "max-age=60"), ("Vary", "Accept-Language"))
@@ -31,7 +31,7 @@ def request(target: str = "/a", authority: str = "node.test", method: str = "GET
 def steady(house: House) -> House:
     """With a site that says that it plans by target."""
     house.site.plans_by_target = True  # type: ignore[attr-defined]
-    assert isinstance(house.site, ByTarget)
+    assert plans_by_target(house.site)
     return house
 
 
@@ -39,8 +39,9 @@ async def known(house: House, **fields: str) -> House:
     """/a is stored, and has been a hit."""
     steady(house).upstream.answers("/a", Scripted())
     await house.get("/a", **fields)
-    assert house.handler.at_once(request(**fields)) is None, "a miss says nothing"
-    assert (await house.get("/a", **fields))[2] == "hit"
+    for _ in range(2):
+        assert house.handler.at_once(request(**fields)) is None, "neither a miss nor one hit says anything"
+        assert (await house.get("/a", **fields))[2] == "hit"
     return house
 
 
@@ -111,7 +112,7 @@ async def test_what_vary_names_is_told_apart(house: House) -> None:
     steady(house).upstream.answers(
         "/a", Scripted(fields=VARIED, pieces=(b"en",)), Scripted(fields=VARIED, pieces=(b"de",))
     )
-    for language in ("en", "de", "en", "de"):
+    for language in ("en", "de", "en", "de", "en", "de"):
         await house.get("/a", Accept_Language=language)
     for language in ("en", "de"):
         found = house.handler.at_once(request(Accept_Language=language, X_Other=language))
@@ -177,8 +178,8 @@ async def test_targets_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch
     steady(house)
     for name in "abcde":
         house.upstream.answers(f"/{name}", Scripted())
-        await house.get(f"/{name}")
-        await house.get(f"/{name}")
+        for _ in range(3):
+            await house.get(f"/{name}")
     found = [house.handler.at_once(request(f"/{name}")) is not None for name in "abcde"]
     assert found == [False, False, True, True, True]
 
@@ -253,7 +254,7 @@ async def play(script: list[Any], scripted: list[Scripted]) -> int:
         elif what == "purge":
             await house.store.purge(Purge(PurgeScope.ALL))
         else:
-            for _ in range(2):
+            for _ in range(3):
                 asked = Request(how, "/a", Headers(pairs), authority="n.test", received_at=house.now)
                 found = house.handler.at_once(asked)
                 full = await told(await house.handler(asked))
