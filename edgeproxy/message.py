@@ -16,7 +16,7 @@ Pair: TypeAlias = tuple[str, str]
 @final
 class Headers:
     """An immutable, ordered list of fields. Names compare without case (RFC 9110 section 5.1). `lines` is
-    for the use of who sends them: what they are as bytes, made once for what is sent many times."""
+    for the use of who sends them: the lines they become, made once for what is sent many times."""
 
     __slots__ = ("_index", "_pairs", "lines")
 
