@@ -15,13 +15,16 @@ Pair: TypeAlias = tuple[str, str]
 
 @final
 class Headers:
-    """An immutable, ordered list of fields. Names compare without case (RFC 9110 section 5.1)."""
+    """An immutable, ordered list of fields. Names compare without case (RFC 9110 section 5.1). `lines` is
+    for the use of who sends them: the lines they become, made once for what is sent many times."""
 
-    __slots__ = ("_index", "_pairs")
+    __slots__ = ("_index", "_pairs", "lines")
 
-    def __init__(self, pairs: Iterable[Pair] = ()) -> None:
+    def __init__(self, pairs: Iterable[Pair] = (), index: dict[str, list[str]] | None = None) -> None:
+        """`index` is given by who has made it already: values by lower-case name, each name's in order."""
         self._pairs: tuple[Pair, ...] = tuple(pairs)
-        self._index: dict[str, list[str]] | None = None
+        self._index = index
+        self.lines: object = None
 
     def _by_name(self) -> dict[str, list[str]]:
         index = self._index
@@ -45,6 +48,10 @@ class Headers:
 
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._by_name()
+
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Whether one of the fields `names`, in lower case, is there."""
+        return not names.isdisjoint(self._by_name())
 
     def __iter__(self) -> Iterator[Pair]:
         return iter(self._pairs)

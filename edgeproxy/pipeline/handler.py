@@ -13,6 +13,7 @@ from edgeproxy.pipeline.from_store import FromStore, as_expected
 from edgeproxy.pipeline.from_upstream import FromUpstream, Question
 from edgeproxy.pipeline.inquiries import Inquiries
 from edgeproxy.pipeline.passing import Passing
+from edgeproxy.pipeline.plain_hits import PlainHits
 from edgeproxy.pipeline.prefetch import Prefetch
 from edgeproxy.pipeline.refresh import Refresh
 from edgeproxy.pipeline.views import Views, learn_from
@@ -78,6 +79,11 @@ class Pipeline:
         self._refresh = refresh
         self._answers = answers
         self._clock = clock
+        self._plain = PlainHits(store, clock)
+
+    def at_once(self, request: Request) -> Response | None:
+        """The answer, if it is a hit that everybody gets who asks for this target plainly."""
+        return self._plain.find(request)
 
     async def __call__(self, request: Request) -> Response:
         if forwarding.loops(request, self._via):
@@ -95,7 +101,7 @@ class Pipeline:
         outdated = await self._children.outdated(asker)
         if outdated is not None:
             return outdated
-        for routed in self._sites.routes(request, is_node=asker.is_node):
+        for number, routed in enumerate(self._sites.routes(request, is_node=asker.is_node)):
             site, is_named = routed.site, routed.is_named
             # Who has come through CONNECT or a firewall has been judged by the rules of the proxy.
             if is_named and not asker.is_admitted and not request.is_named:
@@ -107,7 +113,10 @@ class Pipeline:
                 continue
             response = await self._answer(request, planned, site, routed.path)
             plan = planned if isinstance(planned, Plan) else None
-            return self._children.told(asker, response, plan, is_named=is_named)
+            told = self._children.told(asker, response, plan, is_named=is_named)
+            if plan is not None and not number and not is_named:
+                self._plain.note(asked, site, plan, told)
+            return told
         elsewhere = None if asker.is_node else self._elsewhere.plan(asked)
         if elsewhere is not None:
             return await self._passed_on(request, elsewhere)

@@ -23,6 +23,7 @@ _DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _INVALID = "\0"  # an argument nobody can send: fields never hold NUL
 _PART = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")*', re.DOTALL)
+_WISHES = frozenset({"cache-control", "pragma"})
 _LIFETIMES = ("max-age", "s-maxage", "stale-while-revalidate", "stale-if-error")
 
 
@@ -236,6 +237,8 @@ _SILENT = Directives()
 
 def request_directives(headers: Headers) -> RequestDirectives:
     """What the client asks; Pragma counts only without Cache-Control (RFC 9111 section 5.4)."""
+    if not headers.has_any(_WISHES):
+        return NO_WISHES
     if "Cache-Control" not in headers:
         if "Pragma" in headers and "no-cache" in parse(headers.get("Pragma"))[0]:
             return RequestDirectives(no_cache=True)

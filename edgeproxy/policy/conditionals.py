@@ -10,7 +10,7 @@ from edgeproxy.policy import entity_tag, http_date
 
 Verdict = Literal[200, 304, 412]
 
-_FIELDS = ("If-Match", "If-Unmodified-Since", "If-None-Match", "If-Modified-Since")
+_FIELDS = frozenset({"if-match", "if-unmodified-since", "if-none-match", "if-modified-since"})
 # What a 304 leaves out: it describes content that is not there (RFC 9110 section 15.4.5).
 _NOT_IN_304 = (
     "Accept-Ranges",
@@ -23,7 +23,7 @@ _NOT_IN_304 = (
 
 
 def is_conditional(headers: Headers) -> bool:
-    return any(name in headers for name in _FIELDS)
+    return headers.has_any(_FIELDS)
 
 
 def evaluate(request: Request, stored_status: int, headers: Headers) -> Verdict:

@@ -60,6 +60,7 @@ _CONDITIONS = (
 _STRANGE = frozenset(name.lower() for name in (*_IDENTITY, *_FRAMING, "traceparent")) | hop_by_hop.ALWAYS
 _OF_ONE_CLIENT = frozenset(name.lower() for name in (*_CONDITIONS, "Expect", "Upgrade"))
 _FRAMED = hop_by_hop.ALWAYS | {"content-length"}
+_PASSED = frozenset({"cdn-loop", "via"})
 _NOT_TOKEN = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]", re.ASCII)
 
 
@@ -160,6 +161,8 @@ def _forwarded_node(address: str) -> str:
 
 def loops(request: Request, node: str) -> bool:
     """Whether the request has passed this node before (RFC 9110 section 7.6.3, RFC 8586)."""
+    if not request.headers.has_any(_PASSED):
+        return False
     name = pseudonym(node).lower()
     for member in split_list(request.headers.get("CDN-Loop").lower()):
         if member.partition(";")[0].strip(" \t") == name:

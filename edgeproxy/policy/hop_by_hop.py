@@ -62,6 +62,8 @@ def nominated(headers: Headers) -> Iterator[str]:
 
 def check_nominations(headers: Headers) -> None:
     """Raises RequestError 400 if Connection names a field the next hop cannot do without."""
+    if "Connection" not in headers:
+        return
     for name in nominated(headers):
         if name in _REFUSED:
             raise RequestError(400, f"Connection must not name {name}")

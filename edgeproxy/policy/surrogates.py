@@ -41,7 +41,7 @@ def position_of(text: str) -> Position | None:
 
 def for_clients(headers: Headers) -> Headers:
     """Without what only caches are told; the same value if there is nothing of that."""
-    if any(name.lower() in _FOR_CACHES for name, _ in headers):
+    if headers.has_any(_FOR_CACHES):
         return headers.without(_FOR_CACHES)
     return headers
 

@@ -13,10 +13,12 @@ OF_ONE_CLIENT = (
     *("If-Unmodified-Since", "Range", "Expect"),
 )
 
+_CREDENTIALS = frozenset({"authorization", "cookie"})
+
 
 def has_credentials(headers: Headers) -> bool:
     """Clients drop these when they are sent to another host."""
-    return "Authorization" in headers or "Cookie" in headers
+    return headers.has_any(_CREDENTIALS)
 
 
 def is_common(headers: Headers) -> bool:

@@ -31,6 +31,11 @@ class Complaints:
         self._excluded: dict[int, dict[str, float]] = {}  # by client
         self._lately: dict[str, dict[Hashable, float]] = {}  # by node, emptied when there are many
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no client has asked not to be sent somewhere."""
+        return not self._excluded
+
     def made(self, group: Hashable, node: str, now: float) -> bool:
         """Whether many groups have now complained of this node."""
         lately = self._lately.setdefault(node, {})

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from edgeproxy.router.crowding import crowded_out
+
 IsFile = Callable[[str], bool]
+TARGETS_MAX = 16_384  # that are remembered ...
+TARGET_LENGTH = 512  # ... and are not longer
 
 
 def _of_index(path: str) -> bool:
@@ -45,9 +49,19 @@ class Files:
             for kind, mount, hosts in sites
         ]
         self._places = sorted(places, key=lambda place: (not place.hosts, -len(place.mount)))
+        self._known: dict[tuple[str, str], bool] = {}
 
     def is_file(self, target: str, authority: str = "") -> bool:
         """Whether a raw target may name a file."""
+        known = self._known.get((target, authority))
+        if known is None:
+            known = self._is_file(target, authority)
+            if len(target) <= TARGET_LENGTH:
+                self._known[target, authority] = known
+                crowded_out(self._known, TARGETS_MAX)
+        return known
+
+    def _is_file(self, target: str, authority: str) -> bool:
         path = target.partition("?")[0]
         for place in self._places:
             if place.hosts and authority not in place.hosts and _without_port(authority) not in place.hosts:

@@ -35,13 +35,14 @@ from edgeproxy.router.routing import Routing
 from edgeproxy.router.sent import Again, Sent, SentTable
 from edgeproxy.router.shadow import Shadow
 from edgeproxy.router.shared_redirects import Shared, SharedRedirects
-from edgeproxy.router.snapshot import RouteObject
+from edgeproxy.router.snapshot import RouteObject, Snapshot
 from edgeproxy.tasks import Tasks
 
 CLIENTS_MAX = 65_536
 CLIENTS_SECONDS = 60.0  # an address belongs to the same client for so long
 
 _NOBODY: frozenset[str] = frozenset()
+_EXCLUDES = f"{EXCLUDE}="
 
 Original = Callable[[Request], str | None]
 
@@ -90,23 +91,33 @@ class HttpRouter:
         self._clients: dict[str, Client] = {}
         self._policy = None if settings.policy == DEFAULT else policy(settings.policy)
         self._map = routing.snapshot
-        self._prepared = Prepared(self._map, clock())
+        self._prepared = self._prepare(self._map)
         self._shared = SharedRedirects()
         self._kinds: dict[tuple[str, str], int | None] = {}  # of clients, as long as the map is the same
         self._clients_since = clock()
 
+    def _prepare(self, snapshot: Snapshot) -> Prepared:
+        # A node that is one of the map's has to know how much nearer another one is.
+        return Prepared(snapshot, self._clock(), by_order=not self._own)
+
     def _look(self) -> None:
-        """What was decided with another map is decided again; addresses are looked up anew now and then."""
+        """What was decided with another map is decided again, unless it says the same; addresses are looked
+        up anew now and then."""
         snapshot = self._routing.snapshot
-        if snapshot is not self._map:
-            self._map = snapshot
-            self._prepared = Prepared(snapshot, self._clock())
+        if snapshot is self._map:
+            return
+        self._map = snapshot
+        if self._prepared.stays(snapshot):
+            self._prepared.renew(snapshot)
+        else:
+            self._prepared = self._prepare(snapshot)
             self._shared.clear()
             self._kinds.clear()
             self._sent.generation += 1
-            if self._clock() - self._clients_since > CLIENTS_SECONDS:
-                self._clients.clear()
-                self._clients_since = self._clock()
+        if self._clock() - self._clients_since > CLIENTS_SECONDS:
+            self._clients.clear()
+            self._kinds.clear()
+            self._clients_since = self._clock()
 
     async def __call__(self, request: Request) -> Response:
         return self.at_once(request) or await self._routed(request)
@@ -156,7 +167,7 @@ class HttpRouter:
         """Whether there is more to it than a file that anybody may have."""
         target = request.target
         return (
-            f"{EXCLUDE}=" in target
+            _EXCLUDES in target
             or has_credentials(request.headers)
             or request.path == self._settings.endpoint
             or not self._files.is_file(target, request.authority)
@@ -176,7 +187,7 @@ class HttpRouter:
         client = self._client(request.client)
         if self._settings.endpoint and request.path == self._settings.endpoint:
             return await self._listed(request, client)
-        if f"{EXCLUDE}=" in request.target:
+        if _EXCLUDES in request.target:
             request = self._excluding(request, client)
         excluded = self._routing.excluded(client)
         away = self._away(request, client)

@@ -133,7 +133,9 @@ class Keeper:
 
     def excluded(self, client: Client) -> frozenset[str]:
         address = client.address
-        return NOBODY if address is None else self._complaints.of(number_of(address), self._clock())
+        if address is None or self._complaints.is_empty:
+            return NOBODY
+        return self._complaints.of(number_of(address), self._clock())
 
     def watch(self, changed: Callable[[], None]) -> None:
         self._watchers.append(changed)

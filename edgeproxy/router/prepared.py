@@ -7,9 +7,10 @@ and to the moment (affinity, spill, exploration) is decided for each question by
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
 
 from edgeproxy.router.beliefs import AS, BGP_PREFIX, PREFIX
-from edgeproxy.router.choice import Candidate
+from edgeproxy.router.choice import Candidate, pool_of
 from edgeproxy.router.client import Client
 from edgeproxy.router.cost import cost_of
 from edgeproxy.router.decide import Asking, Decision, candidates_for, concluded, decide, eligible_for, nearest
@@ -23,10 +24,12 @@ _FINER = (PREFIX, BGP_PREFIX, AS)
 
 class Prepared:
     """Over one snapshot, by the policy geo-rtt. `decide` gives what router.decide.decide gives, but that
-    round trips are as old as the first question about the kind of client."""
+    round trips are as old as the first question about the kind of client. `by_order`: for shared kinds only
+    the order of nodes and the reason matter, not what each is thought to cost."""
 
-    def __init__(self, snapshot: Snapshot, now: float) -> None:
+    def __init__(self, snapshot: Snapshot, now: float, *, by_order: bool = False) -> None:
         self._snapshot = snapshot
+        self._by_order = by_order
         self._names = tuple(node.name for node in snapshot.nodes)
         self._by_address = any(node.networks for node in snapshot.nodes)
         self._has_misses = any(node.fill_ms for node in snapshot.nodes)
@@ -37,6 +40,25 @@ class Prepared:
         )
         self._kinds: dict[Hashable, tuple[Eligible, list[Candidate]]] = {}
         self._numbers: dict[Hashable, int] = {}
+        self._orders: dict[Hashable, Hashable] = {}  # by kind
+
+    def stays(self, snapshot: Snapshot) -> bool:
+        """Whether all that was worked out is right with a later map, too: it says the same, and nothing has
+        been observed that fades with time."""
+        mine = self._snapshot
+        if not self._is_steady or mine.beliefs.observed or mine.beliefs.neighbours.cells:
+            return False
+        return (
+            snapshot.made_at >= mine.made_at
+            and snapshot.nodes == mine.nodes
+            and snapshot.beliefs == mine.beliefs
+            and snapshot.coverage == mine.coverage
+            and snapshot.rules == mine.rules
+        )
+
+    def renew(self, snapshot: Snapshot) -> None:
+        """Go on with a later map, with which it `stays`."""
+        self._snapshot = snapshot
 
     def decide(self, client: Client, asked: RouteObject, now: float, asking: Asking) -> Decision:
         snapshot = self._snapshot
@@ -64,7 +86,28 @@ class Prepared:
         if not self._is_steady or asking.excluded:
             return None
         kind = self._kind(client, asking)
+        if self._by_order:
+            order = self._orders.get(kind)
+            if order is None:
+                if len(self._orders) >= KINDS_MAX:
+                    self._orders.clear()
+                order = self._orders[kind] = self._order(client, asking) or kind
+            kind = order
         return self._numbers.setdefault(kind, len(self._numbers)) if self._has_room(kind) else None
+
+    def _order(self, client: Client, asking: Asking) -> Hashable | None:
+        """Nodes and reason, if these are the same for every object: one node is near, and all have room."""
+        if self._has_misses:
+            return None
+        found, candidates = self._prepare(client, 0.0, asking)
+        if not candidates or found.to_origin:
+            return None
+        rules, large = self._snapshot.rules, RouteObject("", is_large=True)
+        by_cost = sorted(candidates, key=lambda one: one.cost.total)
+        if len(pool_of(by_cost, large, rules)) > 1:  # small objects have no more of them
+            return None
+        decision = self.decide(client, large, 0.0, replace(asking, chance=1.0))
+        return (*(one.name for one in decision.ranked), decision.reason)
 
     def _has_room(self, kind: Hashable) -> bool:
         """Numbers are never given twice, so they end with the room for them."""

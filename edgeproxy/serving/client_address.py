@@ -15,6 +15,7 @@ from edgeproxy.errors import ConfigurationError
 from edgeproxy.message import Headers
 
 _KNOWN_MAX = 32_768  # addresses whose reading is remembered: it takes 5 us
+_NODE_LENGTH = 64  # an address with brackets and port has less
 _HOPS = 64  # hops looked at; more are nobody's honest path
 _PARAMETER = re.compile(r'[ \t]*([A-Za-z]+)=("[^"\\]*"|[^";,\s]+)[ \t]*', re.ASCII)
 _PORT = re.compile(r"(\[[^\]]+\]|[^:]+)(?::[0-9]{1,5})?", re.ASCII)
@@ -88,17 +89,25 @@ def attribute(peer: str, headers: Headers, trusted: Networks) -> Attribution:
     if forwarded:
         hops, scheme = _forwarded(forwarded)
     else:
-        hops = headers.get("x-forwarded-for").split(",")[-_HOPS:]
+        told = headers.get("x-forwarded-for")
+        hops = told.split(",")[-_HOPS:] if "," in told else [told]
         scheme = headers.get("x-forwarded-proto").rpartition(",")[2].strip(" \t").lower()
     client = peer
     for hop in reversed(hops):
-        address = _node(hop.strip(" \t"))
-        if address is None:
+        address = _address_of(hop.strip(" \t"))
+        if not address:
             break
-        client = str(address)
+        client = address
         if client not in trusted:
             break
     return Attribution(client, scheme if scheme in ("http", "https") else "")
+
+
+@lru_cache(maxsize=_KNOWN_MAX)
+def _address_of(text: str) -> str:
+    """The address of a hop in its usual text form, "" if there is none."""
+    address = _node(text) if len(text) <= _NODE_LENGTH else None
+    return "" if address is None else str(address)
 
 
 def _node(text: str) -> Address | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from edgeproxy.config import Limits
@@ -16,6 +16,10 @@ _AUTHORITY = re.compile(r"([A-Za-z0-9_.~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)(.*)", re.ASCII)
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
 _CODINGS = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:[ \t]*,[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+)*", re.ASCII)
+# Of lines whose form has been checked: a value is all that is left before the end of its line.
+_FIELD_LINE = re.compile(r"([^:]+):[ \t]*([^\r]*)\r\n")
+_NO_OPTIONS: frozenset[str] = frozenset()
+_KEEP_ALIVE = frozenset({"keep-alive"})
 
 # Fields that decide framing, routing or who may see what: no hop may be told to drop them.
 _NOT_NOMINABLE = frozenset(
@@ -55,8 +59,7 @@ _LOOKED_AT = frozenset({"host", "content-length", "transfer-encoding", "expect",
 _NOTED = _LOOKED_AT | NOT_MEMORABLE
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request head, understood. `length` is that of the content: 0 without content, None if chunked."""
 
     method: str
@@ -79,21 +82,26 @@ def parse_head(head: bytes, limits: Limits) -> Head:
         raise fault(head, limits)
     if len(found[2]) > limits.uri:
         raise RequestError(414, "request target too long")
-    lines = found[4].decode("latin-1").split("\r\n")
-    lines.pop()
-    if len(lines) > limits.fields:
+    pairs = _pairs(found[4].decode("latin-1"))
+    if len(pairs) > limits.fields:
         raise RequestError(431, "too many request fields")
-    pairs: list[tuple[str, str]] = []
-    noted: dict[str, list[str]] = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        value = value.strip(" \t")
-        pairs.append((name, value))
+    index: dict[str, list[str]] = {}
+    for name, value in pairs:
         lower = name.lower()
-        if lower in _NOTED:
-            noted.setdefault(lower, []).append(value)
+        if lower in index:
+            index[lower].append(value)
+        else:
+            index[lower] = [value]
     version = "1.0" if found[3] == b"0" else "1.1"
-    return _understood(found[1].decode("ascii"), found[2].decode("ascii"), version, pairs, noted)
+    return _understood(found[1].decode("ascii"), found[2].decode("ascii"), version, pairs, index)
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Names and values of field lines whose form has been checked."""
+    pairs = _FIELD_LINE.findall(text)
+    if " \r" in text or "\t\r" in text:
+        return [(name, value.rstrip(" \t")) for name, value in pairs]
+    return pairs
 
 
 def _understood(
@@ -101,13 +109,15 @@ def _understood(
     target: str,
     version: str,
     pairs: list[tuple[str, str]],
-    noted: dict[str, list[str]],
+    index: dict[str, list[str]],
 ) -> Head:
-    options = _connection_options(noted.get("connection"))
-    host = _host(noted.get("host"), version)
-    length = _content_length(noted, version)
-    expects_continue = _expects_continue(noted.get("expect"), version)
-    headers = Headers(pairs)
+    """`index` holds the values of `pairs` by lower-case name."""
+    noted = index.keys() & _NOTED
+    options = _connection_options(index.get("connection"))
+    host = _host(index.get("host"), version)
+    length = _content_length(index, version)
+    expects_continue = _expects_continue(index.get("expect"), version)
+    headers = Headers(pairs, index)
     if method == "CONNECT":
         return connect_head(target, version, headers, length)
     target_scheme = ""
@@ -121,7 +131,7 @@ def _understood(
         (method == "GET" or method == "HEAD")
         and version == "1.1"
         and keep_alive
-        and (len(noted) == 1 or (len(noted) == 2 and noted.get("connection") == ["keep-alive"]))
+        and (len(noted) == 1 or (len(noted) == 2 and index.get("connection") == ["keep-alive"]))
     )
     return Head(
         method,
@@ -149,7 +159,9 @@ def connect_head(target: str, version: str, headers: Headers, length: int | None
 
 def _connection_options(lines: list[str] | None) -> frozenset[str]:
     if lines is None:
-        return frozenset()
+        return _NO_OPTIONS
+    if lines == ["keep-alive"]:
+        return _KEEP_ALIVE
     options = frozenset(item.strip(" \t").lower() for line in lines for item in line.split(","))
     if options & _NOT_NOMINABLE:
         raise RequestError(400, "Connection names a field that is not hop-by-hop")
@@ -167,6 +179,7 @@ def _host(lines: list[str] | None, version: str) -> str:
     return valid_authority(lines[0])
 
 
+@lru_cache(maxsize=1024)
 def valid_authority(text: str) -> str:
     """host[:port] in lower case. Raises RequestError 400: user information, bad names and ports."""
     found = _AUTHORITY.fullmatch(text)
@@ -205,9 +218,9 @@ def _reduced(target: str, method: str) -> _Reduced:
     return _Reduced(path if path[0] == "/" else "/" + path, authority, scheme)
 
 
-def _content_length(noted: dict[str, list[str]], version: str) -> int | None:
+def _content_length(fields: dict[str, list[str]], version: str) -> int | None:
     """RFC 9112 section 6, without its leniencies: whatever two readers could frame differently is refused."""
-    lengths, codings = noted.get("content-length"), noted.get("transfer-encoding")
+    lengths, codings = fields.get("content-length"), fields.get("transfer-encoding")
     if codings is not None:
         if lengths is not None:
             raise RequestError(400, "both Content-Length and Transfer-Encoding")

@@ -46,7 +46,9 @@ class Connection(Connecting):
         self._settle()
 
     def data_received(self, data: bytes) -> None:
+        looked_up = b""
         if self._quick:
+            looked_up = data
             now = self._service.clock()
             entry = self._memo.recall(data, now)
             if entry is not None and (entry.file is None or self._can_send(entry)):
@@ -61,7 +63,7 @@ class Connection(Connecting):
                 self._send_repeated(repeated, now)
                 self._ready = self.served < self.served_max - 1
                 return
-        self._take(data)
+        self._take(data, looked_up)
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -148,7 +150,7 @@ class Connection(Connecting):
 
     # Bytes to requests.
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, looked_up: bytes = b"") -> None:
         if self._lingering:
             self._dropped += len(data)
             if self._dropped > DROP_BYTES:
@@ -158,10 +160,11 @@ class Connection(Connecting):
             data = self._take_content(data)
         if data:
             self._reader.push(data)
-        self._pump()
+        self._pump(looked_up)
 
-    def _pump(self) -> None:
-        """Take requests from the unread bytes until one is being answered."""
+    def _pump(self, looked_up: bytes = b"") -> None:
+        """Take requests from the unread bytes until one is being answered. `looked_up` is not in the memo, or
+        cannot be answered from there."""
         while self._task is None and self._decoder is None and not self._writer.full and not self._lingering:
             if self._proxied and not self._take_proxy_header():
                 break
@@ -174,7 +177,12 @@ class Connection(Connecting):
                 return
             if head_bytes is None:
                 break
-            if self._memorable and self.served < self.served_max - 1 and not self._service.draining:
+            if (
+                self._memorable
+                and head_bytes is not looked_up
+                and self.served < self.served_max - 1
+                and not self._service.draining
+            ):
                 now = self._service.clock()
                 entry = self._memo.recall(head_bytes, now)
                 if entry is not None and (entry.file is None or self._can_send(entry)):

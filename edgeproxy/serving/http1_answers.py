@@ -21,7 +21,7 @@ from edgeproxy.serving.head import Head
 from edgeproxy.serving.head_syntax import HeadReader
 from edgeproxy.serving.repeats import Repeated
 from edgeproxy.serving.request_body import IncomingBody
-from edgeproxy.serving.request_memo import Remembered, is_reusable
+from edgeproxy.serving.request_memo import JOINED_BYTES, Remembered, is_reusable
 from edgeproxy.serving.response_head import (
     Framing,
     breakdown,
@@ -115,7 +115,7 @@ class Answering(asyncio.Protocol):
         self.pulse_seen: tuple[object, ...] = ()
         self.pulse_since = 0.0
 
-    def _pump(self) -> None:
+    def _pump(self, looked_up: bytes = b"") -> None:
         """Take requests from the unread bytes until one is being answered."""
         raise NotImplementedError
 
@@ -195,11 +195,16 @@ class Answering(asyncio.Protocol):
             return False
         self._awaited = None
         data = b"" if framing is Framing.NONE else body.data
-        self._transport.write(encoded + data)
+        if len(data) <= JOINED_BYTES:
+            self._transport.write(encoded + data)
+        else:
+            self._transport.writelines((encoded, data))
         progress.status, progress.sent, progress.complete = response.status, len(data), True
         progress.head_at = progress.started
         account(self._service, request, response.outcome, progress)
-        if response.repeat is not None and self._keep and head.version == "1.1" and head.length == 0:
+        if head.memorable and is_reusable(response):
+            self._remember(request, response)
+        elif response.repeat is not None and self._keep and head.version == "1.1" and head.length == 0:
             self._service.repeats.remember(self._client, self._head_bytes, request, response, data)
         self._head = None
         if not self._keep and not self._transport.is_closing():

@@ -5,9 +5,11 @@ may be secrets are left out."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -76,43 +78,56 @@ def _url(entry: LogEntry) -> str:
 
 
 def iso_time(time: float) -> str:
+    fraction, whole = math.modf(time)
+    millisecond = round(fraction * 1e6) // 1000  # as datetime does it
+    if 0 <= millisecond < 1000:
+        return f"{_iso_second(int(whole))}.{millisecond:03d}Z"
     return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=8)
+def _iso_second(second: int) -> str:
+    """Lines come in the order of time, nearly."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def json_rest(entry: LogEntry) -> dict[str, object]:
     """The fields of a JSON line after time, id, trace and client."""
-    rest: dict[str, object] = {
-        "method": _bounded(entry.method),
-        "host": _bounded(entry.authority),
-        "url": _url(entry),
-        "version": entry.version,
-        "status": entry.status,
-        "bytes": entry.bytes,
-        "seconds": round(entry.seconds, 6),
-        "first_byte_seconds": None if entry.first_byte is None else round(entry.first_byte, 6),
-        "upstream_seconds": None if entry.upstream is None else round(entry.upstream, 6),
-        "cache": entry.cache,
-        "reason": entry.reason,
-        "site": entry.site,
-        "agent": _bounded(entry.agent, _AGENT_LENGTH),
-    }
+    return _json_fields(entry, {})
+
+
+def _json_fields(entry: LogEntry, told: dict[str, object]) -> dict[str, object]:
+    first_byte, upstream = entry.first_byte, entry.upstream
+    told["method"] = _bounded(entry.method)
+    told["host"] = _bounded(entry.authority)
+    told["url"] = _url(entry)
+    told["version"] = entry.version
+    told["status"] = entry.status
+    told["bytes"] = entry.bytes
+    told["seconds"] = round(entry.seconds, 6)
+    told["first_byte_seconds"] = None if first_byte is None else round(first_byte, 6)
+    told["upstream_seconds"] = None if upstream is None else round(upstream, 6)
+    told["cache"] = entry.cache
+    told["reason"] = entry.reason
+    told["site"] = entry.site
+    told["agent"] = _bounded(entry.agent, _AGENT_LENGTH)
     if entry.source:
-        rest["source"] = entry.source
+        told["source"] = entry.source
     if entry.detail:
-        rest["detail"] = _bounded(entry.detail)
+        told["detail"] = _bounded(entry.detail)
     if not entry.complete:
-        rest["aborted"] = True
-    return rest
+        told["aborted"] = True
+    return told
 
 
 def json_line(entry: LogEntry) -> bytes:
-    first = {
+    told: dict[str, object] = {
         "time": iso_time(entry.time),
         "id": _bounded(entry.id),
         "trace": _bounded(entry.trace),
         "client": _bounded(entry.client),
     }
-    return orjson.dumps({**first, **json_rest(entry)}, option=orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(_json_fields(entry, told), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _escaped(text: str, length: int = FIELD_LENGTH) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 from http import HTTPStatus
+from typing import NamedTuple
 from wsgiref.handlers import format_date_time
 
 from edgeproxy.errors import RequestError
@@ -70,8 +71,30 @@ def encode_head(
 ) -> bytes:
     """The head as it is sent. `connection` is "" where the default of the version is meant.
     ValueError if a field could be read as more than one line (response splitting)."""
-    line = _STATUS_LINES.get(status)
-    lines = [line if line is not None else f"HTTP/1.1 {status} \r\n"]
+    lines = headers.lines
+    if type(lines) is not _Lines:
+        lines = headers.lines = _field_lines(headers)
+    line = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} \r\n"
+    added = "" if lines.dated else f"Date: {date}\r\n"
+    if framing is Framing.CHUNKED:
+        added += "Transfer-Encoding: chunked\r\n"
+    elif length is not None and announces_length(status):
+        added += f"Content-Length: {length}\r\n"
+    if connection:
+        added += f"Connection: {connection}\r\n"
+    return f"{line}{lines.text}{added}\r\n".encode("latin-1")
+
+
+class _Lines(NamedTuple):
+    """Fields as they are sent, but for those of framing; whether Date is among them."""
+
+    text: str
+    dated: bool
+
+
+def _field_lines(headers: Headers) -> _Lines:
+    """ValueError as of encode_head."""
+    lines: list[str] = []
     dated = False
     for name, value in headers:
         lower = name.lower()
@@ -80,29 +103,21 @@ def encode_head(
         if lower == "date":
             dated = True
         lines.append(f"{name}: {value}\r\n")
-    if not dated:
-        lines.append(f"Date: {date}\r\n")
-    if framing is Framing.CHUNKED:
-        lines.append("Transfer-Encoding: chunked\r\n")
-    elif length is not None and announces_length(status):
-        lines.append(f"Content-Length: {length}\r\n")
-    if connection:
-        lines.append(f"Connection: {connection}\r\n")
-    return _joined(lines)
+    return _Lines(_joined(lines), dated)
 
 
 def encode_interim(status: int, headers: Headers) -> bytes:
     """An interim response (RFC 9110 section 15.2). ValueError as for encode_head."""
     lines = [_STATUS_LINES.get(status, f"HTTP/1.1 {status} \r\n")]
     lines += [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in FRAMING_FIELDS]
-    return _joined(lines)
+    return (_joined(lines) + "\r\n").encode("latin-1")
 
 
-def _joined(lines: list[str]) -> bytes:
+def _joined(lines: list[str]) -> str:
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
         raise ValueError("a response field holds a line break or NUL")
-    return (text + "\r\n").encode("latin-1")
+    return text
 
 
 def refusal(error: RequestError) -> Response:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote, unquote_plus
 
 from edgeproxy import config
@@ -79,6 +79,8 @@ def generic_rules(settings: config.Site, context: SiteContext) -> Rules:
 @dataclass(frozen=True, slots=True)
 class Generic:
     """One origin under one set of rules."""
+
+    plans_by_target: ClassVar[bool] = True
 
     name: str
     origin: Origin

@@ -277,6 +277,12 @@ class Site(Protocol):
     def learn(self, learned: Any) -> None: ...
 
 
+def plans_by_target(site: Site) -> bool:
+    """Whether what a site says to `plan` depends on the method, the target and the authority of a request and
+    on nothing else, as long as it lives. A site says so by an attribute of this name that is True."""
+    return getattr(site, "plans_by_target", False) is True
+
+
 @dataclass(frozen=True, slots=True)
 class Realm:
     """What may be asked for under the name of an upstream: raw targets of `origin` below `prefix`, which

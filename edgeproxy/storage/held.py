@@ -28,6 +28,12 @@ class Held:
 
     def lookup(self, key: str) -> tuple[StoredResponse, ...] | None:
         """The variants under `key` as purges leave them; None when only `load` can tell."""
+        if self._ram.find(key) is not None:
+            self._ram.touch(key)
+        return self.peek(key)
+
+    def peek(self, key: str) -> tuple[StoredResponse, ...] | None:
+        """The same, of which eviction does not hear."""
         entry = self._ram.find(key)
         if entry is None:
             if self.disk is not None and self.disk.known_keys.may_have(key):
@@ -35,7 +41,6 @@ class Held:
             return () if self.disk is None else self.hold(key, ()).variants
         if entry.checked != self._generations.sequence:
             self.judge(key, entry)
-        self._ram.touch(key)
         return entry.variants
 
     def hold(self, key: str, variants: tuple[StoredResponse, ...]) -> Entry:

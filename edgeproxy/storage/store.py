@@ -162,7 +162,8 @@ class Store(Protocol):
 
     `lookup` gives the variants that no hard purge supersedes; soft-purged ones come back with
     `fresh_until` 0. Trouble inside is counted, logged once per kind, and looks like absence.
-    `lookup_memory` answers without waiting from the RAM tier, None when only `lookup` can tell."""
+    `lookup_memory` answers without waiting from the RAM tier, None when only `lookup` can tell; `peek` does
+    the same, and is no use of what is there."""
 
     @property
     def sequence(self) -> int:
@@ -170,6 +171,8 @@ class Store(Protocol):
         ...
 
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None: ...
+
+    def peek(self, key: str) -> tuple[StoredResponse, ...] | None: ...
 
     async def lookup(self, key: str) -> tuple[StoredResponse, ...]: ...
 

@@ -213,6 +213,9 @@ class TieredStore:
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
         return self._held.lookup(key)
 
+    def peek(self, key: str) -> tuple[StoredResponse, ...] | None:
+        return self._held.peek(key)
+
     async def lookup(self, key: str) -> tuple[StoredResponse, ...]:
         found = self._held.lookup(key)
         if found is None:

@@ -56,6 +56,7 @@ class DictStore:
     def __init__(self) -> None:
         self.kept: dict[str, list[StoredResponse]] = {}
         self.bodies: dict[str, bytes] = {}
+        self.reusables: dict[str, DictReusable] = {}
         self.sequence = 0
         self.fail_writes_after: int | None = None
         self.partials: list[DictPartial] = []
@@ -64,6 +65,9 @@ class DictStore:
 
     def lookup_memory(self, key: str) -> tuple[StoredResponse, ...] | None:
         return tuple(self.kept.get(key, ()))
+
+    def peek(self, key: str) -> tuple[StoredResponse, ...] | None:
+        return self.lookup_memory(key)
 
     async def lookup(self, key: str) -> tuple[StoredResponse, ...]:
         return tuple(self.kept.get(key, ()))
@@ -77,7 +81,13 @@ class DictStore:
 
     def reusable(self, stored: StoredResponse) -> DictReusable | None:
         data = self.bodies.get(stored.body)
-        return None if data is None else DictReusable(stored.fresh_until, self.sequence, data)
+        if data is None:
+            return None
+        made = DictReusable(stored.fresh_until, self.sequence, data)
+        held = self.reusables.setdefault(stored.body, made)  # the same one, as long as it says the same
+        if held != made:
+            held = self.reusables[stored.body] = made
+        return held
 
     def writer(self, key: str, *, sequence: int, expected_bytes: int | None, memory_only: bool) -> DictWriter:
         return DictWriter(self, key, sequence)

@@ -1,5 +1,6 @@
 import pytest
 
+from edgeproxy.router import files
 from edgeproxy.router.files import Files
 
 FILES = Files(
@@ -38,3 +39,15 @@ def test_files_are_told_by_the_site_and_the_path(target: str, authority: str, is
 
 def test_without_a_site_there_are_no_files() -> None:
     assert not Files([]).is_file("/a")
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "TARGETS_MAX", 10)
+    known = Files([("generic", "/f", ())])
+    for number in range(100):
+        assert known.is_file(f"/f/{number}")
+        assert known.is_file(f"/f/{number}")
+        assert not known.is_file(f"/g/{number}")
+    assert known.is_file("/f/" + "a" * files.TARGET_LENGTH)
+    assert len(known._known) <= 10
+    assert all(len(target) <= files.TARGET_LENGTH for target, _ in known._known)

@@ -200,6 +200,20 @@ def test_another_map_is_used_at_once() -> None:
     assert where(world.ask(FILE, "sydney")) == "tokyo"
 
 
+def test_a_map_that_says_the_same_changes_no_answer() -> None:
+    world = World(SIZES)
+    first = world.ask(FILE)
+    world.routing.change(replace(world.routing.snapshot, generation=2, made_at=NOW + 10))
+    world.now += 10
+    assert world.ask(FILE, "paris").headers is first.headers, "clients of one way share a redirect"
+    full = tuple(replace(one, utilisation=0.2) for one in world.routing.snapshot.nodes)
+    world.routing.change(replace(world.routing.snapshot, nodes=full, generation=3))
+    world.now += 60
+    again = world.ask(FILE)
+    assert again.headers == first.headers
+    assert again.headers is not first.headers
+
+
 def test_an_old_map_is_used_and_said_to_be_old() -> None:
     world = World(SIZES)
     world.now += 3600

@@ -140,3 +140,65 @@ def test_who_may_serve_is_the_same_whoever_was_asked_about_before(
     for client, family in asked:
         found = eligible(snapshot.nodes, client, rule, family=family)
         assert eligible_for(client, snapshot, Asking(family=family)) == found
+
+
+@given(nodes, clients, clients, st.sampled_from(OBJECTS), st.booleans())
+def test_by_order_clients_of_a_shared_kind_are_sent_to_the_same_nodes_for_the_same_reason(
+    made: list, one: object, other: object, asked: RouteObject, is_covered: bool
+) -> None:
+    rule = coverage([])
+    if is_covered and made:
+        rule = coverage([Entry((made[0].name,), asn=64500), Entry((made[-1].name,), country="DE")])
+    snapshot = Snapshot(tuple(made), beliefs=BELIEFS, coverage=rule, made_at=NOW)
+    prepared, asking = Prepared(snapshot, NOW, by_order=True), Asking(family=4)
+    kinds = [prepared.shared_kind(client, asking) for client in (one, other)]  # type: ignore[arg-type]
+    if kinds[0] is not None and kinds[0] == kinds[1]:
+        both = [decide(client, asked, snapshot, NOW, asking) for client in (one, other)]  # type: ignore[arg-type]
+        names = [[candidate.name for candidate in decision.ranked] for decision in both]
+        assert (names[0], both[0].reason) == (names[1], both[1].reason)
+
+
+def test_by_order_countries_with_the_same_way_share_a_kind() -> None:
+    snapshot = Snapshot((node("paris"), node("tokyo"), node("denver")), made_at=NOW)
+    kinds = {}
+    for by_order in (False, True):
+        prepared = Prepared(snapshot, NOW, by_order=by_order)
+        kinds[by_order] = [prepared.shared_kind(client_at(city), Asking()) for city in ("berlin", "paris")]
+    assert kinds[False][0] != kinds[False][1]
+    assert kinds[True][0] == kinds[True][1]
+
+
+def test_what_is_worked_out_stays_with_a_map_that_says_the_same() -> None:
+    paris, tokyo = node("paris"), node("tokyo")
+    first = Snapshot((paris, tokyo), made_at=NOW)
+    prepared = Prepared(first, NOW)
+    assert prepared.stays(
+        replace(first, nodes=(node("paris"), node("tokyo")), generation=2, made_at=NOW + 10)
+    )
+    for other in (
+        replace(first, nodes=(paris,)),
+        replace(first, nodes=(tokyo, paris)),
+        replace(first, nodes=(paris, replace(tokyo, state=NodeState.DOWN))),
+        replace(first, nodes=(paris, replace(tokyo, utilisation=0.1))),
+        replace(first, beliefs=BELIEFS),
+        replace(first, coverage=coverage([Entry(("paris",), country="JP")])),
+        replace(first, rules=replace(first.rules, access_ms=11.0)),
+        replace(first, made_at=NOW - 400),
+    ):
+        assert not prepared.stays(other)
+
+
+def test_what_fades_with_time_is_worked_out_anew() -> None:
+    observed = Snapshot((node("paris"),), beliefs=BELIEFS, made_at=NOW)
+    assert not Prepared(observed, NOW).stays(replace(observed, generation=2))
+    starting = Snapshot((node("paris", started=NOW - 5),), made_at=NOW)
+    assert not Prepared(starting, NOW).stays(replace(starting, generation=2))
+
+
+def test_after_it_is_renewed_a_later_map_is_not_old() -> None:
+    first = Snapshot((node("paris"),), made_at=NOW)
+    later = replace(first, made_at=NOW + 1000, generation=2)
+    prepared = Prepared(first, NOW)
+    assert prepared.decide(client_at("berlin"), OBJECTS[0], NOW + 1000, Asking()).is_old
+    prepared.renew(later)
+    assert not prepared.decide(client_at("berlin"), OBJECTS[0], NOW + 1000, Asking()).is_old

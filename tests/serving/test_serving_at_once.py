@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from serving_stand import Serve
 
 from edgeproxy.message import BytesBody, Headers, HeadOnly, Request, Response
@@ -110,3 +111,52 @@ async def test_another_handler_begins_anew(serve: Serve) -> None:
     writer.write(GET)
     await reader.readuntil(b"\r\n\r\n")
     assert other.at_once_asked == ["/now"]
+
+
+class Held:
+    """A stored response that byte-equal requests may have."""
+
+    fresh_until = 4e9
+    retired = None
+    sequence = 0
+    source = None
+    file = None
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.size = data, len(data)
+
+    @property
+    def held(self) -> Held:
+        return self
+
+    def fields(self, now: float) -> Headers:
+        return Headers((("ETag", '"1"'),))
+
+    def timed(self, now: float, *, is_proven: bool = False) -> None:
+        return None
+
+    def used(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("size", [0, 10, 200_000])
+async def test_what_the_request_memo_may_have_it_gets(serve: Serve, size: int) -> None:
+    held = Held(b"c" * size)
+
+    class Reusable(Prompt):
+        def at_once(self, request: Request) -> Response | None:
+            self.at_once_asked.append(request.target)
+            return Response(200, held.fields(0.0), BytesBody(held.data), reuse=held)
+
+    handler = Reusable()
+    served = await serve(handler)
+    reader, writer = await served.connect()
+    answers = []
+    for head in (GET, GET, GET.replace(b"\r\n\r\n", b"\r\nX-Request-Id: 1\r\n\r\n")):
+        writer.write(head)
+        answers.append((await reader.readuntil(b"\r\n\r\n"), await reader.readexactly(size)))
+    assert [content for _, content in answers] == [held.data] * 3
+    assert len({head for head, _ in answers}) == 1
+    assert len(handler.at_once_asked) == 2, "the second came from the memo"
+    assert served.metrics.value("requests_total", "", "local", "200") == 3
+    assert served.metrics.value("client_bytes_total", "") == 3 * size

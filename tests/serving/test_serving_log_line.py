@@ -1,12 +1,14 @@
 """One line of the access log."""
 
+from datetime import UTC, datetime
+
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from serving_stand import entry
 
-from edgeproxy.serving.log_line import combined_line, json_line, redacted
+from edgeproxy.serving.log_line import combined_line, iso_time, json_line, redacted
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,13 @@ def test_any_text_of_a_client_stays_in_its_line(target: str, agent: str) -> None
     assert line.endswith(b"\n")
     assert all(0x20 <= byte < 0x7F for byte in line[:-1])
     assert line.count(b'"') == 6
+
+
+@given(st.floats(-1e9, 1e11, allow_nan=False))
+@example(1.9999999)
+@example(1999.9995)
+@example(-0.5)
+@example(0.0)
+def test_times_are_written_to_the_millisecond(time: float) -> None:
+    written = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
+    assert iso_time(time) == written.replace("+00:00", "Z")
