@@ -16,7 +16,7 @@ from edgeproxy.configuration.changes import Changes, changes
 from edgeproxy.errors import EdgeError, StartError
 from edgeproxy.metrics import Metrics
 from edgeproxy.node_engine import Engine, Lasting, build_engine, lasting
-from edgeproxy.node_parts import Routing, load_later, routing_of
+from edgeproxy.node_parts import Routing, load_later, routes_loaded_later, routing_of
 from edgeproxy.node_place import Place
 from edgeproxy.node_proxy import Knowing, NodeProxy, merged_status
 from edgeproxy.node_tls import ClientTls
@@ -177,16 +177,16 @@ class Node:
             report=self._report_task,
             bound=self._place.admin,
             owns_path=self._place.table is None,
-            further=self._routing.admin_routes,
+            further=lambda: routes_loaded_later(self._routing),
         )
         self._register_gauges()
 
     def _register_gauges(self) -> None:
         node_engine.register_gauges(self.metrics, lambda: self._store, lambda: self._lasting, self._tasks)
         self.metrics.gauge("connections", lambda: float(self.connections))
-        if self._listeners is None:
-            relay = self._relay
-            self.metrics.gauge("memo_entries", lambda: relay.memo_entries if relay is not None else 0.0)
+        relay = self._relay
+        if self._listeners is None and relay is not None:
+            self.metrics.gauge("memo_entries", lambda: relay.memo_entries)
 
     @property
     def tasks(self) -> Tasks:
@@ -229,8 +229,8 @@ class Node:
             self._listeners.measure(self._routing.measure)
         for relay in self._relays():
             relay.start()
-        admin = await self._admin.start() if self._config.admin.listen else ""
-        self._tasks.start(asyncio.to_thread(load_later), "load")
+        admin = await self._admin.start()
+        load_later(self._tasks, has_admin=bool(admin))
         self._life.is_ready = True
         return bound, admin
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgeproxy.config import Config
 from edgeproxy.config_router import Router
+from edgeproxy.loading import loaded
 from edgeproxy.message import Clock, Handler
 from edgeproxy.metrics import Metrics
 from edgeproxy.own_log import OWN_LOG
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 LATER = ("edgeproxy.admin.application", "edgeproxy.upstream.name_servers")
 
 
-def load_later() -> None:
+def load_all() -> None:
     """Load what a start does not wait for. Blocks for about as long as a start takes: call it in a thread."""
     for name in LATER:
         import_module(name)
@@ -63,6 +64,18 @@ class Routing(Protocol):
     def admin_routes(self) -> Sequence[web.RouteDef]:
         """What the control plane answers beside."""
         ...
+
+
+def routes_loaded_later(routing: Routing) -> Sequence[web.RouteDef]:
+    """What the control plane answers for `routing`, when everything has been loaded. Blocks likewise."""
+    load_all()
+    return routing.admin_routes()
+
+
+def load_later(tasks: Tasks, *, has_admin: bool) -> None:
+    """Load what a start has not waited for: the control plane does so where there is one."""
+    if not has_admin:
+        tasks.start(loaded(load_all), "load")
 
 
 class Unrouted:

@@ -5,6 +5,7 @@ text along, which takes longer to load than the store takes to open."""
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
@@ -44,13 +45,23 @@ class OwnLog:
         return structlog.get_logger("edgeproxy")
 
     def info(self, event: str, **fields: Any) -> None:
-        self.load().info(event, **fields)
+        self._write("info", event, fields)
 
     def warning(self, event: str, **fields: Any) -> None:
-        self.load().warning(event, **fields)
+        self._write("warning", event, fields)
 
     def error(self, event: str, **fields: Any) -> None:
-        self.load().error(event, **fields)
+        self._write("error", event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        try:
+            log = self.load()
+        except (OSError, ImportError):  # no descriptor is left to load it, which may be what is to be said
+            if logging.getLevelName(level.upper()) >= logging.getLevelName((self._level or "debug").upper()):
+                line = json.dumps({**fields, "event": event, "level": level}, default=str)
+                print(line, file=sys.stderr, flush=True)  # noqa: T201
+            return
+        getattr(log, level)(event, **fields)
 
 
 OWN_LOG = OwnLog()

@@ -50,6 +50,6 @@ async def test_without_a_router_the_pipeline_stands_alone() -> None:
 
 
 def test_what_is_loaded_later_is_all_there_then() -> None:
-    code = "import sys; from edgeproxy.node_parts import load_later; load_later(); print(*sys.modules)"
+    code = "import sys; from edgeproxy.node_parts import load_all; load_all(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert {*LATER, "structlog"} <= set(done.stdout.split())

@@ -54,3 +54,26 @@ def test_first_lines_of_several_threads_are_all_written_where_they_belong() -> N
     done = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["one of many"] * 8
+
+
+SHORT = """
+import resource
+from edgeproxy.own_log import OwnLog
+log = OwnLog()
+log.configure("warning")
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+log.info("below")
+log.warning("short", number=1)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+log.warning("enough", number=2)
+"""
+
+
+def test_a_line_is_written_even_where_no_descriptor_is_left() -> None:
+    done = subprocess.run([sys.executable, "-c", SHORT], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(line["event"], line["level"], line["number"]) for line in lines] == [
+        ("short", "warning", 1),
+        ("enough", "warning", 2),
+    ]

@@ -13,6 +13,7 @@ from edgeproxy.admin.guard import Guard
 from edgeproxy.admin.views import NodeViews
 from edgeproxy.config import Admin, Listen
 from edgeproxy.errors import StartError
+from edgeproxy.loading import loaded
 from edgeproxy.metrics import Metrics
 from edgeproxy.serving.sockets import Listening, bind, remove_path
 from edgeproxy.tasks import Report, Tasks
@@ -79,7 +80,7 @@ class AdminServer:
         return self.bound.name
 
     async def _open(self, bound: Listening, guard: Guard) -> None:
-        application = self._application = await asyncio.to_thread(self._load, guard)
+        application = self._application = await loaded(lambda: self._load(guard))
         await application.start()
         if not self.has_heir:
             await application.accept(bound)

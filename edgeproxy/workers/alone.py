@@ -17,7 +17,7 @@ from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes
 from edgeproxy.errors import ConfigurationError, StartError
 from edgeproxy.node import Node
-from edgeproxy.node_parts import load_later
+from edgeproxy.node_parts import load_all
 from edgeproxy.node_place import ADMIN, Place
 from edgeproxy.own_log import OWN_LOG
 from edgeproxy.serving.handshakes import quiet_handshakes
@@ -118,7 +118,7 @@ class Alone:
             self._announce(*await self._node.start())
             return
         await self._node.bind()
-        await asyncio.to_thread(load_later)  # a program that cannot be loaded takes nothing over
+        await asyncio.to_thread(load_all)  # a program that cannot be loaded takes nothing over
         old.tell_loaded()
         await asyncio.to_thread(old.wait_go)
         self._announce(*await self._node.start())

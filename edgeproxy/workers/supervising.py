@@ -12,7 +12,7 @@ import msgspec
 from edgeproxy.config import Config
 from edgeproxy.configuration.changes import Changes, addresses, changes
 from edgeproxy.errors import ConfigurationError, StartError
-from edgeproxy.node_parts import load_later
+from edgeproxy.node_parts import load_all
 from edgeproxy.own_log import OWN_LOG
 from edgeproxy.serving.access_log import check_log
 from edgeproxy.serving.listener import HTTPS, names
@@ -43,7 +43,7 @@ def supervise(config: Config, again: Again, announce: Announce, old: Predecessor
     supervisor = Supervisor(config, inherited, former=inherited.take(RELAY, RELAY))
     supervisor.bind()
     if old is not None:
-        load_later()  # a program that cannot be loaded takes nothing over
+        load_all()  # a program that cannot be loaded takes nothing over
         old.tell_loaded()
         old.wait_go()
     supervisor.start()

@@ -19,9 +19,8 @@ LEVELS = {
     **dict.fromkeys(("sites", "storage", "serving"), 3),
     **dict.fromkeys(("policy", "upstream", "router", "configuration"), 2),
     **dict.fromkeys(("config", "config_parents", "config_proxy", "config_router"), 1),
-    **dict.fromkeys(
-        ("", "address", "chunks", "config_types", "message", "errors", "garbage", "metrics", "tasks"), 0
-    ),
+    **dict.fromkeys(("", "address", "chunks", "config_types", "message", "errors"), 0),
+    **dict.fromkeys(("garbage", "loading", "metrics", "tasks"), 0),
 }
 
 # cli runs the node; the rest of the bottom may use each other, they hold no cycle (the last test).
