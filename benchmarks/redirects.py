@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 
 from benchmarks import load, machine
+from benchmarks.peers.peer import spawn
 from benchmarks.report import Limit, Result, Table, spread
 from benchmarks.running import scratch
 
-ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 64
 REQUIRED = 20_000
 FILES = 1000
@@ -75,14 +75,8 @@ class Router:
     def __init__(self, directory: Path, node: str) -> None:
         program = "from edgeproxy.cli.main import main; main()"
         self._output = directory / "router.out"
-        with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", program, "route", "--config", str(_configuration(directory, node))],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=ROOT,
-                preexec_fn=lambda: machine.pin(machine.server_core()),
-            )
+        command = [sys.executable, "-c", program, "route", "--config", str(_configuration(directory, node))]
+        self.process = spawn(command, self._output)
         end = time.monotonic() + 20
         while "ready http=" not in self._output.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
