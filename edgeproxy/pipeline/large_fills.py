@@ -135,13 +135,16 @@ class LargeFills:
         names = {plan.key, stored.key, stored.digest} - {""}
         for name in names:
             self._running.setdefault(name, []).append(fill)
-        if first is not None:
-            fill.take_up(first, *claim)
-        task = parts.tasks.start(self._run(fill, source), f"large fill {plan.key[:200]}")
+        task = parts.tasks.start(self._run(fill, source, first, claim), f"large fill {plan.key[:200]}")
         task.add_done_callback(lambda _: self._ended(fill, names))
         return fill
 
-    async def _run(self, fill: LargeFill, source: Source) -> None:
+    async def _run(
+        self, fill: LargeFill, source: Source, first: Answer | None, claim: tuple[int, int]
+    ) -> None:
+        if first is not None:
+            # In one step with what is fetched beside it: read before that, it has others begin later.
+            fill.take_up(first, *claim)
         await fill.run()
         error = fill.error
         if not isinstance(error, WrongBytes) or not error.may_try_again:
