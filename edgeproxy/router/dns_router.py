@@ -26,7 +26,7 @@ from edgeproxy.tasks import Tasks
 
 SETTLE_SECONDS = 0.2  # between two maps at least: changes come in bursts
 STEPS_SECONDS = 0.002  # that a map takes of the loop at once
-PORT_ATTEMPTS = 8
+PORT_ATTEMPTS = 64
 
 
 class DnsRouter:
