@@ -121,18 +121,18 @@ class LargeFill:
 
     # -- life ----------------------------------------------------------------------------------
 
-    def take_up(self, first: Answer, position: int, stop: int) -> None:
-        """Before `run`: an exchange already begun, which brings [position, stop)."""
-        self._begun.set()
-        is_fresh = first.response.is_fresh
-        stop = self._pace.first_stop(position, stop, first.seconds, _now(), is_fresh=is_fresh)
-        self._fetch(position, stop, first)
-
-    async def run(self) -> None:
-        """To the end, and until the last reader has left."""
+    async def run(self, first: Answer | None, position: int, stop: int) -> None:
+        """To the end, and until the last reader has left. `first` is an exchange already begun, which
+        brings [position, stop)."""
         hashing = self.parts.tasks.start(self._digest.run(), "digest")
         hashing.add_done_callback(lambda _: self._changed.set())
         try:
+            if first is not None:
+                # In one step with what is fetched beside it: read before that, it has others begin later.
+                self._begun.set()
+                is_fresh = first.response.is_fresh
+                stop = self._pace.first_stop(position, stop, first.seconds, _now(), is_fresh=is_fresh)
+                self._fetch(position, stop, first)
             await self._fill(hashing)
             if self.end is FillEnd.RUNNING:
                 await self._finish(hashing.result())

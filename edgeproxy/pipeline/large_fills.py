@@ -135,17 +135,14 @@ class LargeFills:
         names = {plan.key, stored.key, stored.digest} - {""}
         for name in names:
             self._running.setdefault(name, []).append(fill)
-        task = parts.tasks.start(self._run(fill, source, first, claim), f"large fill {plan.key[:200]}")
+        task = parts.tasks.start(self._run(fill, source, first, *claim), f"large fill {plan.key[:200]}")
         task.add_done_callback(lambda _: self._ended(fill, names))
         return fill
 
     async def _run(
-        self, fill: LargeFill, source: Source, first: Answer | None, claim: tuple[int, int]
+        self, fill: LargeFill, source: Source, first: Answer | None, position: int, stop: int
     ) -> None:
-        if first is not None:
-            # In one step with what is fetched beside it: read before that, it has others begin later.
-            fill.take_up(first, *claim)
-        await fill.run()
+        await fill.run(first, position, stop)
         error = fill.error
         if not isinstance(error, WrongBytes) or not error.may_try_again:
             return

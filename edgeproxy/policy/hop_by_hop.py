@@ -81,9 +81,8 @@ def travelling(headers: Headers, unwanted: frozenset[str]) -> list[tuple[str, Pa
     """Each field that travels with its name in lower case. `unwanted` are lower-case names of what stays
     behind: ALWAYS, and whatever else."""
     named = [(pair[0].lower(), pair) for pair in headers]
-    nominations = [pair[1] for name, pair in named if name == "connection"]
-    if nominations:
-        also = {name.lower() for line in nominations for name in split_list(line)} - PROTECTED
+    if any(name == "connection" for name, _ in named):
+        also = frozenset(nominated(headers)) - PROTECTED
         if not also <= unwanted:
             unwanted = unwanted | also
     return [each for each in named if each[0] not in unwanted]
