@@ -1,8 +1,9 @@
 """Bytes of two connections passed on to each other, unseen.
 
-Each direction reads only when all that it read before has been taken: back-pressure needs no buffer beyond
-one read. What comes in large reads is moved by the kernel (splice through a pipe), where there is such a
-thing; a direction that carries little has no pipe: an idle tunnel holds two descriptors and nothing else.
+Each direction reads only when all that it read before has been taken: back-pressure. What comes in large
+reads is looked at where it lies in the kernel, sent, and only what was taken is then taken off (Linux): such
+a direction keeps nothing of its own, however slow its sink is; others keep what is left of one small read.
+All directions of a process share one buffer, since each is done with it before the next has its turn.
 
     open -> half closed (one side has ended; the other direction goes on) -> closed
       any error, or silence in both directions for too long, closes both at once"""
@@ -11,86 +12,76 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 READ_BYTES = 64 << 10
-PIPE_BYTES = 1 << 20
-QUIET_SECONDS = 1.0  # then a direction has no pipe any more
-MOVES_AT_ONCE = 8  # before other connections get their turn
-_SPLICE = hasattr(os, "splice")
-_F_SETPIPE_SZ = getattr(fcntl, "F_SETPIPE_SZ", 1031)
+BULK_BYTES = 2 << 20  # of a read that follows a full one; fewer turns wake sender and reader less often
+_DISCARDS = sys.platform == "linux"  # MSG_TRUNC takes bytes off a TCP socket without copying them (tcp(7))
 _RESET = struct.pack("ii", 1, 0)
-
-
-class _Pipe:
-    """A buffer in the kernel: `held` bytes are in it."""
-
-    __slots__ = ("held", "into", "out")
-
-    def __init__(self) -> None:
-        self.out, self.into = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: the default will do
-            fcntl.fcntl(self.into, _F_SETPIPE_SZ, PIPE_BYTES)
-        self.held = 0
-
-    def close(self) -> None:
-        os.close(self.out)
-        os.close(self.into)
+_BUFFER = memoryview(bytearray(BULK_BYTES))  # pages nobody has used yet cost nothing
 
 
 class _Direction:
     """From one socket to the other. `moved` counts bytes handed over."""
 
-    __slots__ = ("_from", "_left", "_loop", "_pipe", "_quiet", "_to", "_tunnel", "ended", "moved")
+    __slots__ = ("_from", "_is_bulk", "_left", "_loop", "_to", "_tunnel", "ended", "moved")
 
     def __init__(self, tunnel: Tunnel, source: socket.socket, sink: socket.socket, first: bytes) -> None:
         self._tunnel = tunnel
         self._loop = asyncio.get_running_loop()
         self._from, self._to = source, sink
         self._left = memoryview(first)
-        self._pipe: _Pipe | None = None
-        self._quiet: asyncio.TimerHandle | None = None
+        self._is_bulk = False
         self.moved = 0
         self.ended = False
 
     def start(self) -> None:
+        with contextlib.suppress(OSError):  # an urgent byte counts like any other, looked at or taken
+            self._from.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
         if self._left:
             self._loop.add_writer(self._to.fileno(), self._writable)
         else:
             self._loop.add_reader(self._from.fileno(), self._readable)
 
     def _readable(self) -> None:
+        """One move, so that other connections get their turn; what is left is told again."""
         try:
-            for _ in range(MOVES_AT_ONCE):
-                if not (self._splice(self._pipe) if self._pipe is not None else self._copy()):
-                    return
+            if self._is_bulk:
+                self._pass_on()
+            else:
+                self._copy()
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._tunnel.broke(error)
 
-    def _copy(self) -> bool:
-        """Move one read; false when it is not time for the next."""
-        data = self._from.recv(READ_BYTES)
-        if not data:
+    def _copy(self) -> None:
+        count = self._from.recv_into(_BUFFER, READ_BYTES)
+        if not count:
             self._end()
-            return False
-        if len(data) == READ_BYTES and _SPLICE:
-            self._pipe = _open_pipe()
-            self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
-        sent = self._send(data)
-        if sent < len(data):
-            self._left = memoryview(data)[sent:]
+            return
+        self._is_bulk = _DISCARDS and count == READ_BYTES
+        sent = self._send(_BUFFER[:count])
+        if sent < count:
+            self._left = memoryview(bytes(_BUFFER[sent:count]))
             self._wait_for_room()
-            return False
-        return len(data) == READ_BYTES
 
-    def _send(self, data: bytes | memoryview) -> int:
+    def _pass_on(self) -> None:
+        count = self._from.recv_into(_BUFFER, BULK_BYTES, socket.MSG_PEEK)
+        if not count:
+            self._end()
+            return
+        self._is_bulk = count >= READ_BYTES
+        sent = self._send(_BUFFER[:count])
+        self._discard(sent)
+        if sent < count:
+            self._wait_for_room()
+
+    def _send(self, data: memoryview) -> int:
         try:
             sent = self._to.send(data)
         except (BlockingIOError, InterruptedError):
@@ -98,57 +89,24 @@ class _Direction:
         self.moved += sent
         return sent
 
-    def _splice(self, pipe: _Pipe) -> bool:
-        try:
-            count = os.splice(self._from.fileno(), pipe.into, PIPE_BYTES, flags=_flags())
-        except (BlockingIOError, InterruptedError):
-            return False
-        if not count:
-            self._end()
-            return False
-        pipe.held = count
-        if not self._drain(pipe):
-            self._wait_for_room()
-            return False
-        return True
-
-    def _is_quiet(self, moved: int) -> None:
-        """A pipe in which nothing has been for a while is let go."""
-        self._quiet = None
-        if self._pipe is None:
-            return
-        if self._pipe.held or self.moved != moved:
-            self._quiet = self._loop.call_later(QUIET_SECONDS, self._is_quiet, self.moved)
-            return
-        self._pipe.close()
-        self._pipe = None
-
-    def _drain(self, pipe: _Pipe) -> bool:
-        """Whether all that is in the pipe has been taken."""
-        while pipe.held:
-            try:
-                count = os.splice(pipe.out, self._to.fileno(), pipe.held, flags=_flags())
-            except (BlockingIOError, InterruptedError):
-                return False
-            pipe.held -= count
-            self.moved += count
-        return True
+    def _discard(self, count: int) -> None:
+        """Take off what the sink has; it is there, so this does not block (an urgent mark divides it)."""
+        while count:
+            count -= self._from.recv_into(_BUFFER, count, socket.MSG_TRUNC)
 
     def _wait_for_room(self) -> None:
         self._loop.remove_reader(self._from.fileno())
         self._loop.add_writer(self._to.fileno(), self._writable)
 
     def _writable(self) -> None:
-        try:
-            if self._left:
+        if self._left:
+            try:
                 self._left = self._left[self._send(self._left) :]
-                if self._left:
-                    return
-            if self._pipe is not None and not self._drain(self._pipe):
+            except OSError as error:
+                self._tunnel.broke(error)
                 return
-        except OSError as error:
-            self._tunnel.broke(error)
-            return
+            if self._left:
+                return
         self._loop.remove_writer(self._to.fileno())
         self._loop.add_reader(self._from.fileno(), self._readable)
 
@@ -161,13 +119,8 @@ class _Direction:
         self._tunnel.half_closed()
 
     def stop(self) -> None:
-        if self._quiet is not None:
-            self._quiet.cancel()
         self._loop.remove_reader(self._from.fileno())
         self._loop.remove_writer(self._to.fileno())
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
         self._left = memoryview(b"")
 
 
@@ -233,15 +186,3 @@ class Tunnel:
         self._client.close()
         self._server.close()
         self._closed(self)
-
-
-def _open_pipe() -> _Pipe | None:
-    """None where descriptors have run out: bytes are copied then."""
-    try:
-        return _Pipe()
-    except OSError:
-        return None
-
-
-def _flags() -> int:
-    return os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK
