@@ -9,6 +9,7 @@ HTTP (transport, writer, reader, state) would be made to be thrown away."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 
@@ -69,7 +70,8 @@ class Newcomer:
             return
         self._end()
         self._passed(self, True)
-        self.connected.recv(len(seen))
+        with contextlib.suppress(OSError):  # reset meanwhile: nobody can be told either
+            self.connected.recv(len(seen))
         if connecting.tell(self.connected, reached.head):
             reached.take(self.connected, b"")
         else:
