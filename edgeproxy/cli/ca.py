@@ -78,11 +78,12 @@ def export(config_file: Path | None, settings: tuple[str, ...], form: str, outpu
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A file instead of standard output.")
 def bundle(config_file: Path | None, settings: tuple[str, ...], output: Path | None) -> None:
     """Write the public roots with the authority, for variables that replace what a client trusts."""
+    from edgeproxy.proxy.authority import trusted
     from edgeproxy.proxy.bundle import bundle as bundled
 
     directory = _place(config_file, settings)[1]
     _known(directory)
-    _written(bundled(directory), output)
+    _written(bundled(trusted(directory)), output)
 
 
 @ca.command()

@@ -7,7 +7,16 @@ from urllib.parse import urlsplit
 
 import click
 
-from edgeproxy.cli.environment import IMAGE_BUNDLE, SHELLS, in_image, node_url, proxied, rendered, variables
+from edgeproxy.cli.environment import (
+    CA_HELP,
+    IMAGE_BUNDLE,
+    SHELLS,
+    in_image,
+    node_url,
+    proxied,
+    rendered,
+    variables,
+)
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
 from edgeproxy.errors import ConfigurationError
@@ -26,8 +35,14 @@ from edgeproxy.proxy.places import ca_directory
     default=True,
     help="Say where the node is instead of index and hub (the default), or have clients go through it.",
 )
+@click.option("--ca", metavar="FILE", type=click.Path(path_type=Path), help=CA_HELP)
 def env(
-    config_file: Path | None, settings: tuple[str, ...], shell: str, url: str | None, is_mirror: bool
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    shell: str,
+    url: str | None,
+    is_mirror: bool,
+    ca: Path | None,
 ) -> None:
     """Print variables that point pip, uv and others at the node: eval "$(edgeproxy env)"."""
     config = read(config_file, settings)
@@ -37,7 +52,9 @@ def env(
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.netloc or not place.isprintable() or " " in place:
         raise click.UsageError("--url is written http://host:port or https://host")
-    bundle = "" if is_mirror else _bundle(config)
+    if ca is not None and is_mirror:
+        raise click.UsageError("--ca goes with --proxy: a mirror is trusted like any other site")
+    bundle = "" if is_mirror else _bundle(config, ca)
     before = in_image(bundle) if bundle and shell == "docker" else ""
     values = variables(config, place) if is_mirror else proxied(place, IMAGE_BUNDLE if before else bundle)
     try:
@@ -46,11 +63,12 @@ def env(
         raise click.UsageError(f"{shell} has no place for this: it needs {absent.args[0]}") from None
 
 
-def _bundle(config: Config) -> str:
+def _bundle(config: Config, ca: Path | None) -> str:
     """Whom clients of the proxy trust, brought up to date; "" while there is no authority."""
     directory = ca_directory(config)
-    if config.proxy.intercept == "off" or not (directory / "ca.pem").exists():
+    if ca is None and (config.proxy.intercept == "off" or not (directory / "ca.pem").exists()):
         return ""
+    from edgeproxy.cli.node_authority import read_certificates
     from edgeproxy.proxy.bundle import write_bundle
 
-    return str(write_bundle(directory))
+    return str(write_bundle(directory, b"" if ca is None else read_certificates(ca)))

@@ -80,6 +80,7 @@ def proxied(url: str, bundle: str, directly: str = "") -> dict[str, str]:
     return found | (dict.fromkeys(_TRUST, bundle) if bundle else {})
 
 
+CA_HELP = "Certificate of the node's authority, where the node is on another machine or has its own --config."
 SHELLS = ("sh", "fish", "powershell", "dotenv", "docker", "github-actions", "pip.conf", "uv.toml")
 
 

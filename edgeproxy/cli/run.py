@@ -9,8 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,57 +16,63 @@ from typing import IO
 
 import click
 
-from edgeproxy.cli.environment import node_url, proxied
+from edgeproxy.cli import node_authority
+from edgeproxy.cli.environment import CA_HELP, node_url, proxied
 from edgeproxy.cli.options import configured, read
+from edgeproxy.config import Config
 from edgeproxy.errors import EdgeError
 from edgeproxy.proxy.places import ca_directory
 
 START_SECONDS = 20.0
 END_SECONDS = 35.0
-_ASK_SECONDS = 2.0
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @configured
 @click.option("--ephemeral", is_flag=True, help="A node of its own for as long as the command runs.")
 @click.option("--url", metavar="URL", help="Where the node is, instead of listen.http.")
+@click.option("--ca", metavar="FILE", type=click.Path(path_type=Path), help=CA_HELP)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
     config_file: Path | None,
     settings: tuple[str, ...],
     ephemeral: bool,
     url: str | None,
+    ca: Path | None,
     command: tuple[str, ...],
 ) -> int:
     """Run COMMAND through the node: edgeproxy run -- pip install requests. Without a node that runs, one is
     started for the time of the command; both share the cache."""
+    if ephemeral and (url is not None or ca is not None):
+        raise click.UsageError("--ephemeral starts a node; --url and --ca are of one that runs already")
     config = read(config_file, settings)
     directory = ca_directory(config)
-    from edgeproxy.proxy.authority import ensure
-    from edgeproxy.proxy.bundle import write_bundle
-
-    bundle = ""
-    if config.proxy.intercept != "off":
-        ensure(directory, time.time(), config.proxy.ca_names)
-        bundle = str(write_bundle(directory))
+    trusted, bundle = _trusted(config, directory, ca)
     place = url or node_url(config.listen)
-    if not ephemeral and place is not None and _answers(place):
+    if not ephemeral and place is not None and node_authority.answers(place):
+        warning = node_authority.check(place, trusted) if trusted else ""
+        if warning:
+            click.echo(f"edgeproxy: {warning}", err=True)
         return _run(command, place, bundle)
-    if url is not None:
-        raise EdgeError(f"no node answers at {url}")
+    if url is not None or ca is not None:
+        raise EdgeError(f"no node answers at {place or 'a port that is known; say where with --url'}")
     with _node(config_file, settings, str(directory)) as started:
         return _run(command, started, bundle)
 
 
-def _answers(url: str) -> bool:
-    """Whether a node of ours is there."""
-    try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"{url.rstrip('/')}/.well-known/edgeproxy", timeout=_ASK_SECONDS
-        ) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError):
-        return False
+def _trusted(config: Config, directory: Path, ca: Path | None) -> tuple[bytes, str]:
+    """PEM of the authorities that the command is to trust, one made if need be, and the file that holds them
+    beside the public roots; nothing where hosts are not answered under their own name."""
+    if ca is None and config.proxy.intercept == "off":
+        return b"", ""
+    from edgeproxy.proxy import authority
+    from edgeproxy.proxy.bundle import write_bundle
+
+    if ca is not None:
+        elsewhere = node_authority.read_certificates(ca)
+        return elsewhere, str(write_bundle(directory, elsewhere))
+    authority.ensure(directory, time.time(), config.proxy.ca_names)
+    return authority.trusted(directory), str(write_bundle(directory))
 
 
 def _run(command: Sequence[str], url: str, bundle: str) -> int:

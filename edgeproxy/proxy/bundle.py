@@ -1,9 +1,10 @@
-"""Whom clients of the proxy trust, in one file: the public roots of this machine, the local authority and its
-former ones. Most variables replace what a client trusts, so one without the public roots would break
-everything that is passed on unseen."""
+"""Whom clients of the proxy trust, in one file: the public roots of this machine and the authority of the
+node, here with its former ones. Most variables replace what a client trusts, so one without the public roots
+would break everything that is passed on unseen."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -14,24 +15,27 @@ from edgeproxy.upstream.trust import ca_bundle
 NAME = "bundle.pem"
 
 
-def bundle(directory: Path) -> bytes:
-    """PEM. Blocks. Raises ConfigurationError where the public roots cannot be read."""
+def bundle(authorities: bytes) -> bytes:
+    """PEM of the public roots and of `authorities`. Blocks. Raises ConfigurationError where the roots cannot
+    be read."""
     roots = Path(ca_bundle(""))
     try:
         data = roots.read_bytes()
     except OSError as error:
         raise ConfigurationError("", f"{roots}: {error.strerror}") from None
-    return data.rstrip(b"\n") + b"\n" + trusted(directory)
+    return data.rstrip(b"\n") + b"\n" + authorities
 
 
-def write_bundle(directory: Path) -> Path:
-    """Bring the bundle beside the authority up to date, and tell where it is. Blocks. Raises
-    ConfigurationError."""
-    place, data = directory / NAME, bundle(directory)
+def write_bundle(directory: Path, elsewhere: bytes = b"") -> Path:
+    """Bring the bundle beside the authority up to date, and tell where it is; a file of its own for the
+    authority (PEM) of a node that is `elsewhere`. Blocks. Raises ConfigurationError."""
+    name = f"bundle-{hashlib.sha256(elsewhere).hexdigest()[:12]}.pem" if elsewhere else NAME
+    place, data = directory / name, bundle(elsewhere or trusted(directory))
     try:
         if place.exists() and place.read_bytes() == data:
             return place
-        temporary = directory / f"{NAME}.{os.getpid()}"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = directory / f"{name}.{os.getpid()}"
         temporary.write_bytes(data)
         temporary.chmod(0o644)
         temporary.replace(place)

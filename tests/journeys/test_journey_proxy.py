@@ -324,6 +324,35 @@ def test_run_gives_a_command_a_node_of_its_own(
     assert asked[0] == asked[1] > 0
 
 
+def test_run_goes_through_a_node_elsewhere_whose_authority_it_is_told(
+    serve: Callable[..., Node], tls_index: TlsIndex, trusted: Path, tmp_path: Path
+) -> None:
+    """As from another machine: its own authority, made by `run`, is not the node's."""
+    node = serve(tls_index)
+    here = ("--set", f"cache.directory={tmp_path / 'here'}", "--set", "cache.free_space=0")
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "edgeproxy", "run", *here, "--url", node.url(""), *options, "--"]
+        command += ["env", "NO_PROXY=", "no_proxy=", "curl", "-sSf", f"{tls_index.url}beta/"]
+        kept = {**environment(), "HOME": str(tmp_path)}
+        return subprocess.run(command, env=kept, capture_output=True, text=True, timeout=60, check=False)
+
+    told = run()
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "--ca edgeproxy-ca.pem" in told.stderr
+    assert tls_index.asked == 0
+    given = tmp_path / "edgeproxy-ca.pem"
+    given.write_bytes(node.get("/.well-known/edgeproxy/ca.pem").body)
+    done = run("--ca", str(given))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "beta" in done.stdout
+    (trusted / "ca.pem").unlink()
+    passed = run()
+    assert "edgeproxy ca init" in passed.stderr
+    assert "Traceback" not in passed.stderr
+    eventually(lambda: "tunnel" in outcomes(node))
+
+
 def test_websockets_and_other_protocols_go_through_tunnels(
     serve: Callable[..., Node], tls_index: TlsIndex
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeproxy.errors import ConfigurationError
-from edgeproxy.proxy.authority import keep, make
+from edgeproxy.proxy.authority import keep, make, trusted
 from edgeproxy.proxy.bundle import bundle, write_bundle
 
 NOW = 1_800_000_000.0
@@ -32,7 +32,15 @@ def test_it_holds_the_public_roots_the_authority_and_its_former_ones(tmp_path: P
     directory = tmp_path / "ca"
     for number in range(3):
         keep(directory, make(NOW + number))
-        assert loaded(bundle(directory)) == 2 + number
+        assert loaded(bundle(trusted(directory))) == 2 + number
+
+
+def test_the_authority_of_a_node_elsewhere_has_a_bundle_of_its_own(tmp_path: Path) -> None:
+    directory = tmp_path / "absent" / "ca"
+    places = [write_bundle(directory, make(NOW + number).pem) for number in range(2)]
+    assert [loaded(place.read_bytes()) for place in places] == [2, 2]
+    keep(directory, make(NOW))
+    assert write_bundle(directory) not in places
 
 
 def test_it_is_written_when_it_has_changed_and_only_then(tmp_path: Path) -> None:
@@ -52,4 +60,4 @@ def test_roots_that_cannot_be_read_are_named(
     keep(tmp_path / "ca", make(NOW))
     monkeypatch.setattr("edgeproxy.proxy.bundle.ca_bundle", lambda _: str(tmp_path / "absent"))
     with pytest.raises(ConfigurationError, match="absent"):
-        bundle(tmp_path / "ca")
+        write_bundle(tmp_path / "ca")
