@@ -14,7 +14,6 @@ _Key = TypeVar("_Key")
 
 FILES_MAX = 250_000
 ALIASES_MAX = 20_000
-HOSTS_MAX = 256
 REMOVED_MAX = 10_000
 WITHOUT_SIDECAR_MAX = 10_000
 
@@ -73,7 +72,6 @@ class Facts:
         self._files = 0
         self._pages: OrderedDict[str, PageFacts] = OrderedDict()
         self._aliases: OrderedDict[str, str] = OrderedDict()
-        self._hosts: OrderedDict[Origin, None] = OrderedDict()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._without_sidecar: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
@@ -94,8 +92,6 @@ class Facts:
         for alias in page.aliases:
             self._aliases[alias] = page.project
             self._aliases.move_to_end(alias)
-        for origin in page.hosts:
-            _remember(self._hosts, origin, HOSTS_MAX)
         while self._files > self._files_max and len(self._pages) > 1:
             _, dropped = self._pages.popitem(last=False)
             self._files -= len(dropped.files)
@@ -116,13 +112,6 @@ class Facts:
             if page is not None and key in page.files:
                 return page.project, page.files[key]
         return None
-
-    @property
-    def hosts(self) -> tuple[Origin, ...]:
-        return tuple(self._hosts)
-
-    def knows_host(self, origin: Origin) -> bool:
-        return origin in self._hosts
 
     def is_removed(self, project: str) -> bool:
         return project in self._removed

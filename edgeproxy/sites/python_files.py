@@ -14,6 +14,7 @@ from edgeproxy.message import Clock, Request, Response
 from edgeproxy.sites import python_names
 from edgeproxy.sites.python_answers import file_fields, text
 from edgeproxy.sites.python_facts import Facts, FileFacts, NoSidecar, file_key
+from edgeproxy.sites.python_link_hosts import LinkHosts
 from edgeproxy.sites.python_links import LinkRules
 from edgeproxy.sites.python_plans import IndexPlans
 from edgeproxy.sites.python_rules import IndexRules
@@ -62,6 +63,7 @@ class Files:
         rules: IndexRules,
         plans: IndexPlans,
         facts: Facts,
+        hosts: LinkHosts,
         blocked: tuple[str, ...],
         page: PagePlan,
         refused: Callable[[Request, str], Response | None],
@@ -76,16 +78,17 @@ class Files:
         self._rules = rules
         self._plans = plans
         self._facts = facts
+        self._hosts = hosts
         self._blocked = blocked
         self._page = page
         self._refused = refused
 
     def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
-        """That of a host which pages have linked to. After a restart no page has been seen: then a node
-        that names a file is believed so far that the page of the project is looked at."""
+        """That of a host which pages have linked to. Where no page has been seen a node that names a file is
+        believed so far that the page of the project is looked at."""
         if self._links.is_known(origin):
             return None  # the configuration names it
-        if self._facts.knows_host(origin):
+        if origin in self._hosts:
             return Realm(origin)
         project = self._project_of(target.partition("?")[0])
         is_likely = origin.scheme == self._links.index.scheme and self._links.is_served(origin, hashed=True)
@@ -108,7 +111,7 @@ class Files:
 
     def _is_near(self, origin: Origin) -> bool:
         """Whether the host is one of the configuration, or a page has linked to it."""
-        return self._links.is_known(origin) or self._facts.knows_host(origin)
+        return self._links.is_known(origin) or origin in self._hosts
 
     def request(
         self, request: Request, origin: Origin | None, path: str, *, own: bool = False

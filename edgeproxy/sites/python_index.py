@@ -13,9 +13,10 @@ from edgeproxy.message import Request, Response
 from edgeproxy.sites import python_names
 from edgeproxy.sites.python_answers import own_page_fields, page_fields, redirect, text, too_many_names
 from edgeproxy.sites.python_ask_rate import AskRate
-from edgeproxy.sites.python_facts import Facts, Removed
+from edgeproxy.sites.python_facts import Facts, PageFacts, Removed
 from edgeproxy.sites.python_files import Files
 from edgeproxy.sites.python_legacy import LegacyView, OwnLegacyView
+from edgeproxy.sites.python_link_hosts import LinkHosts
 from edgeproxy.sites.python_links import LinkRules, origin_of_id
 from edgeproxy.sites.python_negotiation import ASKED, PageType, accepts_gzip, page_type, page_types
 from edgeproxy.sites.python_page_files import PagePolicy
@@ -64,6 +65,7 @@ class PythonIndex:
             ca_file=ca_file,
         )
         self._facts = Facts()
+        self._hosts = LinkHosts(links, context.ledger(f"{settings.name} hosts"), self.index_url)
         self._ask_rate = AskRate(settings.names_per_client)
         self._files = Files(
             settings=settings,
@@ -72,6 +74,7 @@ class PythonIndex:
             rules=self._rules,
             plans=self._plans,
             facts=self._facts,
+            hosts=self._hosts,
             blocked=self._blocked,
             page=self._page_of_file,
             refused=self._too_many,
@@ -121,7 +124,7 @@ class PythonIndex:
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        return tuple(dict.fromkeys((*(realm.origin for realm in self.realms), *self._facts.hosts)))
+        return tuple(dict.fromkeys((*(realm.origin for realm in self.realms), *self._hosts.all)))
 
     def realm_of(self, origin: Origin, target: str, *, is_node: bool) -> Realm | None:
         return self._files.realm_of(origin, target, is_node=is_node)
@@ -173,6 +176,8 @@ class PythonIndex:
 
     def learn(self, learned: Any) -> None:
         self._facts.learn(learned)
+        if isinstance(learned, PageFacts):
+            self._hosts.learn(learned.hosts)
 
     # -- for a site of several indexes ---------------------------------------------------------
 
@@ -237,6 +242,7 @@ class PythonIndex:
                 facts.serial(name),
                 self.index_url,
                 own_forms=forms if own else (),
+                note=self._hosts.note,
             ),
             present=own_page_fields if own else page_fields,
             missing=Removed(name, self.index_url) if believes_missing(self._settings) else None,

@@ -7,16 +7,19 @@ from __future__ import annotations
 import hashlib
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from gzip import compress
 
 from edgeproxy.message import Headers
 from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.sites.python_facts import PageFacts
 from edgeproxy.sites.python_negotiation import PageType
 from edgeproxy.sites.python_page_files import PageFiles, PagePolicy
 from edgeproxy.sites.site import Derived, Unacceptable
+from edgeproxy.upstream.upstream import Origin
 
-VERSION = 1  # of the rewriting: a new one makes every stored view a thing of the past
+VERSION = 2  # of the rewriting: a new one makes every stored view a thing of the past
 PAGE_BYTES_MAX = 64 << 20
 RATIO_MAX = 100
 GUARD_SECONDS = 86400.0  # after this, an older page is a decision of the index, not an old backend
@@ -29,7 +32,8 @@ _OF_OTHER_BYTES = ("Content-Digest", "Content-MD5", "Digest", "Repr-Digest", "Ac
 @dataclass(frozen=True, slots=True)
 class PageView:
     """A project page in one form and coding. `without_sidecar` are files whose marks are removed;
-    `serial_seen` is the serial of the page seen last, `source` the URL of the index (they change no byte).
+    `serial_seen` is the serial of the page seen last, `source` the URL of the index, `note` is told of the
+    hosts that the page links to before anybody else is (they change no byte).
 
     `own_forms` is for who asks the index by its own name: the forms that will do, the best first. Links
     then stay what they are, and the page stays as it came unless no form of `own_forms` is that of the
@@ -43,6 +47,7 @@ class PageView:
     serial_seen: int | None = None
     source: str = ""
     own_forms: tuple[PageType, ...] = ()
+    note: Callable[[frozenset[Origin]], None] = lambda _: None
 
     @property
     def id(self) -> str:
@@ -76,15 +81,17 @@ class PageView:
         page.serial = page.serial if header is None else header
         if self.policy.serial_guard and previous is not None:
             check_serial(stored, previous, page.serial, self.serial_seen)
+        facts = page.facts()
+        self.note(facts.hosts)
         if not self.own_forms:
-            return self._ours(stored, text, page)
+            return self._ours(stored, text, facts)
         if kind is source and not page.has_changed:
             if self.gzip or coding in ("", "identity"):
-                return Derived(stored.headers, body, page.facts())
+                return Derived(stored.headers, body, facts)
             text = data
-        return self._as_upstreams(stored, kind, text, page)
+        return self._as_upstreams(stored, kind, text, facts)
 
-    def _ours(self, stored: StoredResponse, text: bytes, page: PageFiles) -> Derived:
+    def _ours(self, stored: StoredResponse, text: bytes, facts: PageFacts) -> Derived:
         fields = [("Content-Type", self.kind.value)]
         if self.gzip:
             text = _gzipped(text)
@@ -93,9 +100,9 @@ class PageView:
         serial = stored.headers.get(_SERIAL_FIELD)
         if serial:
             fields.append((_SERIAL_FIELD, serial))
-        return Derived(Headers(fields), text, page.facts())
+        return Derived(Headers(fields), text, facts)
 
-    def _as_upstreams(self, stored: StoredResponse, kind: PageType, text: bytes, page: PageFiles) -> Derived:
+    def _as_upstreams(self, stored: StoredResponse, kind: PageType, text: bytes, facts: PageFacts) -> Derived:
         """Other bytes than upstream's, under its fields for all but the bytes."""
         if self.gzip:
             text = _gzipped(text)
@@ -107,7 +114,7 @@ class PageView:
                 "ETag": _etag(text),
             }
         )
-        return Derived(fields, text, page.facts())
+        return Derived(fields, text, facts)
 
 
 def _gzipped(text: bytes) -> bytes:

@@ -13,6 +13,7 @@
     tls/                 the certificate of a node that signs its own, with its key
     quarantine/<id>      wrong bytes set aside, with what is known about them in <id>.json
     owners/<site>        which index a project belongs to (ledger.py); made when it is first needed
+    owners/<site> hosts  which hosts the pages of a site's indexes have linked to; "%20" for the space
 
 What has none of these names is not ours: it is neither read nor removed."""
 

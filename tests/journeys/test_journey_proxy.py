@@ -3,6 +3,7 @@ name."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import ssl
@@ -128,6 +129,37 @@ def test_an_installer_goes_through_it_and_the_second_time_asks_nobody(
     )
     assert tls_index.asked == asked
     assert "tunnel" not in outcomes(node)
+
+
+def test_hosts_that_pages_link_to_are_known_after_a_restart_by_a_client_that_kept_the_page(
+    start_node: StartNode, authority: Authority, tls_index: TlsIndex, trusted: Path, tmp_path: Path
+) -> None:
+    site = {
+        "name": "packages",
+        "kind": "python-index",
+        "mount": "/pypi",
+        "index": tls_index.url,
+        "private_addresses": True,
+        "ca_file": authority.file,
+    }
+    ports = [front.port for front in tls_index.fronts]
+    node = start_node([site], {"proxy": {"private_addresses": True, "ports": ports, "ca": trusted}})
+
+    def get(url: str) -> str:
+        out = tmp_path / "out"
+        options = ("--noproxy", "", "--fail", "--cacert", str(trusted / "ca.pem"), "-o", str(out))
+        done = curl(tmp_path / "home", "--proxy", node.url(""), *options, url)
+        assert done.returncode == 0, done.stderr
+        return out.read_text("latin-1")
+
+    file = re.findall(r'https://127[^"#]+\.whl', get(f"{tls_index.url}beta/"))[0]
+    get(file)
+    node.restart()
+    before = len(outcomes(node))
+    asked = len(tls_index.files_server.journal.exchanges)
+    get(file)
+    assert eventually(lambda: outcomes(node)[before:] == ["hit"])
+    assert len(tls_index.files_server.journal.exchanges) == asked
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -4,7 +4,6 @@ import dataclasses
 
 from edgeproxy.sites.python_facts import (
     ALIASES_MAX,
-    HOSTS_MAX,
     REMOVED_MAX,
     WITHOUT_SIDECAR_MAX,
     Facts,
@@ -78,10 +77,6 @@ def test_every_table_forgets_the_oldest_first() -> None:
     for alias in aliases:
         facts.learn(dataclasses.replace(listing("thing", f"/p/{alias}-1.zip"), aliases=frozenset({alias})))
     assert facts.find(FILES, f"/p/{aliases[-1]}-1.zip") is not None
-    for number in range(HOSTS_MAX + 1):
-        facts.learn(PageFacts("h", hosts=frozenset({Origin("https", f"h{number}.example", 443)})))
-    assert not facts.knows_host(Origin("https", "h0.example", 443))
-    assert facts.knows_host(Origin("https", "h1.example", 443))
     for number in range(REMOVED_MAX + 1):
         facts.learn(Removed(f"p{number}"))
     assert not facts.is_removed("p0")
