@@ -105,13 +105,16 @@ class HuggingFace:
         return None
 
     def plan_named(self, request: Request, origin: Origin, target: str) -> Planned | None:
-        """As for a mount at the hub's own place: who asks for the hub gets its names and its URLs."""
+        """As for a mount at the hub's own place: who asks for the hub gets its names and its URLs. A client
+        that takes us for the hub may want its pages for people too: they are the hub's to answer."""
         below = self.realms[0].below(target) if origin == self._hub.origin else None
         if below is None:
             return None
         if not below.isascii() or not below.isprintable():
             raise RequestError(400, "the request target is not ASCII", close=False)
         raw, _, query = below.partition("?")
+        if request.is_named and hub_names.read(raw) == hub_names.NO_REPO:
+            return None
         return self._planned(self._request(request, raw, query, self._hub.url, self._hub.prefix))
 
     def reach_of(self, origin: Origin) -> Reach:

@@ -194,6 +194,9 @@ def test_pip_and_the_hub_client_as_they_are_and_the_second_time_nobody_is_asked(
         servers = (index.pages_server, index.files_server)
         asked.append(sum(len(server.journal.exchanges) for server in servers))
     assert asked[0] == asked[1] > 0
+    page = world.on_client("curl", "-sS", "--cacert", ca, "https://huggingface.co/docs?page=2")
+    assert page.returncode == 0, page.stderr
+    assert [exchange.target for exchange in hub.server.journal.to("/docs")] == ["/docs?page=2"]
     try:
         client = hub_client("2", "", world.place / "hub")
     except Unavailable as reason:

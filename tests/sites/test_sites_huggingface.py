@@ -617,6 +617,20 @@ def test_permission_belongs_to_the_caller_whoever_passes_it_on(context: SiteCont
     assert by_name(scene, target).status == 401
 
 
+@pytest.mark.parametrize(
+    "target", ["/", "/docs", "/login?next=%2F", "/acme/tiny", "/acme/tiny/blob/main/config.json", "/a--b/x"]
+)
+def test_pages_for_people_are_the_hubs_to_answer_where_we_are_taken_for_it(
+    context: SiteContext, target: str
+) -> None:
+    hub: Any = stage(context, [0.0], public()).site
+    asked = Request("GET", target, authority="hub.example")
+    for is_named, answered in ((True, False), (False, True)):
+        planned = hub.plan_named(dataclasses.replace(asked, is_named=is_named), hub.origins[0], target)
+        assert (planned is not None) is answered
+        assert planned is None or planned.status == 404
+
+
 def test_what_is_not_the_hubs_is_not_answered(context: SiteContext) -> None:
     scene = stage(context, [0.0], public())
     hub: Any = scene.site
