@@ -52,6 +52,8 @@ def env(
     parts = urlsplit(place)
     if parts.scheme not in ("http", "https") or not parts.netloc or not place.isprintable() or " " in place:
         raise click.UsageError("--url is written http://host:port or https://host")
+    if shell == "uv.toml" and not is_mirror:
+        raise click.UsageError("uv takes a proxy from variables only: --shell sh, or dotenv for a file")
     if ca is not None and is_mirror:
         raise click.UsageError("--ca goes with --proxy: a mirror is trusted like any other site")
     bundle = "" if is_mirror else _bundle(config, ca)
@@ -60,7 +62,9 @@ def env(
     try:
         click.echo(before + rendered(values, shell), nl=False)
     except KeyError as absent:
-        raise click.UsageError(f"{shell} has no place for this: it needs {absent.args[0]}") from None
+        raise click.UsageError(
+            f"{shell} says where an index is ({absent.args[0]}), and no site here is one"
+        ) from None
 
 
 def _bundle(config: Config, ca: Path | None) -> str:

@@ -30,6 +30,21 @@ def test_without_a_known_port_a_url_must_be_told(run: Any) -> None:
     assert run("env", "--url", "edge:8080").code == 2
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--shell", "uv.toml", "--proxy"), "from variables only"),
+        (("--ca", "ca.pem"), "--ca goes with --proxy"),
+        (("--proxy", "--ca", "absent.pem"), "absent.pem: No such file"),
+    ],
+)
+def test_what_has_no_place_is_told_in_a_line(run: Any, options: tuple[str, ...], said: str) -> None:
+    ended = run("env", *options)
+    assert ended.code != 0
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
 def test_an_image_gets_the_bundle_as_a_file_of_its_own(run: Any, tmp_path: Path) -> None:
     place = ("--set", f"cache.directory={tmp_path}", "--set", "cache.free_space=0")
     asked = ("env", "--proxy", "--shell", "docker", "--url", "http://edge.example:8080", *place)
