@@ -152,7 +152,8 @@ def probed(health: Health, now: float, *, alive: bool, why: str = "", draw: floa
     health = replace(health, probed_at=now)
     if not alive:
         if health.is_ejected:
-            return replace(health, is_dead=True, probes_failed=health.probes_failed + 1)
+            why = f"{Trouble.UNREACHABLE.value}: {why}"[:200] if why else health.why
+            return replace(health, is_dead=True, probes_failed=health.probes_failed + 1, why=why)
         return troubled(health, now, Trouble.UNREACHABLE, why, draw, others=True)
     health = replace(health, is_dead=False, probes_failed=0, answered_at=now)
     return _returned(health, now) if health.is_ejected and now >= health.ejected_until else health

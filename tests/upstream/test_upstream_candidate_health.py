@@ -139,6 +139,15 @@ def test_a_probe_revives_but_does_not_pardon() -> None:
     assert state(probed(health, health.ejected_until, alive=True), T + 1) is State.RETURNING
 
 
+def test_a_failed_probe_tells_more_than_that_another_was_faster() -> None:
+    health = Health()
+    for _ in range(10):
+        health = hit(health, Trouble.SLOW)
+    assert (health.is_ejected, health.why) == (True, "slow: scripted")
+    assert probed(health, T, alive=False, why="bad certificate").why == "unreachable: bad certificate"
+    assert probed(health, T, alive=False).why == "slow: scripted"
+
+
 def test_a_failed_probe_of_an_idle_candidate_ejects_it() -> None:
     assert probed(Health(), T, alive=False, why="refused").why == "unreachable: refused"
     assert probed(Health(), T, alive=False).is_ejected
