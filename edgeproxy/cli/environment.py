@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from edgeproxy.address import is_loopback, parse_address
 from edgeproxy.config import Config, Listen, Site
@@ -33,6 +33,22 @@ def certificate_to_trust(config: Config, url: str) -> str:
     from edgeproxy.serving.self_signed import files_in  # it loads what most nodes do not need
 
     return files_in(directory_path(config.cache.directory)).certificate
+
+
+def with_user(url: str, users: Sequence[str]) -> str:
+    """The URL with the first of `users` ("name:password"), for clients that have to show one."""
+    parts = urlsplit(url)
+    if not users or "@" in parts.netloc:
+        return url
+    name, _, password = users[0].partition(":")
+    user = f"{quote(name, safe='')}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{user}@{parts.netloc}"))
+
+
+def without_user(url: str) -> str:
+    """The URL for people and for what asks nobody who they are."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def site_url(url: str, site: Site) -> str:

@@ -17,7 +17,7 @@ from typing import IO
 import click
 
 from edgeproxy.cli import node_authority
-from edgeproxy.cli.environment import CA_HELP, node_url, proxied
+from edgeproxy.cli.environment import CA_HELP, node_url, proxied, with_user, without_user
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
 from edgeproxy.errors import EdgeError
@@ -48,16 +48,22 @@ def run(
     config = read(config_file, settings)
     directory = ca_directory(config)
     trusted, bundle = _trusted(config, directory, ca)
+    users = config.proxy.users if url is None else ()
+    if config.proxy.tokens and not config.proxy.users and url is None:
+        raise EdgeError(
+            "the node asks for a token (proxy.tokens), which commands cannot show; add proxy.users"
+        )
     place = url or node_url(config.listen)
-    if not ephemeral and place is not None and node_authority.answers(place):
-        warning = node_authority.check(place, trusted) if trusted else ""
+    plain = None if place is None else without_user(place)
+    if not ephemeral and place is not None and plain is not None and node_authority.answers(plain):
+        warning = node_authority.check(plain, trusted) if trusted else ""
         if warning:
             click.echo(f"edgeproxy: {warning}", err=True)
-        return _run(command, place, bundle)
+        return _run(command, with_user(place, users), bundle)
     if url is not None or ca is not None:
-        raise EdgeError(f"no node answers at {place or 'a port that is known; say where with --url'}")
+        raise EdgeError(f"no node answers at {plain or 'a port that is known; say where with --url'}")
     with _node(config_file, settings, str(directory)) as started:
-        return _run(command, started, bundle)
+        return _run(command, with_user(started, users), bundle)
 
 
 def _trusted(config: Config, directory: Path, ca: Path | None) -> tuple[bytes, str]:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeproxy.cli.environment import node_url, proxied, rendered, variables
+from edgeproxy.cli.environment import node_url, proxied, rendered, variables, with_user, without_user
 from edgeproxy.config import Cache, Config, Listen, Site, Tls, default_sites
 
 FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
@@ -24,6 +24,22 @@ FILES = Site(name="files", mount="/files", origin="http://127.0.0.1:9000")
 )
 def test_the_first_usable_address_is_the_nodes_url(addresses: list[str], url: str | None) -> None:
     assert node_url(Listen(http=addresses)) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "users", "expected"),
+    [
+        ("http://127.0.0.1:8080", [], "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8080", ["ada:love"], "http://ada:love@127.0.0.1:8080"),
+        ("http://[::1]:80", ["a@b:p:/w d", "other:x"], "http://a%40b:p%3A%2Fw%20d@[::1]:80"),
+        ("http://bob:x@edge:80", ["ada:love"], "http://bob:x@edge:80"),
+    ],
+)
+def test_clients_show_the_first_user_unless_the_url_has_one(
+    url: str, users: list[str], expected: str
+) -> None:
+    assert with_user(url, users) == expected
+    assert without_user(expected) == url.replace("bob:x@", "")
 
 
 def test_tls_is_used_where_there_is_nothing_else() -> None:

@@ -37,6 +37,19 @@ def test_the_command_knows_the_proxy_and_whom_to_trust_and_its_status_is_ours(
     assert "edgeproxy at" in page
 
 
+def test_a_node_that_asks_for_a_user_is_shown_one(through: Any, run: Any, tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    code = f"import os; open({str(told)!r}, 'w').write(os.environ['HTTPS_PROXY'])"
+    asks = ("--ephemeral", "--set", 'proxy.users=["ada:love lace"]')
+    ended = through(sys.executable, "-c", code, ephemeral=asks)
+    assert (ended.code, ended.err) == (0, "")
+    assert told.read_text().startswith("http://ada:love%20lace@127.0.0.1:")
+    ended = through("true", ephemeral=("--ephemeral", "--set", 'proxy.tokens=["t"]'))
+    assert (ended.code, "proxy.tokens" in ended.err) == (1, True)
+    ended = run("run", "--url", "http://ada:secret@127.0.0.1:1", "--set", "proxy.intercept=off", "--", "true")
+    assert (ended.code, ended.err) == (1, "edgeproxy: no node answers at http://127.0.0.1:1\n")
+
+
 def test_no_command_and_no_node_are_told_in_a_line(through: Any, run: Any) -> None:
     assert through("no-such-command").err == "edgeproxy: no-such-command: no such command\n"
     told = run("run", "--url", "http://127.0.0.1:1", "--set", "proxy.intercept=off", "--", "true")
