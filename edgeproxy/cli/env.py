@@ -56,6 +56,9 @@ def env(
         raise click.UsageError("uv takes a proxy from variables only: --shell sh, or dotenv for a file")
     if ca is not None and is_mirror:
         raise click.UsageError("--ca goes with --proxy: a mirror is trusted like any other site")
+    if not is_mirror and config.proxy.users and "@" not in parts.netloc:
+        line = "clients have to show one of proxy.users: say --url http://NAME:PASSWORD@HOST:PORT"
+        click.echo(f"edgeproxy: {line}", err=True)
     bundle = "" if is_mirror else _bundle(config, ca)
     before = in_image(bundle) if bundle and shell == "docker" else ""
     values = variables(config, place) if is_mirror else proxied(place, IMAGE_BUNDLE if before else bundle)

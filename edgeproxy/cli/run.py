@@ -50,9 +50,7 @@ def run(
     trusted, bundle = _trusted(config, directory, ca)
     users = config.proxy.users if url is None else ()
     if config.proxy.tokens and not config.proxy.users and url is None:
-        raise EdgeError(
-            "the node asks for a token (proxy.tokens), which commands cannot show; add proxy.users"
-        )
+        raise EdgeError("proxy.tokens are nothing that commands can show; add one of proxy.users")
     place = url or node_url(config.listen)
     plain = None if place is None else without_user(place)
     if not ephemeral and place is not None and plain is not None and node_authority.answers(plain):

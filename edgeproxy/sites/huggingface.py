@@ -105,10 +105,9 @@ class HuggingFace:
         return None
 
     def plan_named(self, request: Request, origin: Origin, target: str) -> Planned | None:
-        """As for a mount at the hub's own place: who asks for the hub gets its names and its URLs. A client
-        that takes us for the hub may want its pages for people too: they are the hub's to answer."""
-        below = self.realms[0].below(target) if origin == self._hub.origin else None
-        if below is None:
+        """As for a mount at the hub's own place: who asks for the hub gets its names and its URLs. What a
+        client that takes us for the hub wants beside files and API, such as web pages, is the hub's."""
+        if origin != self._hub.origin or (below := self.realms[0].below(target)) is None:
             return None
         if not below.isascii() or not below.isprintable():
             raise RequestError(400, "the request target is not ASCII", close=False)

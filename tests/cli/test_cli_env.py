@@ -45,6 +45,16 @@ def test_what_has_no_place_is_told_in_a_line(run: Any, options: tuple[str, ...],
     assert "Traceback" not in ended.err
 
 
+def test_a_user_is_told_with_the_url_and_never_printed_unasked(run: Any, tmp_path: Path) -> None:
+    settings = ("--set", 'proxy.users=["ada:lovelace"]', "--set", f"cache.directory={tmp_path}")
+    asked = ("env", "--proxy", *settings)
+    ended = run(*asked)
+    assert (ended.code, "lovelace" in ended.out, "--url" in ended.err) == (0, False, True)
+    ended = run(*asked, "--url", "http://ada:lovelace@edge:8080")
+    assert "HTTPS_PROXY=http://ada:lovelace@edge:8080" in ended.out
+    assert ended.err == ""
+
+
 def test_an_image_gets_the_bundle_as_a_file_of_its_own(run: Any, tmp_path: Path) -> None:
     place = ("--set", f"cache.directory={tmp_path}", "--set", "cache.free_space=0")
     asked = ("env", "--proxy", "--shell", "docker", "--url", "http://edge.example:8080", *place)
