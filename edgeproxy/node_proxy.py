@@ -137,8 +137,8 @@ def merged_status(told: Iterable[Sequence[Mapping[str, Any]]]) -> dict[str, Any]
     refused: dict[str, dict[str, Any]] = {}
     for status in all_of_them:
         for one in status.get("refused_certificates", []):
-            known = refused.get(one["host"], {"times": 0, "last": 0.0})
-            newest = one if one["last"] >= known["last"] else known
+            known = refused.get(one["host"], {"times": 0, "last_time": 0.0})
+            newest = one if one["last_time"] >= known["last_time"] else known
             refused[one["host"]] = {**newest, "times": known["times"] + one["times"]}
     return {
         "tunnels": sum(status.get("tunnels", 0) for status in all_of_them),

@@ -1,8 +1,10 @@
-"""Dictionaries of the admin API as tables for people. Names tell units: `_bytes`, `_seconds`, `_ratio`."""
+"""Dictionaries of the admin API as tables for people. Names tell units: `_bytes`, `_seconds`, `_ratio`, and
+`_time` (seconds since 1970)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -59,6 +61,8 @@ def cell(name: str, value: Any) -> str:
             return f"{value:,.3f} s" if abs(value) < 10 else f"{value:,.0f} s"
         case int() | float() if name.endswith("_ratio"):
             return f"{100 * value:.1f} %"
+        case int() | float() if name.endswith("_time"):
+            return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
         case int():
             return f"{value:,}"
         case list():

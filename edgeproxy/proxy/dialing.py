@@ -35,7 +35,12 @@ class Dialing:
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A connected socket that does not block. Raises UpstreamError that says what is wrong."""
-        addresses = permitted(host, await self.resolve(host), private=self.private)
+        found = await self.resolve(host)
+        try:
+            addresses = permitted(host, found, private=self.private)
+        except UpstreamError as error:
+            line = f"{error}, and clients may not go there (proxy.private_addresses)"
+            raise UpstreamError(error.error, line, sent=False) from None
         chosen = _in_turn(addresses)[:ADDRESSES_MAX]
         if any(self.loops.leads_here(address, port) for address in chosen):
             raise UpstreamError(ProxyError.PROXY_LOOP_DETECTED, f"{host}:{port} is this proxy", sent=False)

@@ -89,7 +89,7 @@ class Shared:
         return {
             "tunnels": len(self.tunnels),
             "refused_certificates": [
-                {"host": host, "times": one.count, "last_client": one.client, "last": one.last}
+                {"host": host, "times": one.count, "last_client": one.client, "last_time": one.last}
                 for host, one in self.refusers.hosts.items()
             ],
         }

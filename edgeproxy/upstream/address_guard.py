@@ -103,7 +103,8 @@ def permitted(host: str, addresses: Iterable[Address], *, private: bool) -> tupl
             refused.append(f"{address} is {reason}")
     if not kept:
         what = ", ".join(refused[:4]) or "no address"
-        raise UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, f"{host}: {what}", sent=False)
+        line = what if what.startswith(f"{host} ") else f"{host}: {what}"
+        raise UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, line, sent=False)
     return tuple(kept)
 
 

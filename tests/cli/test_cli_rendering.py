@@ -20,6 +20,7 @@ from edgeproxy.cli.rendering import cell, sections, show
         ("age_seconds", 3600, "3,600 s"),
         ("hit_ratio", 0.5, "50.0 %"),
         ("hit_ratio", None, "-"),
+        ("last_time", 1795937682.77, "2026-11-29 07:34:42 UTC"),
     ],
 )
 def test_a_value_is_shown_in_the_unit_its_name_tells(name: str, value: Any, text: str) -> None:
