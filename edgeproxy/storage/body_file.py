@@ -27,13 +27,13 @@ import hashlib
 import os
 import stat
 import struct
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgeproxy.policy.stored import StoredResponse
 from edgeproxy.storage import record
 from edgeproxy.storage.crash import reach
+from edgeproxy.storage.crc32 import crc32
 from edgeproxy.storage.integrity import SEGMENT_BYTES, Identity, identity
 from edgeproxy.storage.record import Damaged
 
@@ -171,7 +171,7 @@ def prove_piece(fd: int, footer: Footer, index: int) -> None:
     check = 0
     while offset < end:
         data = read_exactly(fd, min(READ_BYTES, end - offset), offset)
-        check = zlib.crc32(data, check)
+        check = crc32(data, check)
         offset += len(data)
     if check != footer.sums[index]:
         raise Damaged("the checksum of a body is wrong")

@@ -1,5 +1,6 @@
-"""CRC-32 of a whole from those of its parts, so that bytes that arrive out of order need not be read
-back to be summed.
+"""CRC-32 (that of zlib), and that of a whole from those of its parts, so that bytes that arrive out of order
+need not be read back to be summed. isal computes it by carry-less multiplication, ten times as fast as zlib;
+where there is no wheel of it zlib has to do.
 
 A CRC-32 is the remainder of a polynomial over GF(2). Appending n bytes multiplies what was before by
 x^(8n); the rest is an exclusive or. Powers of x come from repeated squaring and are remembered."""
@@ -7,6 +8,13 @@ x^(8n); the rest is an exclusive or. Powers of x come from repeated squaring and
 from __future__ import annotations
 
 from functools import lru_cache
+
+try:
+    from isal.isal_zlib import crc32
+except ImportError:
+    from zlib import crc32
+
+__all__ = ["crc32", "joined", "remainder"]
 
 POLYNOMIAL = 0xEDB88320  # reflected: bit 31 is x^0
 ONE = 1 << 31

@@ -18,13 +18,12 @@ fetched again in another life; their owner drops the shortest long before there 
 from __future__ import annotations
 
 import struct
-import zlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgeproxy.policy.spans import Spans
-from edgeproxy.storage.crc32 import joined, remainder
+from edgeproxy.storage.crc32 import crc32, joined, remainder
 from edgeproxy.storage.integrity import SEGMENT_BYTES
 from edgeproxy.storage.record import Damaged
 
@@ -187,12 +186,12 @@ class Extents:
             parts += (_RUN.pack(piece, len(sums)), struct.pack(f"<{len(sums)}I", *sums))
         parts += (_EXTENT.pack(e.start, e.end, e.crc) for e in others)
         data = b"".join(parts)
-        return data + _CHECK.pack(zlib.crc32(data))
+        return data + _CHECK.pack(crc32(data))
 
     @classmethod
     def decode(cls, data: bytes, size: int) -> Extents:
         """Suspect, all of them. Raises Damaged."""
-        if len(data) < _HEAD.size + _CHECK.size or _CHECK.unpack(data[-4:])[0] != zlib.crc32(data[:-4]):
+        if len(data) < _HEAD.size + _CHECK.size or _CHECK.unpack(data[-4:])[0] != crc32(data[:-4]):
             raise Damaged("the list of what a partial body holds is damaged")
         try:
             found = sorted(_unpack(data, size), key=lambda extent: extent.start)
@@ -247,7 +246,7 @@ def checksums(
         view = memoryview(chunk)
         while view:
             part = view[: SEGMENT_BYTES - position % SEGMENT_BYTES]
-            crc = zlib.crc32(part, crc)
+            crc = crc32(part, crc)
             position += len(part)
             view = view[len(part) :]
             if position % SEGMENT_BYTES == 0:

@@ -17,7 +17,6 @@ everything older than the next number is dead."""
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -25,6 +24,7 @@ from enum import Enum
 import msgspec
 
 from edgeproxy.policy.stored import StoredResponse
+from edgeproxy.storage.crc32 import crc32
 from edgeproxy.storage.store import Purge, PurgeScope
 
 SCOPES_MAX = 16_384
@@ -150,7 +150,7 @@ def log_line(number: int, purge: Purge) -> bytes:
         purge.scope.value.encode("ascii"),
         value,
     )
-    return b"%s %08x\n" % (text, zlib.crc32(text))
+    return b"%s %08x\n" % (text, crc32(text))
 
 
 def read_log(data: bytes) -> tuple[list[tuple[int, Purge]], bool]:
@@ -170,7 +170,7 @@ def read_log(data: bytes) -> tuple[list[tuple[int, Purge]], bool]:
 
 def _parse_line(line: bytes) -> tuple[int, Purge] | None:
     text, _, check = line.rpartition(b" ")
-    if check != b"%08x" % zlib.crc32(text):
+    if check != b"%08x" % crc32(text):
         return None
     parts = text.split(b" ", 3)
     if len(parts) != 4 or not parts[0].isdigit() or len(parts[0]) > 18:

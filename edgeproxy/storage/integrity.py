@@ -6,8 +6,9 @@ segment proven once stays proven while the file's identity (inode, size, mtime, 
 from __future__ import annotations
 
 import os
-import zlib
 from collections import OrderedDict
+
+from edgeproxy.storage.crc32 import crc32
 
 SEGMENT_BYTES = 4 << 20
 SEGMENTS_MAX = 4096
@@ -41,7 +42,7 @@ class RunningChecksums:
         view = memoryview(data)
         while view:
             piece = view[: SEGMENT_BYTES - self._filled]
-            self._current = zlib.crc32(piece, self._current)
+            self._current = crc32(piece, self._current)
             self._filled += len(piece)
             view = view[len(piece) :]
             if self._filled == SEGMENT_BYTES:

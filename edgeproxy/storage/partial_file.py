@@ -6,13 +6,13 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import zlib
 from collections.abc import Iterator, Sequence
 
 from edgeproxy.errors import StorageError
 from edgeproxy.storage import body_file
 from edgeproxy.storage.body_file import READ_BYTES, read_exactly
 from edgeproxy.storage.crash import reach
+from edgeproxy.storage.crc32 import crc32
 from edgeproxy.storage.disk import TEMPORARY_FLAGS, DiskTier
 from edgeproxy.storage.extents import Extent, checksums
 from edgeproxy.storage.record import Damaged
@@ -148,7 +148,7 @@ def _sum(fd: int, start: int, end: int) -> int | None:
     try:
         while start < end:
             data = read_exactly(fd, min(READ_BYTES, end - start), start)
-            check = zlib.crc32(data, check)
+            check = crc32(data, check)
             start += len(data)
     except Damaged:
         return None
