@@ -22,7 +22,7 @@ from edgeproxy.route_passing import PassOn
 from edgeproxy.router.client import parse
 from edgeproxy.router.hop import Came, Signer
 from edgeproxy.router.snapshot import Snapshot
-from edgeproxy.upstream.upstream import Reach, UpstreamRequest
+from edgeproxy.upstream.upstream import PIECE_BYTES, Reach, UpstreamRequest
 
 SIGNER = Signer(SECRET)
 
@@ -37,7 +37,7 @@ class Answer:
         self.headers = Headers((("Content-Length", "5"), ("ETag", '"e"'), ("Connection", "close")))
         self.content_length = 0 if method == "HEAD" else 5
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
         yield b"hello"
 
     async def aclose(self) -> None:

@@ -10,7 +10,8 @@ from concurrent.futures import Executor
 from edgeproxy.errors import StorageError
 from edgeproxy.storage.store import PartialBody
 
-HASH_BYTES = 4 << 20  # read back and hashed in one go
+HASH_BYTES = 4 << 20  # hashed in one go
+READ_BYTES = 512 << 10  # read back at a time: what is hashed next is then in the processor's own cache
 AGAIN_SECONDS = 0.5  # until bytes found damaged are looked for again
 
 
@@ -41,15 +42,16 @@ class GrowingDigest:
                 continue
             try:
                 await partial.check(self._hashed, upto)
-                await loop.run_in_executor(self._threads, self._follow, self._hashed, upto)
+                await loop.run_in_executor(self._threads, self._follow, upto)
             except StorageError:  # damaged in an earlier life: it is fetched again
                 await asyncio.sleep(AGAIN_SECONDS)
-                continue
-            self._hashed = upto
         return self._sha256.hexdigest(), self._git.hexdigest() if self._git is not None else ""
 
-    def _follow(self, start: int, end: int) -> None:
-        data = self._partial.read(start, end)
-        self._sha256.update(data)
-        if self._git is not None:
-            self._git.update(data)
+    def _follow(self, end: int) -> None:
+        """What cannot be read is where it goes on, so each piece is hashed once."""
+        while self._hashed < end:
+            data = self._partial.read(self._hashed, min(self._hashed + READ_BYTES, end))
+            self._sha256.update(data)
+            if self._git is not None:
+                self._git.update(data)
+            self._hashed += len(data)

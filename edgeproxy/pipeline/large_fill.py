@@ -38,9 +38,9 @@ TICK_SECONDS = 0.5
 IDLE_SECONDS = 1.0  # a fill nobody reads is kept this long: clients come back for the next range
 COMMIT_WAIT_SECONDS = 1.0  # a slow disk may delay the end of a body this long, not longer
 # What is fetched ahead of every reader (the rest of a segment, of a body) gives way to who waits for an
-# answer: it comes at 128 MiB/s at most.
+# answer.
 AHEAD_BYTES = 8 << 20
-GIVE_WAY_SECONDS = 0.002
+AHEAD_RATE = 128 << 20  # bytes a second, at most
 
 
 @dataclass(slots=True, eq=False)
@@ -273,7 +273,7 @@ class LargeFill:
                     if fetch.position >= fetch.end or self.body.store_failed:
                         break
                     if not self.body.is_read_near(fetch.position - AHEAD_BYTES, fetch.end):
-                        await asyncio.sleep(GIVE_WAY_SECONDS)
+                        await asyncio.sleep(len(chunk) / AHEAD_RATE)
             finally:
                 await chunks.aclose()  # type: ignore[attr-defined]
                 if writing is not None:

@@ -25,6 +25,7 @@ from edgeproxy.upstream.upstream import UpstreamResponse
 
 SLOW_ATTEMPTS_MAX = 32  # in a row that brought next to nothing
 PROGRESS_BYTES = 64 << 10
+GATHERED_BYTES = 1 << 20  # each piece costs a task, a thread hop and a look at what is there
 IDLE_ATTEMPTS_MAX = 7  # in a row without a new byte, once there was one
 FIRST_ATTEMPTS_MAX = 4  # while there was none: who waits for an answer is told soon
 BACKOFF_SECONDS = 0.1  # doubled with each attempt in a row without a new byte: six seconds in all
@@ -126,7 +127,7 @@ class RangedSource:
                     (response, skip), first = (first.response, 0), None
                 else:
                     response, skip = await self._open(offset, stop())
-                async for chunk in response.chunks():
+                async for chunk in response.chunks(GATHERED_BYTES):
                     fresh = chunk
                     if skip:
                         cut = min(skip, len(chunk))

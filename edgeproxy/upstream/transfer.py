@@ -23,15 +23,11 @@ from edgeproxy.upstream.curl_errors import NOTHING_CAME_BACK, upstream_error
 from edgeproxy.upstream.easy import Easy
 from edgeproxy.upstream.response_head import HeadReader, ResponseHead
 from edgeproxy.upstream.upload import Upload
-from edgeproxy.upstream.upstream import Reach
+from edgeproxy.upstream.upstream import PIECE_BYTES, Reach
 
-_UNREAD_MAX = 1 << 20
-_UNREAD_RESUME = 512 << 10
 _CONTENT_MAX = 1 << 62  # what is too much is for the rules of the site to say
 _CHUNK_OVERHEAD_MAX = 64 << 10  # of extensions and trailers
-_PIECE_MAX = 256 << 10
-_UNREAD_FIRST = _PIECE_MAX  # less would make more pieces, and each costs a write and a send
-_PIECE_WHOLE = 64 << 10  # pieces from here on are passed as they are, smaller ones are joined
+_UNREAD_FIRST = PIECE_BYTES  # less would make more pieces, and each costs a write and a send
 
 
 class Transfer:
@@ -60,6 +56,7 @@ class Transfer:
         self._pieces: deque[bytes] = deque()
         self._unread = 0
         self._unread_max = _UNREAD_FIRST
+        self._piece_max = PIECE_BYTES
         self._received = 0
         self._chunks: ChunkDecoder | None = None
         self._paused = False
@@ -149,12 +146,13 @@ class Transfer:
     def trailers(self) -> Headers:
         return self._reader.trailers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
+        self._piece_max = most
         while True:
             if self._pieces:
                 yield self._take()
-                if self._unread_max != _UNREAD_MAX:
-                    self._unread_max = _UNREAD_MAX
+                if self._unread_max == _UNREAD_FIRST:
+                    self._unread_max = 4 * PIECE_BYTES if most == PIECE_BYTES else 2 * most
                     self._resume()
             elif not self.ended:
                 await self._wait()
@@ -167,25 +165,25 @@ class Transfer:
         self.abandon()
 
     def _take(self) -> bytes:
-        pieces = self._pieces
+        pieces, most = self._pieces, self._piece_max
         piece = pieces.popleft()
-        if len(piece) > _PIECE_MAX:
-            pieces.appendleft(piece[_PIECE_MAX:])
-            piece = piece[:_PIECE_MAX]
-        elif len(piece) < _PIECE_WHOLE and pieces:
+        if len(piece) > most:
+            pieces.appendleft(piece[most:])
+            piece = piece[:most]
+        elif len(piece) < most // 4 and pieces:  # larger ones are passed as they are
             gathered, size = [piece], len(piece)
-            while pieces and size + len(pieces[0]) <= _PIECE_MAX:
+            while pieces and size + len(pieces[0]) <= most:
                 size += len(pieces[0])
                 gathered.append(pieces.popleft())
             piece = b"".join(gathered)
         self._unread -= len(piece)
-        if self._unread_max == _UNREAD_MAX:
+        if self._unread_max != _UNREAD_FIRST:
             self._resume()
         return piece
 
     def _resume(self) -> None:
         """Let libcurl read on if there is room again."""
-        if self._paused and self._unread <= _UNREAD_RESUME:
+        if self._paused and self._unread <= self._unread_max // 2:
             self._paused = False
             self._moved_at = self._loop.time()
             self._unpause()

@@ -75,15 +75,19 @@ class UpstreamRequest:
     avoid: frozenset[str] = frozenset()  # sources to be asked only if nobody else can be
 
 
+PIECE_BYTES = 256 << 10
+
+
 class UpstreamResponse(Protocol):
     """A response whose head has arrived and passed validation (framing, field syntax, bounds).
 
     `content_length` is the announced length of the content that follows (None for chunked or
-    close-delimited; 0 for HEAD, 204, 304). `chunks` gives the content, gathered to at most 256 KiB
-    apiece, pausing the upstream while nobody asks; it ends only if the framing proved the end,
-    otherwise UpstreamError(HTTP_RESPONSE_INCOMPLETE or another). `aclose` is called exactly once;
-    before the end it abandons the transfer. `source` names who answered: a parent or a sibling, "origin",
-    or "" where nobody chose. `is_fresh`: over a connection opened for this request. `trailers` are known when
+    close-delimited; 0 for HEAD, 204, 304). `chunks` gives the content, gathered to at most `most` bytes
+    apiece (a megabyte is held then, or twice as much as `most`), pausing the upstream while nobody asks; it
+    ends only if the framing proved the end, otherwise UpstreamError(HTTP_RESPONSE_INCOMPLETE or another).
+    `aclose` is called exactly once; before the end it abandons the transfer. `source` names who answered: a
+    parent or a sibling, "origin", or "" where nobody chose. `is_fresh`: over a connection opened for this
+    request. `trailers` are known when
     `chunks` has ended."""
 
     @property
@@ -107,7 +111,7 @@ class UpstreamResponse(Protocol):
     @property
     def trailers(self) -> Headers: ...
 
-    def chunks(self) -> AsyncIterator[bytes]: ...
+    def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]: ...
 
     async def aclose(self) -> None: ...
 

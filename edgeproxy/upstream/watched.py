@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.message import Clock, Headers
 from edgeproxy.upstream.tracker import Tracker
-from edgeproxy.upstream.upstream import UpstreamResponse
+from edgeproxy.upstream.upstream import PIECE_BYTES, UpstreamResponse
 
 GOODPUT_BYTES = 256 << 10  # less says more about latency
 LEAST_RATE = 1024  # bytes a second, below which a candidate is left for another
@@ -58,8 +58,8 @@ class Watched:
     def trailers(self) -> Headers:
         return self._response.trailers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        chunks = self._response.chunks()
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
+        chunks = self._response.chunks(most)
         asked_at = self._began_at = self._timer()
         try:
             async for chunk in chunks:

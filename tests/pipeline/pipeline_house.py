@@ -43,7 +43,7 @@ from edgeproxy.sites.registry import Place, SiteTable
 from edgeproxy.sites.site import Plan
 from edgeproxy.storage.store import Purge, StoreStatistics
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
+from edgeproxy.upstream.upstream import PIECE_BYTES, Origin, Reach, UpstreamRequest
 
 NOW = 1_800_000_000.0
 DATE = "Fri, 15 Jan 2027 08:00:00 GMT"
@@ -313,7 +313,7 @@ class Scripted:
             return self.length
         return sum(len(piece) for piece in self.pieces if isinstance(piece, bytes))
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
         for piece in self.pieces:
             if isinstance(piece, asyncio.Event):
                 await piece.wait()

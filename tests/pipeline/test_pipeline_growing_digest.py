@@ -9,14 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from pipeline_house import DictPartial, DictStore
 
+from edgeproxy.errors import StorageError
 from edgeproxy.pipeline.growing_digest import GrowingDigest
 from edgeproxy.policy.stored import StoredResponse
 
 BODY = bytes(range(256)) * 40
 
 
-def partial() -> DictPartial:
-    stored = StoredResponse(
+def stored() -> StoredResponse:
+    return StoredResponse(
         key="k",
         site="s",
         status=200,
@@ -27,7 +28,10 @@ def partial() -> DictPartial:
         fresh_until=0,
         body_bytes=len(BODY),
     )
-    return DictPartial(DictStore(), stored, 0)
+
+
+def partial() -> DictPartial:
+    return DictPartial(DictStore(), stored(), 0)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 3, 2)])
@@ -61,3 +65,25 @@ async def test_bytes_found_damaged_are_hashed_when_they_are_back(monkeypatch: py
         await body.write(5, [BODY[5:6]])
         digest.grew(5)
         assert await running == (hashlib.sha256(BODY).hexdigest(), "")
+
+
+async def test_what_was_hashed_before_a_read_failed_is_not_hashed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edgeproxy.pipeline.growing_digest.AGAIN_SECONDS", 0)
+    monkeypatch.setattr("edgeproxy.pipeline.growing_digest.READ_BYTES", 100)
+    failures = [300, 300, 4000]
+
+    class Failing(DictPartial):
+        def read(self, start: int, end: int) -> bytes:
+            if start in failures:
+                failures.remove(start)
+                raise StorageError("the disk is in a bad mood")
+            return super().read(start, end)
+
+    body = Failing(DictStore(), stored(), 0)
+    await body.write(0, [BODY])
+    with ThreadPoolExecutor(1) as threads:
+        sha256, _ = await GrowingDigest(body, threads, with_git=False).run()
+    assert sha256 == hashlib.sha256(BODY).hexdigest()
+    assert failures == []

@@ -593,8 +593,8 @@ async def test_what_nobody_waits_for_gives_way_and_what_somebody_waits_for_does_
     fill = await begin(house)
     assert await read(fill) == BODY
     await house.fills_end()
-    assert large_fill.GIVE_WAY_SECONDS not in pauses
+    assert not any(pauses)
     await begin(house, replace(PLAN, finish_without_readers=True))
     await house.fills_end()
-    assert pauses.count(large_fill.GIVE_WAY_SECONDS) >= SIZE // PIECE - 1
+    assert sum(pauses) >= (SIZE - PIECE) / large_fill.AHEAD_RATE
     assert ends(house) == {FillEnd.COMPLETE: 2}

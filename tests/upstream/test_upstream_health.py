@@ -15,7 +15,7 @@ from edgeproxy.message import Headers
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream import health
 from edgeproxy.upstream.health import Breaker, BreakerState
-from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest, UpstreamResponse
+from edgeproxy.upstream.upstream import PIECE_BYTES, Origin, Reach, UpstreamRequest, UpstreamResponse
 
 A, B = Origin("http", "a.example", 80), Origin("http", "b.example", 80)
 
@@ -26,7 +26,7 @@ class Answer:
     def __init__(self, status: int) -> None:
         self.status = status
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
         yield b""
 
     async def aclose(self) -> None:

@@ -13,6 +13,7 @@ from edgeproxy.metrics import Metrics
 from edgeproxy.upstream.candidate import Candidate, Role
 from edgeproxy.upstream.candidate_health import State
 from edgeproxy.upstream.tracker import Tracker
+from edgeproxy.upstream.upstream import PIECE_BYTES
 from edgeproxy.upstream.watched import GOODPUT_BYTES, Watched
 
 MIB = 1 << 20
@@ -23,7 +24,7 @@ class Slow(Came):
 
     tick: Callable[[], None]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
         for piece in self.pieces:
             self.tick()
             if isinstance(piece, Exception):

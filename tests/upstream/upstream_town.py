@@ -16,7 +16,7 @@ from edgeproxy.upstream.candidate import Candidate, Role
 from edgeproxy.upstream.chain import Chain
 from edgeproxy.upstream.health import Breaker
 from edgeproxy.upstream.remote import Remote
-from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest, UpstreamResponse
+from edgeproxy.upstream.upstream import PIECE_BYTES, Origin, Reach, UpstreamRequest, UpstreamResponse
 
 ORIGIN = Origin("http", "origin.test", 80)
 Behaviour = Callable[[UpstreamRequest], Awaitable["Came"]]
@@ -35,7 +35,7 @@ class Came:
     source: str = ""
     is_closed: bool = False
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
         for piece in self.pieces:
             if isinstance(piece, Exception):
                 raise piece
