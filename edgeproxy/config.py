@@ -25,6 +25,9 @@ class Listen(Section, frozen=True, kw_only=True):
         default_factory=lambda: ["127.0.0.1:8080"]
     )
     https: Annotated[list[ListenAddress], _doc("the same over TLS, with what [tls] says")] = []
+    proxy: Annotated[
+        list[ListenAddress], _doc("the same as http, for clients that take the node for their proxy")
+    ] = []
     transparent: Annotated[
         list[ListenAddress], _doc("for connections a firewall turns here: edgeproxy intercept print")
     ] = []
@@ -222,15 +225,15 @@ class Site(Section, frozen=True, kw_only=True):
     """What is served. `kind` decides which of the options below are used."""
 
     name: Annotated[str, _doc("for logs, metrics and purges")]
-    kind: Annotated[str, _doc("generic | python-index | huggingface | an installed entry point")] = "generic"
+    kind: Annotated[str, _doc("generic | api | python-index | huggingface | an entry point")] = "generic"
     mount: Annotated[str, _doc('path prefix; the longest wins; "" with hosts means any path')] = ""
     hosts: Annotated[list[str], _doc("Host values this site answers; [] for any")] = []
-    origin: Annotated[Url, _doc("generic: URL requests go to, with an optional path prefix")] = ""
+    origin: Annotated[Url, _doc("generic, api: URL requests go to, with an optional path prefix")] = ""
     index: Annotated[Url, _doc('python-index: URL of the simple index; "" as pip is configured')] = ""
     offline: Annotated[bool, _doc("never ask upstream")] = False
     http2: Annotated[
         Literal["auto", "prior-knowledge", "off"],
-        _doc("generic: auto: as TLS negotiates it; otherwise at once, or never"),
+        _doc("generic, api: auto: as TLS negotiates it; otherwise at once, or never"),
     ] = "auto"
     verify_tls: Annotated[bool, _doc("verify upstream certificates")] = True
     ca_file: Annotated[FilePath, _doc("trusted roots for this upstream, PEM")] = ""
@@ -238,7 +241,7 @@ class Site(Section, frozen=True, kw_only=True):
         bool | None, _doc("upstream may be at a private address; unset: as configured URLs say")
     ] = None
     rewrite: Annotated[
-        list[list[str]], _doc("generic: [prefix, replacement] pairs for the path; the first that fits")
+        list[list[str]], _doc("generic, api: [prefix, replacement] pairs for the path; the first that fits")
     ] = []
     host_header: Annotated[
         str, _doc('Host sent upstream; "" for the origin\'s, "client" for the client\'s')
@@ -250,11 +253,11 @@ class Site(Section, frozen=True, kw_only=True):
     stale_while_revalidate: Annotated[Seconds, _doc("where the answer says nothing")] = 0.0
     stale_if_error: Annotated[Seconds, _doc("where the answer says nothing")] = 0.0
     max_stale: Annotated[Seconds | None, _doc("age limit of stale answers while disconnected")] = None
-    force_cache: Annotated[bool, _doc("generic: store 200 that do not say whether they may be")] = False
-    query: Annotated[Literal["keep", "sort", "drop"], _doc("generic: query in key and request")] = "keep"
-    query_ignore: Annotated[list[str], _doc("generic: parameters removed from key and request")] = []
+    force_cache: Annotated[bool, _doc("generic, api: store 200 that do not say whether they may be")] = False
+    query: Annotated[Literal["keep", "sort", "drop"], _doc("generic, api: query in key and request")] = "keep"
+    query_ignore: Annotated[list[str], _doc("generic, api: parameters removed from key and request")] = []
     cookies: Annotated[
-        Literal["pass", "strip"], _doc("generic: strip removes Cookie and Set-Cookie and stores anyway")
+        Literal["pass", "strip"], _doc("generic, api: strip removes Cookie and Set-Cookie and stores anyway")
     ] = "pass"
     vary_ignore: Annotated[list[str], _doc("request fields that never select a variant")] = []
     targeted: Annotated[list[str], _doc("targeted cache-control fields, first present wins (RFC 9213)")] = (

@@ -22,7 +22,7 @@ from edgeproxy.workers.share import workers
 def ready_line(bound: Bound, admin: str, dns: tuple[str, ...] = ()) -> str:
     """What is printed once connections are accepted; programs read it."""
     places = {"http": ",".join(bound.http) or "-", "admin": admin, "https": ",".join(bound.https)}
-    places["dns"] = ",".join(dns)
+    places |= {"proxy": ",".join(bound.proxy), "dns": ",".join(dns)}
     return "edgeproxy: ready " + " ".join(f"{name}={place}" for name, place in places.items() if place)
 
 

@@ -14,6 +14,7 @@ from edgeproxy.cli.environment import (
     in_image,
     node_url,
     proxied,
+    proxy_url,
     rendered,
     variables,
 )
@@ -46,7 +47,7 @@ def env(
 ) -> None:
     """Print variables that point pip, uv and others at the node: eval "$(edgeproxy env)"."""
     config = read(config_file, settings)
-    place = url or node_url(config.listen)
+    place = url or (node_url if is_mirror else proxy_url)(config.listen)
     if place is None:
         raise ConfigurationError("listen", "tells no port; say where clients find the node with --url")
     parts = urlsplit(place)

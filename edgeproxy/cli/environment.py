@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from msgspec.structs import replace
+
 from edgeproxy.address import is_loopback, parse_address
 from edgeproxy.config import Config, Listen, Site
 from edgeproxy.storage.directory import directory_path
@@ -24,6 +26,12 @@ def node_url(listen: Listen) -> str | None:
                 return f"{scheme}://{'[::1]' if ':' in address.host else '127.0.0.1'}:{address.port}"
             return f"{scheme}://{address}"
     return None
+
+
+def proxy_url(listen: Listen) -> str | None:
+    """Where clients of this machine find the node as their proxy: as `node_url`, with listen.proxy first."""
+    own = node_url(replace(listen, http=listen.proxy, https=[])) if listen.proxy else None
+    return own or node_url(listen)
 
 
 def certificate_to_trust(config: Config, url: str) -> str:

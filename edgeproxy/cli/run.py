@@ -17,7 +17,7 @@ from typing import IO
 import click
 
 from edgeproxy.cli import node_authority
-from edgeproxy.cli.environment import CA_HELP, node_url, proxied, with_user, without_user
+from edgeproxy.cli.environment import CA_HELP, proxied, proxy_url, with_user, without_user
 from edgeproxy.cli.options import configured, read
 from edgeproxy.config import Config
 from edgeproxy.errors import EdgeError
@@ -30,7 +30,7 @@ END_SECONDS = 35.0
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @configured
 @click.option("--ephemeral", is_flag=True, help="A node of its own for as long as the command runs.")
-@click.option("--url", metavar="URL", help="Where the node is, instead of listen.http.")
+@click.option("--url", metavar="URL", help="Where the node is, instead of listen.proxy or listen.http.")
 @click.option("--ca", metavar="FILE", type=click.Path(path_type=Path), help=CA_HELP)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def run(
@@ -51,7 +51,7 @@ def run(
     users = config.proxy.users if url is None else ()
     if config.proxy.tokens and not config.proxy.users and url is None:
         raise EdgeError("proxy.tokens are nothing that commands can show; add one of proxy.users")
-    place = url or node_url(config.listen)
+    place = url or proxy_url(config.listen)
     plain = None if place is None else without_user(place)
     if not ephemeral and place is not None and plain is not None and node_authority.answers(plain):
         warning = node_authority.check(plain, trusted) if trusted else ""
@@ -115,6 +115,8 @@ def _node(config_file: Path | None, settings: Sequence[str], ca: str) -> Iterato
         *settings,
         'listen.http=["127.0.0.1:0"]',
         "listen.https=[]",
+        "listen.proxy=[]",
+        "listen.transparent=[]",
         "admin.listen=",
         f"proxy.ca={ca}",
     )

@@ -69,5 +69,7 @@ def hints(config: Config) -> str:
         lines.append(f"tls: clients trust the node by SSL_CERT_FILE={trusted}, pip by PIP_CERT")
     if lines:
         lines.append('all: eval "$(edgeproxy env)"')
-    lines += [f"{site.name}: {site_url(url, site)}/" for site in config.site if site.kind == "generic"]
+    lines += [
+        f"{site.name}: {site_url(url, site)}/" for site in config.site if site.kind in ("generic", "api")
+    ]
     return "".join(f"{line}\n" for line in lines)

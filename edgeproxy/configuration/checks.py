@@ -15,7 +15,7 @@ from edgeproxy.errors import ConfigurationError
 
 ENTRY_POINTS = "edgeproxy.sites"
 WORKERS_MAX = 256
-_KINDS = frozenset({"generic", "python-index", "huggingface"})
+_KINDS = frozenset({"generic", "api", "python-index", "huggingface"})
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _MOUNT = re.compile(r"/|(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+")
@@ -44,7 +44,8 @@ def _check_listen(listen: Listen) -> None:
     if not listen.http and not listen.https:
         raise ConfigurationError("listen.http", "at least one address is needed, here or in listen.https")
     seen: set[str] = set()
-    for key, addresses in (("http", listen.http), ("https", listen.https)):
+    kinds = (("http", listen.http), ("https", listen.https), ("proxy", listen.proxy))
+    for key, addresses in kinds:
         fixed = [address for address in addresses if not address.endswith(":0")]
         if "" in fixed or len(set(fixed)) != len(fixed) or seen & set(fixed):
             raise ConfigurationError(f"listen.{key}", "an address is empty or there twice")
@@ -109,8 +110,8 @@ def _check_site(site: Site) -> None:
     if site.kind not in _KINDS:
         _check_kind(site, path)
     _check_place(site, path)
-    if site.kind == "generic" and not site.origin:
-        raise ConfigurationError(f"{path}.origin", "a generic site needs the URL its requests go to")
+    if site.kind in ("generic", "api") and not site.origin:
+        raise ConfigurationError(f"{path}.origin", f"kind {site.kind} needs the URL its requests go to")
     for number, pair in enumerate(site.rewrite, 1):
         if len(pair) != 2 or not all(part.startswith("/") for part in pair):
             raise ConfigurationError(f"{path}.rewrite", f'pair {number} is not ["/prefix", "/replacement"]')

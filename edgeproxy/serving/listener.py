@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,7 +30,9 @@ _ENTER_SECONDS = 1.0  # for TLS handshakes under way, and then for the requests 
 
 
 GRACE_SECONDS = 5.0  # for idle clients to ask once more, when another process has taken over
+HTTP = "http"
 HTTPS = "https"
+PROXY = "proxy"
 TRANSPARENT = "transparent"
 
 
@@ -39,6 +41,7 @@ class Bound(NamedTuple):
 
     http: list[str]
     https: list[str]
+    proxy: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,8 @@ class _Place:
 def names(listening: Iterable[Listening]) -> Bound:
     """What is told of sockets."""
     found = list(listening)
-    return Bound(
-        [one.name for one in found if one.kind not in (HTTPS, TRANSPARENT)],
-        [one.name for one in found if one.kind == HTTPS],
-    )
+    of = {kind: [one.name for one in found if one.kind == kind] for kind in (HTTP, HTTPS, PROXY)}
+    return Bound(of[HTTP], of[HTTPS], of[PROXY])
 
 
 class Listeners:
@@ -168,7 +169,7 @@ class Listeners:
 
     def _open(self, bound: Listening) -> None:
         handshakes = self._handshakes if bound.kind == HTTPS else None
-        service = self._service(bound.name, bound.kind)
+        service = self._service(bound.name, HTTP if bound.kind == PROXY else bound.kind)
         takes = self._connects if bound.kind == TRANSPARENT else None
         acceptors = [
             Acceptor(each, service, self._door, self._proxied, handshakes, takes) for each in bound.sockets

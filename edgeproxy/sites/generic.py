@@ -14,7 +14,7 @@ from edgeproxy import config
 from edgeproxy.errors import ConfigurationError, RequestError
 from edgeproxy.message import Request, Response
 from edgeproxy.policy.rules import Rules
-from edgeproxy.sites.site import Plan, Realm, Site, SiteContext
+from edgeproxy.sites.site import Plan, Realm, SiteContext
 from edgeproxy.sites.urls import configured_url
 from edgeproxy.upstream.upstream import Origin, Reach
 
@@ -22,11 +22,11 @@ from edgeproxy.upstream.upstream import Origin, Reach
 _UNSENDABLE = re.compile(r"[^!-~]")
 
 
-def build(settings: config.Site, context: SiteContext) -> Site:
+def build(settings: config.Site, context: SiteContext) -> Generic:
     """Raises ConfigurationError."""
     where = f"site.{settings.name}"
     if not settings.origin:
-        raise ConfigurationError(f"{where}.origin", "a generic site needs the URL its requests go to")
+        raise ConfigurationError(f"{where}.origin", f"kind {settings.kind} needs the URL its requests go to")
     origin, prefix, userinfo = configured_url(settings.origin, f"{where}.origin")
     if userinfo:
         raise ConfigurationError(f"{where}.origin", "cannot hold a user name or password")

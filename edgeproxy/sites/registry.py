@@ -25,6 +25,7 @@ Build: TypeAlias = Callable[[config.Site, SiteContext], Site]
 
 # Modules, each with a function `build`.
 _BUILT_IN = {
+    "api": "edgeproxy.sites.api",
     "generic": "edgeproxy.sites.generic",
     "python-index": "edgeproxy.sites.python_upstreams",
     "huggingface": "edgeproxy.sites.huggingface",

@@ -131,6 +131,38 @@ def test_an_installer_goes_through_it_and_the_second_time_asks_nobody(
     assert "tunnel" not in outcomes(node)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_proxy_may_have_a_listener_of_its_own(
+    start_node: StartNode, authority: Authority, origin: Origin, tmp_path: Path, workers: int
+) -> None:
+    """For tunnels, for http:// URLs, and for what every listener answers."""
+    body = origin.put("/a", 300_000)
+    front = TlsFront(origin.server.port, authority.issue("other"))
+    ports = [front.port, origin.server.port]
+    sections = {
+        "listen": {"proxy": ["127.0.0.1:0"]},
+        "proxy": {"private_addresses": True, "ports": ports},
+        "node": {"workers": workers},
+    }
+    node = start_node([{"name": "api", "kind": "api", "mount": "/api", "origin": origin.url}], sections)
+    try:
+        url, out = "http://{}:{}".format(*node.proxy), tmp_path / "out"
+        assert node.proxy != node.http
+        asks = [(f"https://localhost:{front.port}/a", url), (f"{origin.url}/a", url), (f"{url}/api/a", "")]
+        for target, proxy in asks:
+            options = ("--noproxy", "", "--proxy", proxy) if proxy else ("--noproxy", "*")
+            done = curl(tmp_path / "home", *options, "--cacert", str(authority.file), "-o", str(out), target)
+            assert done.returncode == 0, done.stderr
+            assert out.read_bytes() == body
+    finally:
+        front.stop()
+    assert eventually(lambda: sorted(outcomes(node)) == ["hit", "miss", "tunnel"])  # one store
+    node.sections["listen"]["proxy"] = []
+    assert node.reload(node.sections)["changed"] == ["listen.proxy"]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(node.proxy, 5).close()
+
+
 def test_hosts_that_pages_link_to_are_known_after_a_restart_by_a_client_that_kept_the_page(
     start_node: StartNode, authority: Authority, tls_index: TlsIndex, trusted: Path, tmp_path: Path
 ) -> None:

@@ -23,7 +23,10 @@ from stands.raw_client import PATIENCE_SECONDS, Address, RawAnswer, RawClient, f
 __all__ = ["PROGRAM"]
 
 CHECKOUT = Path(__file__).parents[2]
-READY = re.compile(r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?(?: dns=(\S+))?$", re.MULTILINE)
+READY = re.compile(
+    r"^edgeproxy: ready http=(\S+) admin=(\S+)(?: https=(\S+))?(?: proxy=(\S+))?(?: dns=(\S+))?$",
+    re.MULTILINE,
+)
 READY_SECONDS = 60.0  # generous: the machine is busy with other tests
 Table = Mapping[str, Any]
 
@@ -136,6 +139,7 @@ class Node:
         self.http: Address = ("", 0)
         self.https: Address = ("", 0)
         self.admin: Address = ("", 0)
+        self.proxy: Address = ("", 0)
         self.dns: Address = ("", 0)
         self._reported = 0
 
@@ -184,7 +188,8 @@ class Node:
         self.http = _address(found[1].partition(",")[0]) if found[1] != "-" else ("", 0)
         self.admin = _address(found[2])
         self.https = _address(found[3]) if found[3] else ("", 0)
-        self.dns = _address(found[4].partition(",")[0]) if found[4] else ("", 0)
+        self.proxy = _address(found[4].partition(",")[0]) if found[4] else ("", 0)
+        self.dns = _address(found[5].partition(",")[0]) if found[5] else ("", 0)
         return time.monotonic() - began
 
     def stop(self, within: float = 40.0) -> None:
