@@ -191,6 +191,13 @@ class UpstreamSection(Section, frozen=True, kw_only=True):
     fields: Annotated[Count, _doc("fields of a response")] = 128
     http2: Annotated[bool, _doc("offer HTTP/2 over TLS")] = True
     ca_file: Annotated[FilePath, _doc('trusted roots, PEM; "" for the system\'s')] = ""
+    proxy: Annotated[
+        str,
+        _doc('http proxy that leads out; "environment" for HTTPS_PROXY and NO_PROXY; "" for none'),
+    ] = "environment"
+    direct: Annotated[
+        list[str], _doc('hosts reached without it, and those below; "host:port", addresses, networks')
+    ] = []
     nameservers: Annotated[list[str], _doc("[] for those of the system")] = []
     dns_ttl_max: Annotated[Seconds, _doc("longest use of a DNS answer")] = 300.0
     dns_stale: Annotated[Seconds, _doc("use of an expired DNS answer while the resolver fails")] = 86400.0

@@ -28,6 +28,7 @@ from edgeproxy.serving.negotiation import PROTOCOLS
 from edgeproxy.serving.sockets import takes_any_address
 from edgeproxy.sites.registry import SiteTable
 from edgeproxy.tasks import Tasks
+from edgeproxy.upstream.assembly import egress_of
 from edgeproxy.upstream.reach_text import REACH_FIELD, decode_reach
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Origin, Reach
@@ -85,7 +86,7 @@ class NodeProxy:
         self._loops = Loops(lambda: _own_ports(self._config, listeners()))
         shared = Shared(
             _settings(config.proxy),
-            self._dialing(config.proxy),
+            self._dialing(config),
             knows.has_site,
             knows.has_site_at_hand,
             knows.reach_of,
@@ -109,7 +110,7 @@ class NodeProxy:
             former, self._resolver = self._resolver, Resolver(config.upstream)
             self._tasks.start(_closed_later(former, before.proxy.connect_timeout), "close a resolver")
         shared.settings = _settings(config.proxy)
-        shared.dialing = replace(self._dialing(config.proxy), tasks=shared.dialing.tasks)
+        shared.dialing = replace(self._dialing(config), tasks=shared.dialing.tasks)
         if (_has_ca(before), ca_directory(before)) != (_has_ca(config), ca_directory(config)):
             shared.ca = self._ca(config)
 
@@ -120,9 +121,13 @@ class NodeProxy:
         await self.connects.aclose()
         await self._resolver.aclose()
 
-    def _dialing(self, proxy: Proxy) -> Dialing:
+    def _dialing(self, config: Config) -> Dialing:
         return Dialing(
-            self._resolver.resolve, proxy.connect_timeout, private=proxy.private_addresses, loops=self._loops
+            self._resolver.resolve,
+            config.proxy.connect_timeout,
+            private=config.proxy.private_addresses,
+            loops=self._loops,
+            egress=egress_of(config),
         )
 
     def _ca(self, config: Config) -> LocalCa | None:

@@ -35,9 +35,7 @@ from edgeproxy.sites.registry import SiteTable, build_sites
 from edgeproxy.sites.site import SiteContext
 from edgeproxy.storage.store import Purge
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.assembly import pins_of
-from edgeproxy.upstream.client import CurlUpstream
-from edgeproxy.upstream.lanes import Lanes
+from edgeproxy.upstream.assembly import build_lanes, egress_of, pins_of
 from edgeproxy.upstream.resolver import Resolver
 from edgeproxy.upstream.upstream import Identity, Reach
 
@@ -66,10 +64,8 @@ class RouterNode:
             config, tasks=self._tasks, metrics=self.metrics, clock=self._clock, report=self._warn
         )
         self._resolver = Resolver(config.upstream)
-        self._upstream = Lanes(
-            CurlUpstream(config.upstream, self._resolver, metrics=self.metrics),
-            CurlUpstream(config.upstream, self._resolver, metrics=self.metrics, bulk=True),
-        )
+        out = egress_of(config, self._warn)
+        self._upstream = build_lanes(config, self._resolver, self.metrics, out)
         self._dns = RouteDns(
             config,
             self.map,

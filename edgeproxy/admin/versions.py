@@ -18,6 +18,7 @@ _PACKAGES = (
     "click",
     "cryptography",
     "dnspython",
+    "isal",
     "msgspec",
     "orjson",
     "prometheus-client",

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.proxy.loops import Loops
+from edgeproxy.proxy.onward import ask_proxy
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.address_guard import Address, permitted
+from edgeproxy.upstream.egress import Egress
 
 ATTEMPT_SECONDS = 0.25  # RFC 8305 section 5: until the next address is tried beside this one
 ADDRESSES_MAX = 6
+JUDGE_SECONDS = 1.0  # for a name of which this network may know nothing
 
 Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 
@@ -25,28 +28,69 @@ Resolve = Callable[[str], Awaitable[Sequence[Address]]]
 @dataclass(frozen=True, slots=True)
 class Dialing:
     """`connect_seconds` for all attempts together. `private` lets clients go to addresses not public.
-    `loops` knows the addresses of this node: a proxy that asks itself asks for ever."""
+    `loops` knows the addresses of this node: a proxy that asks itself asks for ever. `egress` is the way out
+    of this network."""
 
     resolve: Resolve
     connect_seconds: float
     private: bool = False
     loops: Loops = field(default_factory=Loops)
+    egress: Egress = Egress()
     tasks: Tasks = field(default_factory=lambda: Tasks(lambda _name, _error: None))  # errors are read below
 
     async def dial(self, host: str, port: int) -> socket.socket:
         """A connected socket that does not block. Raises UpstreamError that says what is wrong."""
+        proxy = self.egress.to("https", host, port)
+        if proxy is None:
+            return await self._reach(host, port, await self._permitted(host))
+        await self._judge(host)
+        addresses = permitted(proxy.host, await self.resolve(proxy.host), private=True)
+        return await self._reach(
+            proxy.host, proxy.port, addresses, lambda to: ask_proxy(to, proxy, host, port)
+        )
+
+    async def _judge(self, host: str) -> None:
+        """Where a name leads is the proxy's to know. One that leads to a private address here is refused all
+        the same, and one that this network does not resolve soon is left to the proxy."""
+        try:
+            async with asyncio.timeout(JUDGE_SECONDS):
+                await self._permitted(host)
+        except TimeoutError:
+            return
+        except UpstreamError as error:
+            is_address = ":" in host or host.rstrip(".")[-1:].isdigit()
+            if is_address or error.error is ProxyError.DESTINATION_IP_PROHIBITED:
+                raise
+
+    async def _permitted(self, host: str) -> tuple[Address, ...]:
         found = await self.resolve(host)
         try:
-            addresses = permitted(host, found, private=self.private)
+            return permitted(host, found, private=self.private)
         except UpstreamError as error:
             line = f"{error}, and clients may not go there (proxy.private_addresses)"
             raise UpstreamError(error.error, line, sent=False) from None
+
+    async def _reach(
+        self,
+        host: str,
+        port: int,
+        addresses: Sequence[Address],
+        then: Callable[[socket.socket], Awaitable[None]] | None = None,
+    ) -> socket.socket:
+        """Connected to one of the addresses, with whom `then` has come to an understanding."""
         chosen = _in_turn(addresses)[:ADDRESSES_MAX]
         if any(self.loops.leads_here(address, port) for address in chosen):
             raise UpstreamError(ProxyError.PROXY_LOOP_DETECTED, f"{host}:{port} is this proxy", sent=False)
         try:
             async with asyncio.timeout(self.connect_seconds):
-                return await self._first(host, port, chosen)
+                connected = await self._first(host, port, chosen)
+                if then is not None:
+                    try:
+                        await then(connected)
+                    except BaseException:
+                        connected.close()
+                        raise
+                return connected
         except TimeoutError:
             message = f"{host}:{port} does not answer within {self.connect_seconds:g} s"
             raise UpstreamError(ProxyError.CONNECTION_TIMEOUT, message, sent=False) from None

@@ -17,6 +17,7 @@ from edgeproxy.proxy.refusers import Refusers
 from edgeproxy.proxy.tunnel import Tunnel
 from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.address_guard import Address, refusal
+from edgeproxy.upstream.egress import Egress
 from edgeproxy.upstream.upstream import Reach
 
 
@@ -82,7 +83,7 @@ class Shared:
         reason = refusal(address)
         if reason in ("loopback", "unspecified", "multicast") or address.is_link_local:
             raise UpstreamError(ProxyError.DESTINATION_IP_PROHIBITED, f"{address} is {reason}", sent=False)
-        return await replace(self.dialing, private=True).dial(str(address), port)
+        return await replace(self.dialing, private=True, egress=Egress()).dial(str(address), port)
 
     def status(self) -> dict[str, Any]:
         """For people: what is open, and hosts whose certificates clients refuse."""

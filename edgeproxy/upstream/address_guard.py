@@ -108,6 +108,17 @@ def permitted(host: str, addresses: Iterable[Address], *, private: bool) -> tupl
     return tuple(kept)
 
 
+def permitted_by_proxy(host: str, *, private: bool) -> None:
+    """`permitted`, of a host that a proxy will connect to, who alone knows where names lead: what is judged
+    here is a host that is an address. Raises UpstreamError likewise."""
+    try:
+        address = literal(host)
+    except ValueError as error:
+        raise UpstreamError(ProxyError.DESTINATION_NOT_FOUND, str(error), sent=False) from None
+    if address is not None:
+        permitted(host, (address,), private=private)
+
+
 @lru_cache(maxsize=1024)
 def literal(host: str) -> Address | None:
     """The address a host spells, in any form the C library would take for one (`0x7f.1`,

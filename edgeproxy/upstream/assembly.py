@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from edgeproxy.address import parse_address
 from edgeproxy.config import Config, Parent, Siblings
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.metrics import Metrics
@@ -12,6 +14,7 @@ from edgeproxy.tasks import Tasks
 from edgeproxy.upstream.candidate import Candidate, Role
 from edgeproxy.upstream.chain import Chain
 from edgeproxy.upstream.client import CurlUpstream, Resolves
+from edgeproxy.upstream.egress import Egress, egress
 from edgeproxy.upstream.health import Breaker
 from edgeproxy.upstream.lanes import Lanes
 from edgeproxy.upstream.place import place_of
@@ -30,10 +33,10 @@ def build_chain(
 ) -> Chain:
     """Reads the files that parents and siblings name; `around` may wrap the way to them. Raises
     ConfigurationError."""
+    out = egress_of(config, report)
 
     def lanes() -> Lanes:
-        small = CurlUpstream(config.upstream, resolver, metrics=metrics)
-        return Lanes(small, CurlUpstream(config.upstream, resolver, metrics=metrics, bulk=True))
+        return build_lanes(config, resolver, metrics, out)
 
     remotes = [*_siblings(config.siblings), *map(_parent, config.parent)]
     origins = lanes()
@@ -47,6 +50,23 @@ def build_chain(
         own=place_of(config.siblings.own, "siblings.own")[0].authority if config.siblings.nodes else "",
         origin_forbidden=config.upstream.origin == "never",
     )
+
+
+def build_lanes(config: Config, resolver: Resolves, metrics: Metrics, out: Egress) -> Lanes:
+    """Two clients, for small requests and for bulk, that leave by `out`."""
+    small = CurlUpstream(config.upstream, resolver, metrics=metrics, egress=out)
+    return Lanes(small, CurlUpstream(config.upstream, resolver, metrics=metrics, bulk=True, egress=out))
+
+
+def egress_of(config: Config, report: Callable[[str], None] = lambda _: None) -> Egress:
+    """How this node leaves its network; `report` is told what the environment says and is not done. Raises
+    ConfigurationError."""
+    listen, settings = config.listen, config.upstream
+    own = {parse_address(text).port for text in (*listen.http, *listen.https, *listen.proxy)} - {0}
+    found, lines = egress(settings.proxy, settings.direct, os.environ, own)
+    for line in lines:
+        report(line)
+    return found
 
 
 def files_of(config: Config) -> tuple[tuple[str, int, int], ...]:

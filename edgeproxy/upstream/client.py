@@ -13,9 +13,10 @@ from edgeproxy.config import UpstreamSection
 from edgeproxy.errors import EdgeError, ProxyError, UpstreamError
 from edgeproxy.metrics import Metrics
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.address_guard import Address, permitted
+from edgeproxy.upstream.address_guard import Address, permitted, permitted_by_proxy
 from edgeproxy.upstream.connections import Connections
 from edgeproxy.upstream.easy import Easy, check
+from edgeproxy.upstream.egress import Egress, EgressProxy
 from edgeproxy.upstream.response_head import HeadReader
 from edgeproxy.upstream.transfer import Transfer
 from edgeproxy.upstream.trust import ca_bundle
@@ -38,13 +39,21 @@ class CurlUpstream:
     the bytes for the same work."""
 
     def __init__(
-        self, settings: UpstreamSection, resolver: Resolves, *, metrics: Metrics, bulk: bool = False
+        self,
+        settings: UpstreamSection,
+        resolver: Resolves,
+        *,
+        metrics: Metrics,
+        bulk: bool = False,
+        egress: Egress = Egress(),  # noqa: B008 - a value
     ) -> None:
         self._settings = settings
+        self._egress = egress
         self._bulk = bulk
         self._resolver = resolver
         self._ca_file = ca_bundle(settings.ca_file)
-        self._idle: dict[Identity, deque[Easy]] = {}  # identities come from configuration: there are few
+        # Identities come from configuration: there are few.
+        self._idle: dict[tuple[Identity, bool], deque[Easy]] = {}
         self._running: set[Transfer] = set()
         self._quiet = asyncio.Event()
         self._connections = Connections()
@@ -70,11 +79,10 @@ class CurlUpstream:
         if self._multi.closed:
             raise UpstreamError(ProxyError.PROXY_INTERNAL_ERROR, "closing", sent=False)
         check(request)
-        host = request.origin.host
-        found = await self._resolver.resolve(host)
-        addresses = permitted(host, found, private=request.reach.private_addresses)
+        proxy = self._egress.to(*request.origin.place)
+        addresses = await self._addresses(request, proxy)
         sends = 2 if request.retry and request.body is None and request.method in _IDEMPOTENT else 1
-        transfer = self._start(request, addresses, sends=sends, fresh=False)
+        transfer = self._start(request, proxy, addresses, sends=sends, fresh=False)
         try:
             await self._head(transfer)
         except UpstreamError:
@@ -82,9 +90,18 @@ class CurlUpstream:
             if not unsent and not (transfer.nothing_came_back and 0 < transfer.sends < sends):
                 raise
             # libcurl repeats only what fails on a reused connection; and never looks for noise first.
-            transfer = self._start(request, addresses, sends=1, fresh=True)
+            transfer = self._start(request, proxy, addresses, sends=1, fresh=True)
             await self._head(transfer)
         return transfer
+
+    async def _addresses(self, request: UpstreamRequest, proxy: EgressProxy | None) -> tuple[Address, ...]:
+        """Where a connection may lead. Through a proxy it leads there, and where a name leads is the proxy's
+        to know: networks that have one often know no names of others."""
+        host, private = request.origin.host, request.reach.private_addresses
+        if proxy is None:
+            return permitted(host, await self._resolver.resolve(host), private=private)
+        permitted_by_proxy(host, private=private)
+        return permitted(proxy.host, await self._resolver.resolve(proxy.host), private=True)
 
     async def _head(self, transfer: Transfer) -> None:
         try:
@@ -94,11 +111,21 @@ class CurlUpstream:
             raise
 
     def _start(
-        self, request: UpstreamRequest, addresses: tuple[Address, ...], *, sends: int, fresh: bool
+        self,
+        request: UpstreamRequest,
+        proxy: EgressProxy | None,
+        addresses: tuple[Address, ...],
+        *,
+        sends: int,
+        fresh: bool,
     ) -> Transfer:
         settings, reach = self._settings, request.reach
-        idle = self._idle.setdefault(reach.identity, deque())
-        easy = idle.pop() if idle and request.body is None else Easy(reach.identity)
+        idle = self._idle.setdefault((reach.identity, proxy is not None), deque())
+        easy = (
+            idle.pop()
+            if idle and request.body is None
+            else Easy(reach.identity, through_proxy=proxy is not None)
+        )
         reader = HeadReader(
             request.method,
             bytes_max=settings.head,
@@ -109,6 +136,7 @@ class CurlUpstream:
         try:
             easy.prepare(
                 request,
+                proxy,
                 addresses,
                 ca_file=reach.ca_file or self._ca_file,
                 version=self._version(request),
@@ -152,7 +180,7 @@ class CurlUpstream:
             self._quiet.set()
         if transfer.pump is not None:
             transfer.pump.cancel()
-        idle = self._idle[transfer.easy.identity]
+        idle = self._idle[transfer.easy.identity, transfer.easy.through_proxy]
         if transfer.upload is None and len(idle) < _IDLE_HANDLES_MAX and not self._multi.closed:
             idle.append(transfer.easy)
         else:

@@ -63,6 +63,7 @@ NOTHING_CAME_BACK = frozenset({16, 52, 55, 56, 92})
 
 # Names under which libcurl is handed the addresses we have chosen: nobody's business.
 _OUR_NAME = re.compile(r" via [0-9a-f]{40}\.invalid(?: port|:)? ?[0-9]{1,5}")
+_OUR_NAME_ALONE = re.compile(r"[0-9a-f]{40}\.invalid")  # that of a proxy
 
 
 def upstream_error(code: int, message: str, *, sent: bool, in_body: bool) -> UpstreamError:
@@ -75,5 +76,5 @@ def upstream_error(code: int, message: str, *, sent: bool, in_body: bool) -> Ups
         error = _BEFORE_HEAD[code]
     else:
         error = _BEFORE_REQUEST.get(code, ProxyError.PROXY_INTERNAL_ERROR)
-    said = _OUR_NAME.sub("", message) or "transfer failed"
+    said = _OUR_NAME_ALONE.sub("the proxy", _OUR_NAME.sub("", message)) or "transfer failed"
     return UpstreamError(error, f"{said} (curl {code})", sent=sent)

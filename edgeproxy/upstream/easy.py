@@ -1,6 +1,6 @@
 """One reusable libcurl handle, and how a request is written into its options.
 
-The connection is steered in two steps: CONNECT_TO sends every connection to an invented name that
+The connection is steered in two steps: CONNECT_TO (or PROXY) sends every connection to an invented name that
 is a digest of the permitted addresses, RESOLVE tells libcurl these addresses under that name. So what
 libcurl remembers of names is never wrong, however long it remembers; a connection is reused only
 by requests whose host has the same permitted addresses now; and the host of the URL, which is
@@ -18,12 +18,15 @@ import pycurl
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.upstream.address_guard import Address
 from edgeproxy.upstream.connections import Ends
+from edgeproxy.upstream.egress import EgressProxy
 from edgeproxy.upstream.upstream import Identity, UpstreamRequest
 
 _IDLE_SECONDS = 60
 _RESOLVE_SECONDS = 600
 _BUFFER_BYTES = 256 << 10
 _CONNECT_SLACK_SECONDS = 1.0
+
+_SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS, for which pycurl has no name
 
 _OURS = frozenset(
     {
@@ -64,11 +67,16 @@ class Easy:
     """A handle with the options that never change set once: pycurl cannot take an identity off again. `user`
     gets its callbacks."""
 
-    __slots__ = ("_reach", "curl", "identity", "user")
+    __slots__ = ("_reach", "curl", "identity", "through_proxy", "user")
 
-    def __init__(self, identity: Identity = Identity()) -> None:  # noqa: B008 - a value
+    def __init__(
+        self,
+        identity: Identity = Identity(),  # noqa: B008 - a value
+        *,
+        through_proxy: bool = False,
+    ) -> None:
         self.user: Callbacks | None = None
-        self.identity = identity
+        self.identity, self.through_proxy = identity, through_proxy
         self._reach: tuple[object, ...] | None = None
         self.curl = curl = pycurl.Curl()
         for option, value in (
@@ -79,6 +87,8 @@ class Easy:
             (pycurl.FOLLOWLOCATION, 0),
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
             (pycurl.PROXY, ""),
+            (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),  # what is meant for upstreams is not told to a proxy
+            (_SUPPRESS_CONNECT_HEADERS, 1),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.PATH_AS_IS, 1),
             (pycurl.HTTP09_ALLOWED, 0),
@@ -104,19 +114,30 @@ class Easy:
     def prepare(
         self,
         request: UpstreamRequest,
+        proxy: EgressProxy | None,
         addresses: tuple[Address, ...],
         *,
         ca_file: str,
         version: int,
         fresh: bool,
     ) -> None:
-        """Write a checked request into the handle. `version` is one of pycurl.CURL_HTTP_VERSION_*."""
+        """Write a checked request into the handle; `addresses` are those of the `proxy` if there is one, as
+        there is for handles that go `through_proxy`. `version` is one of pycurl.CURL_HTTP_VERSION_*."""
         curl, origin, reach = self.curl, request.origin, request.reach
-        steer, known = _steering(addresses, origin.port)
-        key = (origin, reach, steer, ca_file, version)
+        name, known = _steering(addresses, origin.port if proxy is None else proxy.port)
+        key = (origin, reach, proxy, name, ca_file, version)
+        target = request.target
+        is_tunnel = origin.scheme == "https" or reach.prior_knowledge
+        if proxy is not None and not is_tunnel:  # the proxy is told the whole URL (RFC 9112 section 3.2.2)
+            target = origin.url + ("" if target == "*" else target)
         if key != self._reach:
             curl.setopt(pycurl.URL, f"{origin.url}/")
-            curl.setopt(pycurl.CONNECT_TO, [steer])
+            if proxy is None:
+                curl.setopt(pycurl.CONNECT_TO, [f"::{name}:{origin.port}"])
+            else:
+                curl.setopt(pycurl.PROXY, f"http://{name}:{proxy.port}")
+                curl.setopt(pycurl.PROXYUSERPWD, proxy.user or None)
+                curl.setopt(pycurl.HTTPPROXYTUNNEL, int(is_tunnel))
             # libcurl counts the wait for a free connection too; the transfer times what matters.
             patience = reach.connect_timeout + reach.head_timeout + _CONNECT_SLACK_SECONDS
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, int(patience * 1000))
@@ -127,7 +148,7 @@ class Easy:
             self._reach = key
         # Said again for each request, because libcurl may have forgotten it since.
         curl.setopt(pycurl.RESOLVE, [known])
-        curl.setopt(pycurl.REQUEST_TARGET, request.target.encode("latin-1"))
+        curl.setopt(pycurl.REQUEST_TARGET, target.encode("latin-1"))
         curl.setopt(pycurl.NOBODY, int(request.method == "HEAD"))
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         curl.setopt(
@@ -202,7 +223,8 @@ _UNASKED = (("accept", b"Accept:"), ("user-agent", b"User-Agent:"), ("content-ty
 
 @lru_cache(maxsize=1024)
 def _steering(addresses: tuple[Address, ...], port: int) -> tuple[str, str]:
+    """The invented name, and what libcurl is told of it."""
     spelled = sorted(f"[{a}]" if a.version == 6 else str(a) for a in addresses)
     joined = ",".join(spelled)
     name = hashlib.sha256(joined.encode("ascii")).hexdigest()[:40] + ".invalid"
-    return f"::{name}:{port}", f"+{name}:{port}:{joined}"
+    return name, f"+{name}:{port}:{joined}"

@@ -25,6 +25,10 @@ class Origin:
         return host if self.port == default else f"{host}:{self.port}"
 
     @property
+    def place(self) -> tuple[str, str, int]:
+        return self.scheme, self.host, self.port
+
+    @property
     def url(self) -> str:
         """scheme://host[:port] without a slash at the end."""
         return f"{self.scheme}://{self.authority}"

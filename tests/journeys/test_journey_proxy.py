@@ -18,6 +18,7 @@ from urllib.error import HTTPError
 import pytest
 from stands.authority import Authority, Issued
 from stands.clients import Pip, Uv, curl
+from stands.egress import EgressStand
 from stands.index import Index
 from stands.node import Node, environment, eventually
 from stands.origin import Origin
@@ -416,6 +417,33 @@ def test_run_goes_through_a_node_elsewhere_whose_authority_it_is_told(
     assert "edgeproxy ca init" in passed.stderr
     assert "Traceback" not in passed.stderr
     eventually(lambda: "tunnel" in outcomes(node))
+
+
+def test_a_node_whose_network_has_a_proxy_reaches_everybody_through_it(
+    start_node: StartNode, authority: Authority, origin: Origin, tmp_path: Path
+) -> None:
+    """Names that only the proxy knows: of an upstream, and of whom a client wants to reach."""
+    body = origin.put("/a", 3_000_000)
+    front = TlsFront(origin.server.port, authority.issue("far", ["far.test"]))
+    base = f"https://far.test:{front.port}"
+    site = {"name": "far", "mount": "/far", "origin": base, "ca_file": authority.file}
+    with EgressStand("ada:love") as stand:
+        sections = {"upstream": {"proxy": stand.url}, "proxy": {"ports": [front.port]}}
+        node = start_node([site], sections)
+        for _ in range(2):
+            assert node.get("/far/a").body == body
+        out = tmp_path / "out"
+        options = ("--noproxy", "", "--cacert", str(authority.file), "-o", str(out))
+        done = curl(tmp_path / "home", "--proxy", node.url(""), *options, f"{base}/a")
+        assert done.returncode == 0, done.stderr
+        assert out.read_bytes() == body
+        assert eventually(lambda: outcomes(node) == ["miss", "hit", "tunnel"])
+        stand.refuses = 403
+        node.restart()  # connections are kept
+        answer = node.get("/far/b")
+        assert (answer.status, "403" in answer.body.decode()) == (502, True)
+    front.stop()
+    assert {head.split(" ")[1] for head in stand.heads} == {f"far.test:{front.port}"}
 
 
 def test_websockets_and_other_protocols_go_through_tunnels(

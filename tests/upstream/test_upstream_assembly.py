@@ -10,13 +10,14 @@ import pytest
 from upstream_raw_origin import Loopback, RawOrigin
 from upstream_town import request
 
-from edgeproxy.config import Config, Parent, Siblings, Site, UpstreamSection
+from edgeproxy.config import Config, Listen, Parent, Siblings, Site, UpstreamSection
 from edgeproxy.errors import ConfigurationError, UpstreamError
 from edgeproxy.metrics import Metrics
 from edgeproxy.tasks import Tasks
-from edgeproxy.upstream.assembly import build_chain, files_of
+from edgeproxy.upstream.assembly import build_chain, egress_of, files_of
 from edgeproxy.upstream.candidate import Role
 from edgeproxy.upstream.chain import Chain
+from edgeproxy.upstream.egress import EgressProxy
 
 Build = Callable[..., Chain]
 
@@ -163,3 +164,15 @@ def pin_of() -> Callable[[Path], str]:
         return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
     return pin
+
+
+def test_the_way_out_is_that_of_the_environment_and_never_this_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
+    lines: list[str] = []
+    found = egress_of(Config(), lines.append).to("https", "a.example", 443)
+    assert (found, lines) == (EgressProxy("127.0.0.1", 3128), [])
+    own = Config(listen=Listen(proxy=["0.0.0.0:3128"]))
+    assert egress_of(own, lines.append).to("https", "a.example", 443) is None
+    assert lines == ["HTTPS_PROXY is left out: 127.0.0.1:3128 is this node"]
