@@ -117,6 +117,18 @@ def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
+def test_what_a_test_waits_for_is_asserted(root: Path) -> None:
+    """`eventually` tells whether it came; who does not look has waited for nothing."""
+    found = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for path in sorted((root / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+        if _called(node.value) == "eventually"
+    ]
+    assert found == []
+
+
 def test_the_top_level_holds_what_the_design_says_and_nothing_else(root: Path) -> None:
     present = {path.name for path in root.iterdir() if not path.name.startswith(".")}
     ignored = {line.rstrip("/") for line in (root / ".gitignore").read_text().split("\n")}
