@@ -27,8 +27,11 @@ def check(config_file: Path | None, settings: tuple[str, ...], only_sample: bool
     config = read(config_file, settings)
     _check_certificates(config)
     _build_sites(config)
+    way_out = _way_out(config)
     click.echo(f"{config_file or 'defaults'}: ok")
     show(rows(site_rows(config)))
+    for line in way_out:
+        click.echo(line)
     if config.router.node:
         show(rows(node_rows(config)))
 
@@ -53,6 +56,17 @@ def _build_sites(config: Config) -> None:
         return frozenset()
 
     build_sites(config.site, SiteContext(config.node.name, True, Reach(), time.time, nothing))
+
+
+def _way_out(config: Config) -> list[str]:
+    """How this node would leave its network, started here; tells what of the environment would not be done.
+    Raises ConfigurationError."""
+    from edgeproxy.upstream.assembly import egress_of  # it loads the client, which only this needs
+
+    out = egress_of(config, lambda line: click.echo(f"edgeproxy: {line}", err=True))
+    proxies = dict.fromkeys(proxy.authority for proxy in (out.https, out.http) if proxy is not None)
+    direct = ", ".join(("this machine", *out.direct))
+    return [f"by the proxy {proxy}: all but {direct}" for proxy in proxies]
 
 
 def site_rows(config: Config) -> list[dict[str, Any]]:

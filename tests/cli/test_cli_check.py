@@ -65,3 +65,20 @@ def test_check_shows_the_nodes_of_a_router(run: Any, tmp_path: Path) -> None:
     assert ended.code == 0
     for words in ("paris", "http://paris.example", "FR", "up"):
         assert words in ended.out
+
+
+def test_the_way_out_of_the_network_is_told_and_a_wrong_one_refused(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert "by the proxy" not in run("check").out
+    monkeypatch.setenv("HTTPS_PROXY", "http://ada:secret@proxy.office:3128")
+    monkeypatch.setenv("HTTP_PROXY", "socks5://proxy.office:1080")
+    monkeypatch.setenv("NO_PROXY", ".office")
+    ended = run("check", "--set", "upstream.direct=10.0.0.0/8")
+    said = "by the proxy proxy.office:3128: all but this machine, 10.0.0.0/8, .office"
+    assert ended.out.splitlines()[-1] == said
+    assert ended.err.startswith("edgeproxy: HTTP_PROXY is left out: socks5 is no way to a proxy here")
+    wrong = run("check", "--set", "upstream.proxy=https://proxy.office")
+    assert (wrong.code, "upstream.proxy" in wrong.err) == (2, True)
