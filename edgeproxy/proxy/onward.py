@@ -7,6 +7,7 @@ import base64
 import re
 import socket
 
+from edgeproxy.address import Address
 from edgeproxy.errors import ProxyError, UpstreamError
 from edgeproxy.serving.first_bytes import look_at_head
 from edgeproxy.upstream.egress import EgressProxy
@@ -15,14 +16,14 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 
 
 async def ask_proxy(connected: socket.socket, proxy: EgressProxy, host: str, port: int) -> None:
-    """Turn a connection to `proxy` into one to `host`. Raises UpstreamError with what the proxy says instead,
-    OSError where it leaves."""
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    """Turn a connection to `proxy` into one to `host`. Raises UpstreamError: what the proxy does instead."""
+    place = str(Address(host, port))
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if proxy.user:
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(proxy.user.encode()).decode()}")
-    await asyncio.get_running_loop().sock_sendall(connected, "\r\n".join((*lines, "", "")).encode("ascii"))
+    question = "\r\n".join((*lines, "", "")).encode("ascii")
     try:
+        await asyncio.get_running_loop().sock_sendall(connected, question)
         head = await look_at_head(connected)
     except OSError as error:
         raise _refused(place, proxy, "ends the connection") from error

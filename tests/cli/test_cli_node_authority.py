@@ -70,9 +70,9 @@ def test_a_node_without_one_costs_the_cache_and_nothing_else(node: Pages) -> Non
 
 
 def test_another_is_refused_with_what_to_do(node: Pages) -> None:
-    node.pem = THEIRS
-    with pytest.raises(EdgeError, match=f"curl -o edgeproxy-ca.pem {node.url}/.*ca.pem.*--ca"):
-        check(f"{node.url}/", OURS)
+    for node.pem in (THEIRS, BROKEN):
+        with pytest.raises(EdgeError, match=f"curl -o edgeproxy-ca.pem {node.url}/.*ca.pem.*--ca"):
+            check(f"{node.url}/", OURS)
 
 
 def test_certificates_are_taken_out_of_what_is_around_them(tmp_path: Path) -> None:
@@ -82,7 +82,10 @@ def test_certificates_are_taken_out_of_what_is_around_them(tmp_path: Path) -> No
     assert len(certificates(read_certificates(file))) == 2
 
 
-@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82"])
+BROKEN = b"-----BEGIN CERTIFICATE-----\nAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82", BROKEN])
 def test_a_file_without_one_is_named(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
