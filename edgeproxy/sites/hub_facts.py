@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from edgeproxy.message import Headers
 from edgeproxy.sites.hub_names import Repo
 from edgeproxy.sites.hub_tree import Entry, Listing, Page
+from edgeproxy.sites.remembering import remember
 from edgeproxy.sites.site import Unacceptable
 
 REVISIONS_MAX = 20_000
@@ -250,21 +251,21 @@ class Facts:
                 if repo == canonical:
                     self._names.pop(repo, None)
                 else:
-                    _remember(self._names, repo, canonical, REVISIONS_MAX)
+                    remember(self._names, repo, canonical, REVISIONS_MAX)
             case SawPage():
                 self._learn_page(learned, now)
             case SawFile(repo, commit, path, held):
-                _remember(self._files, (repo, commit, path), held, FILES_MAX)
+                remember(self._files, (repo, commit, path), held, FILES_MAX)
             case Failed(inquiry, message, status):
                 failure = _Failure(now + FAILURE_SECONDS, message, status)
-                _remember(self._failures, inquiry, failure, FAILURES_MAX)
+                remember(self._failures, inquiry, failure, FAILURES_MAX)
             case Limited(seconds, fields, kind, caller):
                 limit = (now + min(max(1.0, seconds), WAIT_SECONDS_MAX), fields)
-                _remember(self._limits, (kind, caller), limit, FAILURES_MAX)
+                remember(self._limits, (kind, caller), limit, FAILURES_MAX)
             case WithoutAuthCheck():
                 self._auth_check_after = now + NO_AUTH_CHECK_SECONDS
             case WithoutListings(repo, commit):
-                _remember(self._unlisted, (repo, commit), None, FILES_MAX)
+                remember(self._unlisted, (repo, commit), None, FILES_MAX)
 
     def _learn_access(self, saw: SawAccess, now: float) -> None:
         key = (saw.repo, saw.caller)
@@ -284,7 +285,7 @@ class Facts:
                 until = min(until, saw.at + NEGATIVE_SECONDS)
             until = max(until, now + FAILURE_SECONDS)
             fact = Access(saw.level, saw.is_final, saw.at, until, saw.refusal, read_at)
-        _remember(self._access, key, fact, ACCESS_MAX)
+        remember(self._access, key, fact, ACCESS_MAX)
 
     def _learn_revision(self, saw: SawRevision, now: float) -> None:
         key = (saw.repo, saw.revision)
@@ -297,7 +298,7 @@ class Facts:
                 until = min(until, saw.at + NEGATIVE_SECONDS)
             until = max(until, now + FAILURE_SECONDS)
             fact = Revision(saw.commit, saw.at, until, saw.refusal)
-        _remember(self._revisions, key, fact, REVISIONS_MAX)
+        remember(self._revisions, key, fact, REVISIONS_MAX)
 
     def _learn_page(self, saw: SawPage, now: float) -> None:
         key = (saw.repo, saw.commit)
@@ -366,10 +367,3 @@ class Facts:
         left = str(int(self.wait(now, kind, caller)) + 1)
         _, fields = self._limits.get((kind, caller.id), (0.0, Headers()))
         return fields.replacing({"Retry-After": left, "RateLimit": f'"{kind}";r=0;t={left}'})
-
-
-def _remember(table: OrderedDict[_Key, _Value], key: _Key, value: _Value, most: int) -> None:
-    table[key] = value
-    table.move_to_end(key)
-    while len(table) > most:
-        table.popitem(last=False)

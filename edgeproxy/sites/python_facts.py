@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
 from edgeproxy.sites import python_names
+from edgeproxy.sites.remembering import remember
 from edgeproxy.upstream.upstream import Origin
 
 _Key = TypeVar("_Key")
@@ -80,9 +81,9 @@ class Facts:
             case PageFacts():
                 self._learn_page(learned)
             case Removed(project):
-                _remember(self._removed, project, REMOVED_MAX)
+                remember(self._removed, project, None, REMOVED_MAX)
             case NoSidecar(project, file):
-                _remember(self._without_sidecar, (project, file), WITHOUT_SIDECAR_MAX)
+                remember(self._without_sidecar, (project, file), None, WITHOUT_SIDECAR_MAX)
 
     def _learn_page(self, page: PageFacts) -> None:
         self._removed.pop(page.project, None)
@@ -124,10 +125,3 @@ class Facts:
         """Serial of the page seen last, None if it had none."""
         page = self._pages.get(project)
         return page.serial if page else None
-
-
-def _remember(table: OrderedDict[_Key, None], key: _Key, most: int) -> None:
-    table[key] = None
-    table.move_to_end(key)
-    while len(table) > most:
-        table.popitem(last=False)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from edgeproxy.errors import StorageError
 from edgeproxy.sites.python_links import LinkRules
+from edgeproxy.sites.remembering import remember
 from edgeproxy.sites.site import Ledger
 from edgeproxy.sites.urls import parse_url
 from edgeproxy.upstream.upstream import Origin
@@ -40,10 +41,7 @@ class LinkHosts:
 
     def learn(self, hosts: Iterable[Origin]) -> None:
         for origin in hosts:
-            self._known[origin] = None
-            self._known.move_to_end(origin)
-        while len(self._known) > HOSTS_MAX:
-            self._known.popitem(last=False)
+            remember(self._known, origin, None, HOSTS_MAX)
 
     def note(self, hosts: Iterable[Origin]) -> None:
         """Write down those that are new, before anybody is told of them. Blocks; for threads."""
