@@ -32,7 +32,7 @@ class Address:
     @property
     def is_wildcard(self) -> bool:
         """Whether it stands for every address of the machine."""
-        address = _ip(self.host)
+        address = as_ip(self.host)
         return address is not None and address.is_unspecified
 
 
@@ -50,7 +50,7 @@ def parse_address(text: str) -> Address:
     port = int(digits)
     if port > 65535:
         raise ValueError(f"port {port} is above 65535")
-    if v6 is not None and not isinstance(_ip(v6), ipaddress.IPv6Address):
+    if v6 is not None and not isinstance(as_ip(v6), ipaddress.IPv6Address):
         raise ValueError(f"[{v6}] is not an IPv6 address")
     return Address(host=v6 or name, port=port)
 
@@ -83,16 +83,16 @@ def is_loopback(host: str) -> bool:
     """Whether `host`, a name or an address without brackets, means this machine and no other."""
     if host.lower() == "localhost":
         return True
-    address = _ip(host)
+    address = as_ip(host)
     return address is not None and address.is_loopback
 
 
 def is_ip(host: str) -> bool:
     """Whether `host` (without brackets) is a literal address rather than a name."""
-    return _ip(host) is not None
+    return as_ip(host) is not None
 
 
-def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def as_ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:

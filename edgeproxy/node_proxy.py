@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from edgeproxy.address import parse_address
+from edgeproxy.address import Address, parse_address
 from edgeproxy.config import Config, default_sites
 from edgeproxy.config_proxy import Proxy
 from edgeproxy.message import Clock, Handler, Request, Response
@@ -218,7 +218,7 @@ class Asking:
         return decode_reach(said) if said else None
 
     async def _ask(self, scheme: str, host: str, port: int) -> Response:
-        authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        authority = str(Address(host, port))
         response: Response = await self.handler()(
             Request("CONNECT", authority, authority=authority, scheme=scheme)
         )

@@ -51,9 +51,9 @@ def run(
     users = config.proxy.users if url is None else ()
     if config.proxy.tokens and not config.proxy.users and url is None:
         raise EdgeError("proxy.tokens are nothing that commands can show; add one of proxy.users")
-    place = url or proxy_url(config.listen)
-    plain = None if place is None else without_user(place)
-    if not ephemeral and place is not None and plain is not None and node_authority.answers(plain):
+    place = url or proxy_url(config.listen) or ""
+    plain = without_user(place)
+    if plain and not ephemeral and node_authority.answers(plain):
         warning = node_authority.check(plain, trusted) if trusted else ""
         if warning:
             click.echo(f"edgeproxy: {warning}", err=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from edgeproxy.address import parse_address
 from edgeproxy.config import Config, Parent, Siblings
 from edgeproxy.errors import ConfigurationError
 from edgeproxy.metrics import Metrics
@@ -33,11 +33,7 @@ def build_chain(
 ) -> Chain:
     """Reads the files that parents and siblings name; `around` may wrap the way to them. Raises
     ConfigurationError."""
-    out = egress_of(config, report)
-
-    def lanes() -> Lanes:
-        return build_lanes(config, resolver, metrics, out)
-
+    lanes = partial(build_lanes, config, resolver, metrics, egress_of(config, report))
     remotes = [*_siblings(config.siblings), *map(_parent, config.parent)]
     origins = lanes()
     return Chain(
@@ -62,8 +58,8 @@ def egress_of(config: Config, report: Callable[[str], None] = lambda _: None) ->
     """How this node leaves its network; `report` is told what the environment says and is not done. Raises
     ConfigurationError."""
     listen, settings = config.listen, config.upstream
-    own = {parse_address(text).port for text in (*listen.http, *listen.https, *listen.proxy)} - {0}
-    found, lines = egress(settings.proxy, settings.direct, os.environ, own)
+    listens = (*listen.http, *listen.https, *listen.proxy)
+    found, lines = egress(settings.proxy, settings.direct, os.environ, listens)
     for line in lines:
         report(line)
     return found

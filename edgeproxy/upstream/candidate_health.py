@@ -132,11 +132,16 @@ def delivered(health: Health, size: int, seconds: float) -> Health:
     return replace(health, goodput=_blended(health.goodput, rate, _GOODPUT_SHARE))
 
 
+def reason(trouble: Trouble, why: str) -> str:
+    """As it is told to people."""
+    return f"{trouble.value}: {why}"[:200]
+
+
 def troubled(health: Health, now: float, trouble: Trouble, why: str, draw: float, *, others: bool) -> Health:
     """`others`: enough candidates remain for this one to be ejected for errors. `draw` in [0, 1)."""
     good, bad = _decayed(health, now)
     bad += _COUNTS.get(trouble, 1.0)
-    noted = replace(health, good=good, bad=bad, counted_at=now, why=f"{trouble.value}: {why}"[:200])
+    noted = replace(health, good=good, bad=bad, counted_at=now, why=reason(trouble, why))
     is_trial = health.is_ejected and now >= health.ejected_until
     if trouble in _DEADLY:
         return _ejected(noted, now, draw, dead=True) if not health.is_dead or is_trial else noted
@@ -152,7 +157,7 @@ def probed(health: Health, now: float, *, alive: bool, why: str = "", draw: floa
     health = replace(health, probed_at=now)
     if not alive:
         if health.is_ejected:
-            why = f"{Trouble.UNREACHABLE.value}: {why}"[:200] if why else health.why
+            why = reason(Trouble.UNREACHABLE, why) if why else health.why
             return replace(health, is_dead=True, probes_failed=health.probes_failed + 1, why=why)
         return troubled(health, now, Trouble.UNREACHABLE, why, draw, others=True)
     health = replace(health, is_dead=False, probes_failed=0, answered_at=now)

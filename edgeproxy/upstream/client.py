@@ -120,12 +120,10 @@ class CurlUpstream:
         fresh: bool,
     ) -> Transfer:
         settings, reach = self._settings, request.reach
-        idle = self._idle.setdefault((reach.identity, proxy is not None), deque())
-        easy = (
-            idle.pop()
-            if idle and request.body is None
-            else Easy(reach.identity, through_proxy=proxy is not None)
-        )
+        through = proxy is not None
+        idle = self._idle.setdefault((reach.identity, through), deque())
+        is_kept = bool(idle) and request.body is None
+        easy = idle.pop() if is_kept else Easy(reach.identity, through_proxy=through)
         reader = HeadReader(
             request.method,
             bytes_max=settings.head,

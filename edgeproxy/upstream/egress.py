@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from edgeproxy.address import Address, answers_at, as_ip, is_loopback
 from edgeproxy.errors import ConfigurationError
 
 ENVIRONMENT = "environment"
@@ -27,7 +28,7 @@ class EgressProxy:
 
     @property
     def authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return str(Address(self.host, self.port))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,21 @@ class Egress:
     def to(self, scheme: str, host: str, port: int) -> EgressProxy | None:
         """None for who is reached without. This machine always is."""
         proxy = self.https if scheme == "https" else self.http
-        if proxy is None or _is_this_machine(host) or any(_covers(one, host, port) for one in self.direct):
+        if proxy is None or is_loopback(host) or host.endswith(".localhost"):
             return None
-        return proxy
+        return None if any(_covers(one, host, port) for one in self.direct) else proxy
 
 
 def egress(
-    proxy: str, direct: Iterable[str], environ: Mapping[str, str], own_ports: Collection[int]
+    proxy: str, direct: Iterable[str], environ: Mapping[str, str], listens: Collection[str]
 ) -> tuple[Egress, list[str]]:
     """What the options say, or `environ` where `proxy` is ENVIRONMENT; and lines about what is not done. A
-    proxy on this machine at one of `own_ports` is this node, and left out. Raises ConfigurationError."""
+    proxy at one of the addresses at which this node `listens` is this node, and left out. Raises
+    ConfigurationError."""
     hosts = tuple(direct)
     if proxy != ENVIRONMENT:
         found = _proxy(proxy) if proxy else None
-        if found is not None and _is_own(found, own_ports):
+        if found is not None and answers_at(listens, found.host, found.port):
             raise ConfigurationError(_OPTION, f"{found.authority} is this node")
         return Egress(found, found, hosts), []
     lines: list[str] = []
@@ -72,7 +74,7 @@ def egress(
         except ConfigurationError as error:
             lines.append(f"{name.upper()} is left out: {str(error).removeprefix(f'{_OPTION}: ')}")
             continue
-        if _is_own(found, own_ports):
+        if answers_at(listens, found.host, found.port):
             lines.append(f"{name.upper()} is left out: {found.authority} is this node")
         else:
             proxies[scheme] = found
@@ -98,41 +100,23 @@ def _proxy(text: str) -> EgressProxy:
     return EgressProxy(host, port, user)
 
 
-def _is_own(proxy: EgressProxy, own_ports: Collection[int]) -> bool:
-    return proxy.port in own_ports and _is_this_machine(proxy.host)
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    address = _address(host)
-    return address is not None and address.is_loopback
-
-
 def _covers(pattern: str, host: str, port: int) -> bool:
     pattern = pattern.lower()
     if pattern == "*":
         return True
-    address = _address(host)
+    address = as_ip(host)
     if address is not None and "/" in pattern:
         try:
             return address in ipaddress.ip_network(pattern, strict=False)
         except ValueError:
             return False
-    if _address(pattern.strip("[]")) is None:
+    if as_ip(pattern.strip("[]")) is None:
         name, mark, number = pattern.rpartition(":")
         if mark and number.isdigit():
             if int(number) != port:
                 return False
             pattern = name
     if address is not None:
-        return _address(pattern.strip("[]")) == address
+        return as_ip(pattern.strip("[]")) == address
     pattern = pattern.removeprefix("*")
     return host.endswith(pattern) if pattern.startswith(".") else f".{host}".endswith(f".{pattern}")
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None

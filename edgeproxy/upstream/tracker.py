@@ -120,7 +120,7 @@ class Tracker:
         if trouble is None:
             return
         if self.candidate.role is Role.ORIGIN:  # whether to ask an origin is the breaker's business
-            self.health = replace(self.health, why=f"{trouble.value}: {why}"[:200])
+            self.health = replace(self.health, why=health_of.reason(trouble, why))
             return
         now, draw = self._timer(), self._chance.random()
         others = self.may_eject()

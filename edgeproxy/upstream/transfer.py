@@ -25,6 +25,7 @@ from edgeproxy.upstream.response_head import HeadReader, ResponseHead
 from edgeproxy.upstream.upload import Upload
 from edgeproxy.upstream.upstream import PIECE_BYTES, Reach
 
+_UNREAD_MAX = 1 << 20  # or two of the pieces that are asked for
 _CONTENT_MAX = 1 << 62  # what is too much is for the rules of the site to say
 _CHUNK_OVERHEAD_MAX = 64 << 10  # of extensions and trailers
 _UNREAD_FIRST = PIECE_BYTES  # less would make more pieces, and each costs a write and a send
@@ -56,7 +57,6 @@ class Transfer:
         self._pieces: deque[bytes] = deque()
         self._unread = 0
         self._unread_max = _UNREAD_FIRST
-        self._piece_max = PIECE_BYTES
         self._received = 0
         self._chunks: ChunkDecoder | None = None
         self._paused = False
@@ -147,12 +147,11 @@ class Transfer:
         return self._reader.trailers
 
     async def chunks(self, most: int = PIECE_BYTES) -> AsyncIterator[bytes]:
-        self._piece_max = most
         while True:
             if self._pieces:
-                yield self._take()
+                yield self._take(most)
                 if self._unread_max == _UNREAD_FIRST:
-                    self._unread_max = 4 * PIECE_BYTES if most == PIECE_BYTES else 2 * most
+                    self._unread_max = max(_UNREAD_MAX, 2 * most)
                     self._resume()
             elif not self.ended:
                 await self._wait()
@@ -164,8 +163,8 @@ class Transfer:
     async def aclose(self) -> None:
         self.abandon()
 
-    def _take(self) -> bytes:
-        pieces, most = self._pieces, self._piece_max
+    def _take(self, most: int) -> bytes:
+        pieces = self._pieces
         piece = pieces.popleft()
         if len(piece) > most:
             pieces.appendleft(piece[most:])

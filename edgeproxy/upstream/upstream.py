@@ -91,8 +91,7 @@ class UpstreamResponse(Protocol):
     ends only if the framing proved the end, otherwise UpstreamError(HTTP_RESPONSE_INCOMPLETE or another).
     `aclose` is called exactly once; before the end it abandons the transfer. `source` names who answered: a
     parent or a sibling, "origin", or "" where nobody chose. `is_fresh`: over a connection opened for this
-    request. `trailers` are known when
-    `chunks` has ended."""
+    request. `trailers` are known when `chunks` has ended."""
 
     @property
     def status(self) -> int: ...

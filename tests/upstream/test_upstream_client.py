@@ -15,22 +15,16 @@ import jh2.config
 import jh2.connection
 import jh2.events
 import pytest
-from upstream_raw_origin import LOCAL, Exchange, Loopback, RawOrigin, settled, until
+from upstream_raw_origin import LOCAL, Exchange, Loopback, RawOrigin, content, settled, until
 
 from edgeproxy.config import UpstreamSection
 from edgeproxy.errors import BodyAborted, ProxyError, UpstreamError
 from edgeproxy.message import Headers
 from edgeproxy.metrics import Metrics
 from edgeproxy.upstream.client import CurlUpstream
-from edgeproxy.upstream.upstream import PIECE_BYTES, Origin, UpstreamRequest, UpstreamResponse
+from edgeproxy.upstream.upstream import PIECE_BYTES, Origin, UpstreamRequest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello"
-
-
-async def content(response: UpstreamResponse) -> bytes:
-    pieces = [piece async for piece in response.chunks()]
-    await response.aclose()
-    return b"".join(pieces)
 
 
 class Sent:

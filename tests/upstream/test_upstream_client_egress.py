@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from stands.egress import EgressStand
-from upstream_raw_origin import LOCAL, Loopback, RawOrigin
+from upstream_raw_origin import LOCAL, Loopback, RawOrigin, content
 
 from edgeproxy.config import UpstreamSection
 from edgeproxy.errors import ProxyError, UpstreamError
@@ -19,11 +19,9 @@ from edgeproxy.upstream.egress import egress
 from edgeproxy.upstream.upstream import Origin, UpstreamRequest
 
 
-async def through(
-    stand: EgressStand, names: Loopback, request: UpstreamRequest, ca_file: str = ""
-) -> tuple[int, bytes]:
+async def through(stand: EgressStand, names: Loopback, request: UpstreamRequest) -> tuple[int, bytes]:
     out, _ = egress(stand.url, (), {}, ())
-    upstream = CurlUpstream(UpstreamSection(ca_file=ca_file), names, metrics=Metrics(), egress=out)
+    upstream = CurlUpstream(UpstreamSection(), names, metrics=Metrics(), egress=out)
     try:
         return await answer(upstream, request)
     finally:
@@ -32,10 +30,7 @@ async def through(
 
 async def answer(upstream: CurlUpstream, request: UpstreamRequest) -> tuple[int, bytes]:
     response = await upstream.fetch(request)
-    try:
-        return response.status, b"".join([piece async for piece in response.chunks()])
-    finally:
-        await response.aclose()
+    return response.status, await content(response)
 
 
 async def test_a_proxy_is_told_where_to_and_nothing_of_what_is_asked_over_tls(

@@ -43,7 +43,7 @@ def test_an_option_names_one_for_all(text: str, proxy: EgressProxy | None) -> No
 )
 def test_an_option_that_cannot_be_is_refused_and_no_password_is_told(text: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=f"upstream.proxy: .*{said}") as caught:
-        egress(text, (), {}, {8080})
+        egress(text, (), {}, ["127.0.0.1:8080"])
     assert "a%0Ab" not in str(caught.value)
 
 
@@ -64,7 +64,7 @@ def test_an_option_that_cannot_be_is_refused_and_no_password_is_told(text: str, 
 def test_an_environment_says_it_for_each_scheme(
     environment: dict[str, str], https: EgressProxy | None, http: EgressProxy | None, lines: int
 ) -> None:
-    found, said = egress(ENVIRONMENT, (), environment, {8080})
+    found, said = egress(ENVIRONMENT, (), environment, ["127.0.0.1:8080"])
     assert (found.to("https", "a.example", 443), found.to("http", "a.example", 80)) == (https, http)
     assert len(said) == lines
 

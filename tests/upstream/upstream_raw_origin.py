@@ -25,7 +25,7 @@ from cryptography.x509.oid import NameOID
 from edgeproxy.config import UpstreamSection
 from edgeproxy.metrics import Metrics
 from edgeproxy.upstream.client import CurlUpstream
-from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest
+from edgeproxy.upstream.upstream import Origin, Reach, UpstreamRequest, UpstreamResponse
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
@@ -147,6 +147,12 @@ class RawOrigin:
         for writer in list(self._writers):
             writer.transport.abort()
         await asyncio.sleep(0)
+
+
+async def content(response: UpstreamResponse) -> bytes:
+    pieces = [piece async for piece in response.chunks()]
+    await response.aclose()
+    return b"".join(pieces)
 
 
 LOCAL = Reach(
