@@ -77,7 +77,8 @@ async def world() -> AsyncIterator[World]:
 
 async def dig(world: World, *words: str, number: int = 0) -> str:
     host, port = world.place(number)
-    command = ["dig", f"@{host}", "-p", str(port), "+tries=1", "+time=20", *words]
+    # A cookie is random, and holds any two letters sooner or later.
+    command = ["dig", f"@{host}", "-p", str(port), "+tries=1", "+time=20", "+nocookie", *words]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     output, _ = await asyncio.wait_for(process.communicate(), 30)
     return output.decode()
